@@ -1,0 +1,113 @@
+"""Protocols: everything that decides a number besides the model and the data, as named, versioned, frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.types import UserError
+
+MODES = ("G", "T", "A", "Gft", "Tft", "Aft", "instantsplat")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Adam learning rates of the rendering stage. Position and pose rates are log-linear from start to end."""
+
+    position: tuple[float, float] = (1.6e-5, 1.6e-7)  #: times the scene extent
+    position_steps: int = 30_000
+    colour_dc: float = 2.5e-4
+    colour_rest: float = 1.25e-5
+    opacity: float = 5e-3
+    scale: float = 5e-4
+    rotation: float = 1e-4
+    pose: tuple[float, float] = (1e-4, 1e-6)
+    pose_steps: int = 1_000
+
+    def scaled(self, factor: float) -> Rates:
+        """The same schedule with every Gaussian rate (not the pose's) multiplied by `factor`."""
+        return Rates(
+            position=(self.position[0] * factor, self.position[1] * factor),
+            position_steps=self.position_steps,
+            colour_dc=self.colour_dc * factor,
+            colour_rest=self.colour_rest * factor,
+            opacity=self.opacity * factor,
+            scale=self.scale * factor,
+            rotation=self.rotation * factor,
+            pose=self.pose,
+            pose_steps=self.pose_steps,
+        )
+
+
+@dataclass(frozen=True)
+class ProbeProtocol:
+    """Feat2GS (arXiv:2412.09606), sections 3 and 4, and its official code where the paper is silent."""
+
+    name: str
+    feature_long_side: int = 512  #: photos are brought to this size before features are taken
+    grid_long_side: int = 512  #: one Gaussian a pixel, rendered and compared on this grid
+    pca_channels: int = 256
+    iterations: int = 8_000  #: warm start included
+    warm_start: int = 1_000
+    warm_start_rate: tuple[float, float] = (1e-2, 1e-4)
+    rates: Rates = Rates()
+    instantsplat_iterations: int = 7_000
+    instantsplat_rates: Rates = Rates().scaled(10.0)
+    instantsplat_degree_every: int = 1_000  #: the SH degree rises by one every so many steps
+    ssim_weight: float = 0.2
+    iuv_scale_weight: float = 0.1  #: L1 of the log-scales to their initial value, IUV and IUVRGB only
+    opacity_initial: float = 0.1
+    adam_epsilon: float = 1e-15
+    refine_poses: bool = True
+    test_pose_steps: int = 500
+    test_pose_translation_rate: float = 3e-4
+    test_pose_rotation_rate: float = 1e-4
+    visibility_threshold: float = 1e-2
+    alpha_max: float = 0.999
+    quick: bool = False  #: labelled in every table
+
+
+@dataclass(frozen=True)
+class GeometryProtocol:
+    """MoGe (arXiv:2410.19115), section 4 and appendix, and its official evaluation code where the paper is silent."""
+
+    name: str
+    alignment: Literal["official", "exact"] = "official"
+    alignment_size: int | None = 64  #: side of the masked nearest resampling; None = full resolution
+    boundary_radii: tuple[int, ...] = (1,)
+    fov_crops: tuple[float, ...] = (1.0,)  #: centred crops, as shares of the photo's sides
+    fov_minimum: float = 45.0  #: degrees of vertical field of view below which a view is left out of the FOV block
+    quick: bool = False
+
+
+PROBE_PROTOCOLS = {
+    p.name: p
+    for p in (
+        ProbeProtocol("paper-v1"),
+        ProbeProtocol(
+            "quick-v1",
+            grid_long_side=96,
+            iterations=300,
+            warm_start=100,
+            instantsplat_iterations=300,
+            instantsplat_degree_every=60,
+            test_pose_steps=40,
+            quick=True,
+        ),
+    )
+}
+GEOMETRY_PROTOCOLS = {
+    p.name: p
+    for p in (
+        GeometryProtocol("moge-v1"),
+        GeometryProtocol("exact-v1", alignment="exact", alignment_size=None),
+    )
+}
+
+
+def protocol_named(name: str) -> ProbeProtocol | GeometryProtocol:
+    """The protocol of that name. Raises UserError where there is none."""
+    found = PROBE_PROTOCOLS.get(name) or GEOMETRY_PROTOCOLS.get(name)
+    if found is None:
+        raise UserError(f"no protocol is named {name!r}; there are {', '.join([*PROBE_PROTOCOLS, *GEOMETRY_PROTOCOLS])}")
+    return found

@@ -1,0 +1,33 @@
+"""Builds the optional C++ kernels; everything else is declared in pyproject.toml.
+
+Each kernel is one file in bench/native, compiled once per instruction set. The one that fits the processor is chosen when it
+is loaded (bench/native/__init__.py). An extension that does not compile is left out: the plain PyTorch path serves instead.
+"""
+
+import platform
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+COMMON = ["-O3", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"]
+X86 = {
+    "base": [],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
+}
+VARIANTS = X86 if platform.machine().lower() in {"x86_64", "amd64"} else {"base": []}
+
+setup(
+    ext_modules=[
+        Extension(
+            f"bench.native._{source.stem}_{variant}",
+            sources=[source.as_posix()],
+            depends=[header.as_posix() for header in sorted(Path("bench/native").glob("*.hpp"))],
+            extra_compile_args=COMMON + flags,
+            extra_link_args=["-pthread"],
+            optional=True,
+        )
+        for source in sorted(Path("bench/native").glob("*.cpp"))
+        for variant, flags in VARIANTS.items()
+    ]
+)
