@@ -52,7 +52,7 @@ class ProbeProtocol:
     warm_start_rate: tuple[float, float] = (1e-2, 1e-4)
     rates: Rates = Rates()
     instantsplat_iterations: int = 7_000
-    instantsplat_rates: Rates = Rates().scaled(10.0)
+    instantsplat_factor: float = 10.0  #: on `rates`: the 3DGS defaults
     instantsplat_degree_every: int = 1_000  #: the SH degree rises by one every so many steps
     ssim_weight: float = 0.2
     iuv_scale_weight: float = 0.1  #: L1 of the log-scales to their initial value, IUV and IUVRGB only
@@ -74,9 +74,11 @@ class GeometryProtocol:
     name: str
     alignment: Literal["official", "exact"] = "official"
     alignment_size: int | None = 64  #: side of the masked nearest resampling; None = full resolution
+    segment_samples: int = 10  #: a segment with fewer samples is left out of the local point block
     boundary_radii: tuple[int, ...] = (1,)
-    fov_crops: tuple[float, ...] = (1.0,)  #: centred crops, as shares of the photo's sides
-    fov_minimum: float = 45.0  #: degrees of vertical field of view below which a view is left out of the FOV block
+    fov_datasets: tuple[str, ...] = ("nyuv2", "eth3d", "ibims1", "procedural")  #: which the FOV table is measured on
+    fov_crops: tuple[float, ...] = (1.0, 0.85, 0.7, 0.55)  #: its centred crops, as shares of the photo's sides
+    fov_minimum: float = 45.0  #: degrees of vertical field of view below which a photo is left out of that table
     quick: bool = False
 
 

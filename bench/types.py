@@ -210,9 +210,9 @@ class Initialisation:
 class Card:
     """What a table or a leaderboard says of a model.
 
-    arch: e.g. "ViT-B/14". channels: feature width before PCA (0 for estimators). stride: pixels per token. supervision and
-    data: as the papers' tables name them. domain: "3D", "2D", "2.5D" or "-". weights: "hf:owner/name", "timm:name", "torchhub:…",
-    or "" where none are needed. paper: arXiv id or URL.
+    arch: e.g. "ViT-B/14". channels: feature width before PCA (0 for estimators). stride: pixels per token. supervision
+    and data: as the papers' tables name them. domain: "3D", "2D", "2.5D" or "-". weights: "hf:owner/name", "timm:name",
+    "torchhub:…", or "" where none are needed. paper: arXiv id or URL.
     """
 
     name: str
@@ -255,8 +255,8 @@ class DatasetCard:
 class Measurement:
     """One metric value: one row of the tables, less the columns that the cell fills in.
 
-    view: the photo it was measured on, or "all". status: "ok", "unavailable" (with the reason in note), "invalid" (NaN or not
-    computable). `value` is NaN unless the status is "ok".
+    view: the photo it was measured on, or "all". status: "ok", "unavailable" (with the reason in note), "invalid" (NaN
+    or not computable). `value` is NaN unless the status is "ok".
     """
 
     metric: str
@@ -276,8 +276,8 @@ class Measurement:
 class FeatureInput:
     """What a feature provider may look at: the training photos of one scene, prepared as VFM.md's shared input.
 
-    images: (B, 3, H, W) float32 in [0, 1], H and W multiples of 16. points: (B, H, W, 3) float32 ground-truth world positions
-    where they are known, else None; only the oracle reads them.
+    images: (B, 3, H, W) float32 in [0, 1], H and W multiples of 16 (on the probe's own grid for per-pixel providers).
+    points: (B, H, W, 3) float32 ground-truth world positions where they are known, else None; only the oracle reads them.
     """
 
     images: torch.Tensor
@@ -362,6 +362,7 @@ class Dataset:
 
     card: ClassVar[DatasetCard]
     tracks: ClassVar[tuple[Track, ...]] = ("probe",)
+    default_pointmap: ClassVar[str] = "sparse"  #: the initialiser of the probe track where the user names none
 
     def scenes(self, root: Path | None, track: Track) -> Sequence[str]:
         """Names of the scenes (or samples) found under the root. Raises Unavailable where the data set is not on disk."""

@@ -1,0 +1,41 @@
+# `make demo` ends in a report, `make test` in passing tests; both set everything up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SYSTEM_LIBRARY := libusb-1.0.so.0
+
+.PHONY: demo test lint setup benchmarks clean
+
+demo: setup
+	$(BIN)/bench run --out results/demo --report reports/demo
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+lint: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+benchmarks: setup
+	for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+setup: $(READY)
+
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard bench/native/*.cpp bench/native/*.hpp)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.12")'
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,hf]'
+	@# Open3D loads libusb, which its wheel does not bring.
+	@ldconfig -p 2>/dev/null | grep -q $(SYSTEM_LIBRARY) || $(BIN)/python -c 'import open3d' 2>/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -qq -y libusb-1.0-0 >/dev/null; } \
+	  || { echo 'Open3D needs the system library libusb-1.0. On Debian or Ubuntu: sudo apt-get install libusb-1.0-0; then make again.'; exit 1; }
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) build *.egg-info bench/native/*.so

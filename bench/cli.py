@@ -1,0 +1,175 @@
+"""The command `bench`: parse, call, print. Exit codes: 0 done, 1 some cells failed, 2 a user's mistake, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from bench.types import UserError
+
+app = typer.Typer(
+    help="How much 3D does a vision model know? Probes of frozen features and evaluation of monocular geometry.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Data sets: where they lie, what is missing.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+console = Console()
+errors = Console(stderr=True)
+
+Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="A Python file or module to load; repeatable.")]
+DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets [else $BENCH_DATA].")]
+
+
+def main() -> None:
+    """Entry point: user mistakes become one line on standard error and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        errors.print(f"[bold red]error[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _load(plugins: list[str] | None) -> None:
+    from bench.registry import broken_plugins, load_plugin
+
+    for plugin in plugins or []:
+        load_plugin(plugin)
+    for broken in broken_plugins():
+        errors.print(
+            f"[yellow]plug-in {broken.module} was left out[/]: {escape(broken.reason)}", highlight=False, soft_wrap=True
+        )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+@app.command()
+def run(
+    models: Annotated[
+        str, typer.Option(help="Names, a+b for a concatenation, `all`, or `embedded` (no download).")
+    ] = "embedded",
+    datasets: Annotated[str, typer.Option(help="Names, or `all`.")] = "procedural",
+    scenes: Annotated[str, typer.Option(help="Scene (or sample) names, or `all`.")] = "all",
+    modes: Annotated[str, typer.Option(help="Of G,T,A,Gft,Tft,Aft,instantsplat, or `all`.")] = "all",
+    pointmap: Annotated[str, typer.Option(help="Initialiser, or `auto`: the data set's own choice.")] = "auto",
+    protocol: Annotated[
+        str, typer.Option(help="Of `bench list protocols`; `auto`: paper-v1 on a GPU, quick-v1 on a CPU.")
+    ] = "auto",
+    seeds: Annotated[str, typer.Option(help="Whole numbers, comma-separated.")] = "0",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    weights: Annotated[
+        str, typer.Option(help="pretrained, or random: the real architecture, marked in every row.")
+    ] = "pretrained",
+    data_root: DataRoot = None,
+    jobs: Annotated[int, typer.Option(help="Cells at a time; 0: one a core on a CPU, one on a GPU.", min=0)] = 0,
+    engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
+    plugin: Plugins = None,
+    out: Annotated[Path, typer.Option(help="Results folder.")] = Path("results/run"),
+    report: Annotated[Path | None, typer.Option("--report", help="Report folder [reports/<name of --out>].")] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Stop after the rows.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
+) -> None:
+    """Run every selected cell that is not yet stored, then write the report. Repeat the command to resume."""
+    from bench.commands.run import Options, run_command
+
+    _load(plugin)
+    code = run_command(
+        Options(
+            models=_names(models),
+            datasets=_names(datasets),
+            scenes=_names(scenes),
+            modes=_names(modes),
+            pointmap=pointmap,
+            protocols=() if protocol == "auto" else _names(protocol),
+            seeds=_names(seeds),
+            device=device,
+            weights=weights,
+            data_root=data_root,
+            jobs=jobs,
+            engine=engine,
+            plugins=tuple(plugin or ()),
+            out=out,
+            report=None if no_report else report or Path("reports") / out.name,
+            dry_run=dry_run,
+        ),
+        console,
+        errors,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Results folders [results/run].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Report folder [reports/<name of the first folder>].")] = None,
+    formats: Annotated[str, typer.Option("--format", help="Of html,md,latex,csv.")] = "html,md,latex,csv",
+) -> None:
+    """Write the report of one or more results folders; trains and downloads nothing."""
+    from bench.report.build import build_report
+
+    chosen = folders or [Path("results/run")]
+    index = build_report(chosen, out or Path("reports") / chosen[0].resolve().name, _names(formats))
+    console.print(f"report: {index}", highlight=False, soft_wrap=True)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="models, estimators, datasets, pointmaps, protocols or metrics.")],
+    plugin: Plugins = None,
+) -> None:
+    """Show what is registered."""
+    from bench.commands.listing import print_listing
+
+    _load(plugin)
+    print_listing(kind, console)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="Anything that `bench list` names.")], plugin: Plugins = None) -> None:
+    """Show one model, data set, initialiser or protocol in full."""
+    from bench.commands.listing import print_one
+
+    _load(plugin)
+    print_one(name, console)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has: device, kernels, optional packages, data and cache folders."""
+    from bench.commands.doctor import print_doctor
+
+    print_doctor(console)
+
+
+@data_app.command("where")
+def data_where(data_root: DataRoot = None) -> None:
+    """Say where data sets are looked for and where their publishers offer them."""
+    from bench.commands.data import print_where
+
+    _load(None)
+    print_where(data_root, console)
+
+
+@data_app.command("check")
+def data_check(
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets [all].")] = None, data_root: DataRoot = None
+) -> None:
+    """Load every scene of the data sets and say what is wrong; exit code 1 where something is."""
+    from bench.commands.data import print_check
+
+    _load(None)
+    raise typer.Exit(print_check(names, data_root, console))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""`bench doctor`: what this machine has, and what each missing piece costs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from importlib.metadata import PackageNotFoundError, version
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import native
+from bench.locations import cache_root, user_folder
+from bench.provenance import code_version
+
+KERNELS = {
+    "raster": "the torch rasterizer serves instead, about 20 times slower",
+    "readout": "the torch readout serves instead, several times slower",
+    "align": "the NumPy solver serves instead, slower by orders of magnitude",
+}
+OPTIONAL = {"transformers": "[hf]", "diffusers": "[sd]", "ray": "[ray]", "viser": "[view]"}
+
+
+def print_doctor(console: Console) -> None:
+    """Print one table: item, state, what to do."""
+    import torch
+
+    table = Table(title=f"bench {code_version()}", title_justify="left", show_header=False)
+    table.add_row(
+        "PyTorch", torch.__version__, f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    )
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    table.add_row("GPU", gpu, "" if torch.cuda.is_available() else "quick-v1 runs on the CPU; paper-v1 wants a GPU")
+    for kernel, cost in KERNELS.items():
+        why = native.missing(kernel)
+        table.add_row(f"kernel {kernel}", "[red]missing[/]" if why else "built", f"{why}; {cost}" if why else "")
+    try:
+        import open3d
+
+        table.add_row("Open3D", open3d.__version__, "")
+    except (ImportError, OSError) as error:
+        table.add_row(
+            "Open3D", "[red]missing[/]", f"{error}; on Debian and Ubuntu: apt-get install libusb-1.0-0 libgl1 libgomp1"
+        )
+    for package, extra in OPTIONAL.items():
+        if importlib.util.find_spec(package) is None:
+            table.add_row(package, "not installed", f"pip install 'vfm3d-bench{extra}'")
+            continue
+        try:
+            table.add_row(package, version(package), "")
+        except PackageNotFoundError:
+            table.add_row(package, "present", "")
+    table.add_row(
+        "data", os.environ.get("BENCH_DATA") or str(user_folder("data")), "--data-root or BENCH_DATA choose another folder"
+    )
+    table.add_row("cache", str(cache_root()), "BENCH_CACHE chooses another folder")
+    console.print(table)

@@ -1,0 +1,96 @@
+"""`bench list` and `bench show`: what is registered, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
+from bench.registry import Registry, datasets, estimators, features, pointmaps
+from bench.types import UserError
+
+REGISTRIES: dict[str, Registry[Any]] = {
+    "models": features,
+    "estimators": estimators,
+    "datasets": datasets,
+    "pointmaps": pointmaps,
+}
+
+
+def print_listing(kind: str, console: Console) -> None:
+    """Print one table. Raises UserError for an unknown kind."""
+    tables: dict[str, Callable[[], Table]] = {
+        "models": lambda: _cards(
+            features, ("arch", "channels", "stride", "supervision", "domain", "data", "license", "weights")
+        ),
+        "estimators": lambda: _cards(estimators, ("arch", "supervision", "data", "license", "weights")),
+        "datasets": lambda: _cards(datasets, ("scene_type", "complexity", "view_range", "train_views", "license", "note")),
+        "pointmaps": lambda: _cards(pointmaps, ("license", "weights", "note")),
+        "protocols": _protocols,
+        "metrics": _metrics,
+    }
+    if kind not in tables:
+        raise UserError(f"bench list {kind}: there are {', '.join(tables)}")
+    console.print(tables[kind]())
+
+
+def print_one(name: str, console: Console) -> None:
+    """Print everything that is known of one name, wherever it is registered. Raises UserError where it is nowhere."""
+    found = False
+    for kind, registry in REGISTRIES.items():
+        if name in registry:
+            found = True
+            _print_fields(f"{kind[:-1]} {name}", asdict(registry[name].card), console)
+    for protocols in (PROBE_PROTOCOLS, GEOMETRY_PROTOCOLS):
+        if name in protocols:
+            found = True
+            _print_fields(f"protocol {name}", asdict(protocols[name]), console)
+    if not found:
+        raise UserError(
+            f"nothing is named {name!r}; `bench list models|estimators|datasets|pointmaps|protocols` show what is there"
+        )
+
+
+def _print_fields(title: str, values: dict[str, Any], console: Console) -> None:
+    table = Table(title=title, title_justify="left", show_header=False)
+    for field, value in values.items():
+        if value not in ("", "-", None):
+            table.add_row(field, str(value))
+    console.print(table)
+
+
+def _cards(registry: Registry[Any], columns: tuple[str, ...]) -> Table:
+    table = Table(title=f"{len(registry)} {registry.kind}s", title_justify="left")
+    for column in ("name", *columns):
+        table.add_column(column, overflow="fold")
+    for name in registry:
+        card = registry[name].card
+        table.add_row(name, *(str(getattr(card, column)) for column in columns))
+    return table
+
+
+def _protocols() -> Table:
+    table = Table(title="protocols", title_justify="left")
+    for column in ("name", "track", "settings"):
+        table.add_column(column, overflow="fold")
+    for track, protocols in (("probe", PROBE_PROTOCOLS), ("geometry", GEOMETRY_PROTOCOLS)):
+        for name, protocol in protocols.items():
+            settings = ", ".join(f"{f.name}={getattr(protocol, f.name)}" for f in fields(protocol) if f.name != "name")
+            table.add_row(name, track, settings)
+    return table
+
+
+def _metrics() -> Table:
+    from bench.metrics.catalogue import CATALOGUE
+
+    table = Table(title="metrics", title_justify="left")
+    for column in ("name", "track", "unit", "better", "what it is"):
+        table.add_column(column, overflow="fold")
+    for metric in CATALOGUE:
+        better = {True: "higher", False: "lower", None: "-"}[metric.higher_is_better]
+        table.add_row(metric.name, metric.track, metric.unit, better, metric.description)
+    return table

@@ -1,0 +1,201 @@
+"""`bench run`: from the options to the rows and the report."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from bench.engines import local, ray
+from bench.locations import cache_root, data_root
+from bench.plan import Cell, Plan, Selection, make_plan
+from bench.runner import MapGroups, Report, Run
+from bench.store import Store
+from bench.tracks import Settings
+from bench.types import UserError, Weights
+
+INTERRUPTED = 130
+Result = TypeVar("Result")
+ENGINES = {"local": local, "ray": ray}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line said, unchecked."""
+
+    models: tuple[str, ...]
+    datasets: tuple[str, ...]
+    scenes: tuple[str, ...]
+    modes: tuple[str, ...]
+    pointmap: str
+    protocols: tuple[str, ...]
+    seeds: tuple[str, ...]
+    device: str
+    weights: str
+    data_root: Path | None
+    jobs: int
+    engine: str
+    plugins: tuple[str, ...]
+    out: Path
+    report: Path | None
+    dry_run: bool
+
+
+def run_command(options: Options, console: Console, errors: Console) -> int:
+    """Run the plan and write the report; returns the exit code. Raises UserError for a user's mistake."""
+    device = choose_device(options.device)
+    weights = _choice("--weights", options.weights, ("pretrained", "random"))
+    selection = Selection(
+        models=options.models,
+        datasets=options.datasets,
+        scenes=options.scenes,
+        modes=options.modes,
+        pointmap=options.pointmap,
+        protocols=options.protocols,
+        seeds=_seeds(options.seeds),
+        weights=cast(Weights, weights),
+        data_root=data_root(options.data_root),
+        on_gpu=device == "cuda",
+    )
+    plan = make_plan(selection)
+    _print_plan(plan, console)
+    if options.dry_run:
+        return 0
+    engine = ENGINES[_choice("--engine", options.engine, tuple(ENGINES))]
+    jobs = options.jobs or (1 if device == "cuda" else os.cpu_count() or 1)
+    run = Run(
+        out=options.out,
+        settings=Settings(selection.data_root, cache_root(), device, selection.weights),
+        plugins=options.plugins,
+        jobs=jobs,
+        threads=max(1, (os.cpu_count() or 1) // jobs),
+    )
+    try:
+        failures = _execute(run, engine.map_groups, plan, console)
+    except KeyboardInterrupt:
+        Store(options.out).compact()
+        errors.print("interrupted; the finished cells are kept: the same command goes on from here", soft_wrap=True)
+        return INTERRUPTED
+    rows = Store(options.out).compact()
+    console.print(f"rows: {options.out / 'rows.csv'} ({len(rows)})", highlight=False, soft_wrap=True)
+    _print_failures(failures, errors)
+    if options.report is not None:
+        from bench.report.build import build_report
+
+        index = build_report([options.out], options.report)
+        console.print(f"report: {index}", highlight=False, soft_wrap=True)
+    return 1 if failures else 0
+
+
+def choose_device(asked: str) -> Literal["cpu", "cuda"]:
+    """ "auto" is the GPU where there is one. Raises UserError for a device that this machine lacks."""
+    import torch
+
+    _choice("--device", asked, ("auto", "cpu", "cuda"))
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch sees no CUDA device on this machine; use --device cpu")
+    return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _choice(option: str, value: str, allowed: Sequence[str]) -> str:
+    if value not in allowed:
+        raise UserError(f"{option} {value}: must be one of {', '.join(allowed)}")
+    return value
+
+
+def _seeds(texts: Sequence[str]) -> tuple[int, ...]:
+    for text in texts:
+        if not text.isdecimal():
+            raise UserError(f"--seeds: {text!r} is not a whole number")
+    return tuple(int(text) for text in texts)
+
+
+def _execute(run: Run, map_groups: MapGroups, plan: Plan, console: Console) -> list[Report]:
+    """Run what is due under a progress bar; returns the cells that did not end well."""
+    with console.status("looking at what is stored"):
+        due = run.due(plan.cells)
+    stored = len(plan.cells) - len(due)
+    if stored:
+        console.print(f"{stored} of {len(plan.cells)} cells are stored already", highlight=False)
+    failures: list[Report] = []
+    with _progress(console) as progress:
+        features = progress.add_task("features", total=None)
+        for cell in _closing(run.extract(due, map_groups)):
+            progress.update(features, description=escape(f"features of {cell.model}, {cell.dataset}/{cell.scene}"))
+        progress.remove_task(features)
+        task = progress.add_task("cells", total=len(due))
+        for report in _closing(run.execute(due, map_groups)):
+            if report.status != "ok":
+                failures.append(report)
+            progress.update(task, advance=1, description=escape(f"{report.cell.label} ({report.seconds:.1f} s)"))
+    return failures
+
+
+def _closing(results: Iterator[Result]) -> Iterator[Result]:
+    """Pass results on and close the source however the loop ends, so that no worker outlives it."""
+    try:
+        yield from results
+    finally:
+        results.close()  # type: ignore[attr-defined]
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _print_plan(plan: Plan, console: Console) -> None:
+    table = Table(title=f"{len(plan.cells)} cells", title_justify="left")
+    for column in ("track", "dataset", "scenes", "models", "modes", "point map", "protocol", "cells"):
+        table.add_column(column, justify="right" if column in ("scenes", "models", "cells") else "left")
+    counts = Counter((cell.track, cell.dataset, cell.pointmap, cell.protocol) for cell in plan.cells)
+    for (track, dataset, pointmap, protocol), count in counts.items():
+        chosen = [cell for cell in plan.cells if (cell.track, cell.dataset) == (track, dataset)]
+        table.add_row(
+            track,
+            dataset,
+            str(len({cell.scene for cell in chosen})),
+            str(len({cell.model for cell in chosen})),
+            ",".join(dict.fromkeys(cell.mode for cell in chosen)),
+            pointmap,
+            protocol,
+            str(count),
+        )
+    console.print(table)
+    for left_out in plan.left_out:
+        console.print(
+            f"[yellow]left out[/] {escape(left_out.what)}: {escape(left_out.reason)}", highlight=False, soft_wrap=True
+        )
+
+
+def _print_failures(failures: Sequence[Report], errors: Console) -> None:
+    by_reason: dict[tuple[str, str], list[Cell]] = {}
+    for failure in failures:
+        by_reason.setdefault((failure.status, failure.error), []).append(failure.cell)
+    for (status, reason), cells in by_reason.items():
+        others = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+        errors.print(f"[red]{status}[/] {escape(cells[0].label)}{others}: {escape(reason)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,200 @@
+"""From what the user selects to the list of cells to run, and what is left out, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.probe.composite import parse_features
+from bench.protocols import GEOMETRY_PROTOCOLS, MODES, PROBE_PROTOCOLS, protocol_named
+from bench.registry import Registry, datasets, estimators, features, pointmaps
+from bench.types import Dataset, Track, Unavailable, UserError, Weights
+
+ALL = "all"
+EMBEDDED = "embedded"  #: every model that needs no download
+NO_MODEL = "-"  #: the model of an InstantSplat cell
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One unit of work: it is run, stored, resumed and shown as a whole."""
+
+    track: Track
+    dataset: str
+    scene: str
+    model: str
+    mode: str
+    pointmap: str
+    protocol: str
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """How the cell is named in messages: dataset/scene · model · mode."""
+        mode = f" · {self.mode}" if self.mode != "-" else ""
+        return f"{self.dataset}/{self.scene} · {self.model}{mode}"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `bench run` was asked for. Names may be `all`; models may be `embedded`; pointmap may be `auto`."""
+
+    models: tuple[str, ...] = (EMBEDDED,)
+    datasets: tuple[str, ...] = ("procedural",)
+    scenes: tuple[str, ...] = (ALL,)
+    modes: tuple[str, ...] = (ALL,)
+    pointmap: str = "auto"
+    protocols: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    weights: Weights = "pretrained"
+    data_root: Path | None = None
+    on_gpu: bool = False
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that `all` would have covered but that cannot run here, and why."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells, grouped so that neighbours share a scene and a model, and what was left out."""
+
+    cells: tuple[Cell, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def make_plan(selection: Selection) -> Plan:
+    """Expand a selection. Raises UserError for a name that is not registered, a mode or scene that does not exist, a data
+    set that is not on disk (unless it came in through `all`), or a selection that holds no cell at all."""
+    left_out: list[LeftOut] = []
+    probe_protocol, geometry_protocol = _protocols(selection)
+    providers = _models(selection, features)
+    chosen_estimators = _models(selection, estimators)
+    modes = _modes(selection.modes)
+    if selection.pointmap != "auto":
+        pointmaps[selection.pointmap]
+    cells: list[Cell] = []
+    for name in _dataset_names(selection.datasets):
+        dataset = datasets[name]()
+        for track in dataset.tracks:
+            try:
+                found = dataset.scenes(selection.data_root, track)
+            except Unavailable as error:
+                if ALL not in selection.datasets:
+                    raise
+                left_out.append(LeftOut(f"dataset {name}", str(error)))
+                break
+            for scene in _scenes(selection.scenes, found, name, track, len(dataset.tracks)):
+                if track == "geometry":
+                    cells += [
+                        Cell(track, name, scene, model, "-", "-", geometry_protocol, seed)
+                        for model in chosen_estimators
+                        for seed in selection.seeds
+                    ]
+                else:
+                    pointmap = dataset.default_pointmap if selection.pointmap == "auto" else selection.pointmap
+                    cells += _probe_cells(name, scene, providers, modes, pointmap, probe_protocol, selection.seeds)
+    if not cells and not left_out:
+        raise UserError(_nothing(selection))
+    return Plan(tuple(cells), tuple(left_out))
+
+
+def _probe_cells(
+    dataset: str,
+    scene: str,
+    providers: Sequence[str],
+    modes: Sequence[str],
+    pointmap: str,
+    protocol: str,
+    seeds: Sequence[int],
+) -> list[Cell]:
+    pairs = [(model, mode) for model in providers for mode in modes if mode != "instantsplat"]
+    if "instantsplat" in modes:
+        pairs.append((NO_MODEL, "instantsplat"))
+    return [Cell("probe", dataset, scene, model, mode, pointmap, protocol, seed) for model, mode in pairs for seed in seeds]
+
+
+def _protocols(selection: Selection) -> tuple[str, str]:
+    """The probe's and the geometry track's protocol. Unnamed: paper-v1 on a GPU, quick-v1 on a CPU; moge-v1."""
+    probe, geometry = ("paper-v1" if selection.on_gpu else "quick-v1"), "moge-v1"
+    for name in selection.protocols:
+        protocol_named(name)
+        if name in PROBE_PROTOCOLS:
+            probe = name
+        if name in GEOMETRY_PROTOCOLS:
+            geometry = name
+    return probe, geometry
+
+
+def _models(selection: Selection, registry: Registry[Any]) -> list[str]:
+    """The selected names that this registry holds, `a+b` and `a@b` included; raises where no registry holds a name."""
+    chosen: list[str] = []
+    for asked in selection.models:
+        if asked in (ALL, EMBEDDED):
+            for name in registry:
+                card = registry[name].card
+                if asked == ALL or not card.weights:
+                    chosen.append(name)
+        elif "+" in asked or "@" in asked:
+            parse_features(asked)
+            if registry is features:
+                chosen.append(asked)
+        elif asked in registry:
+            chosen.append(asked)
+        elif asked not in features and asked not in estimators:
+            _unknown_model(asked)
+    return list(dict.fromkeys(chosen))
+
+
+def _unknown_model(name: str) -> None:
+    import difflib
+
+    known = sorted({*features, *estimators})
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`bench list models` shows them all"
+    raise UserError(f"no feature provider or geometry estimator is named {name!r}; {hint}")
+
+
+def _modes(asked: Sequence[str]) -> list[str]:
+    if ALL in asked:
+        return list(MODES)
+    for mode in asked:
+        if mode not in MODES:
+            raise UserError(f"no mode is named {mode!r}; there are {', '.join(MODES)}")
+    return list(dict.fromkeys(asked))
+
+
+def _dataset_names(asked: Sequence[str]) -> list[str]:
+    if ALL in asked:
+        return list(datasets)
+    for name in asked:
+        datasets[name]
+    return list(dict.fromkeys(asked))
+
+
+def _scenes(asked: Sequence[str], found: Sequence[str], dataset: str, track: Track, tracks: int) -> list[str]:
+    if ALL in asked:
+        return list(found)
+    chosen = [name for name in dict.fromkeys(asked) if name in found]
+    missing = [name for name in asked if name not in found]
+    if missing and not chosen and tracks == 1:
+        shown = ", ".join(found[:12]) + (", …" if len(found) > 12 else "")
+        raise UserError(f"dataset {dataset}: no scene is named {missing[0]!r}; there are {shown}")
+    return chosen
+
+
+def _nothing(selection: Selection) -> str:
+    return (
+        f"nothing to run: models {','.join(selection.models)} on datasets {','.join(selection.datasets)} "
+        f"(scenes {','.join(selection.scenes)}) share no track; see `bench list models` and `bench list datasets`"
+    )
+
+
+def dataset_of(cell: Cell) -> Dataset:
+    return datasets[cell.dataset]()

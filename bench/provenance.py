@@ -1,0 +1,112 @@
+"""Where a number comes from: versions, device, time and memory."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import bench
+
+NUMERIC_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "timm", "gsplat", "lpips", "piq", "open3d")
+
+
+@functools.cache
+def code_version() -> str:
+    """The package's version, with the commit where the code is a git checkout ("+changes" where it was edited)."""
+    folder = Path(__file__).parent.parent
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty=+changes", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return bench.__version__
+    return f"{bench.__version__}+g{described}"
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that make numbers; absent ones are left out."""
+    found = {}
+    for name in NUMERIC_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """What is stored with every cell."""
+    import torch
+
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    return {
+        "code_version": code_version(),
+        "numerics_version": bench.NUMERICS_VERSION,
+        "python": platform.python_version(),
+        "packages": package_versions(),
+        "device_name": name,
+        "platform": platform.platform(terse=True),
+        "threads": torch.get_num_threads(),
+    }
+
+
+@dataclass
+class Cost:
+    """Wall time and the peak of this process's memory (on a GPU: of its allocations) over a block of code."""
+
+    seconds: float = float("nan")
+    peak_memory_mb: float = float("nan")
+
+
+@contextmanager
+def measured(device: str) -> Iterator[Cost]:
+    """Fill a `Cost` with what the block took."""
+    cost = Cost()
+    _reset_peak(device)
+    start = time.perf_counter()
+    try:
+        yield cost
+    finally:
+        cost.seconds = time.perf_counter() - start
+        cost.peak_memory_mb = _peak(device)
+
+
+def _reset_peak(device: str) -> None:
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+    elif sys.platform == "linux":
+        # Writing 5 resets the process's high-water mark; where that is forbidden the peak is the process's own so far.
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return
+
+
+def _peak(device: str) -> float:
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20
+    if sys.platform == "linux":
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024

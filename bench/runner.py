@@ -1,0 +1,171 @@
+"""Runs cells: skips what is stored, records status, time, memory and provenance, never lets one failure stop the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench import tracks
+from bench.plan import Cell
+from bench.provenance import measured, provenance
+from bench.registry import load_plugin
+from bench.store import CellRecord, Status, Store
+from bench.tracks import Settings
+from bench.types import Unavailable, UserError
+
+#: `map_groups` of an engine (bench.engines)
+MapGroups = Callable[..., Iterator[tuple[Cell, Any]]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a cell ended, for the progress display."""
+
+    cell: Cell
+    status: Status
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """What an engine gives as the result of a cell whose process ended under it."""
+
+    exit_code: int | None
+
+    def __str__(self) -> str:
+        if self.exit_code == -signal.SIGKILL:
+            return "the worker process was killed (out of memory?)"
+        return f"the worker process ended with exit code {self.exit_code}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: where it writes and what its cells share."""
+
+    out: Path
+    settings: Settings
+    plugins: tuple[str, ...] = ()
+    jobs: int = 1
+    threads: int = 1
+
+    def due(self, cells: Sequence[Cell]) -> list[Cell]:
+        """The cells that are not yet stored. Raises UserError where a cell's data cannot be read."""
+        store = Store(self.out)
+        return [cell for cell in cells if not store.finished(tracks.cell_key(cell, self.settings))]
+
+    def extract(self, cells: Sequence[Cell], map_groups: MapGroups) -> Iterator[Cell]:
+        """Compute the features that the cells need and the cache lacks, model by model; yields each cell that is served.
+
+        What fails here fails again, and is recorded, when its cells are run.
+        """
+        wanted = {
+            (cell.model, cell.dataset, cell.scene, cell.protocol): cell
+            for cell in sorted(cells)
+            if cell.track == "probe" and tracks.reads_patch_features(cell)
+        }
+        groups = [list(group) for _, group in itertools.groupby(wanted.values(), key=lambda cell: cell.model)]
+        groups.sort(key=lambda group: "+" in group[0].model)  # the parts of a concatenation come before it
+        extract = functools.partial(_extract_quietly, settings=self.settings)
+        prepare = functools.partial(_prepare_process, self.plugins, self.threads)
+        for cell, _ in map_groups(extract, groups, jobs=self.jobs, initialise=prepare):
+            yield cell
+        tracks.forget_models()
+
+    def execute(self, cells: Sequence[Cell], map_groups: MapGroups) -> Iterator[Report]:
+        """Run the cells on an engine (`map_groups` of one in bench.engines) and yield how each ended, as they end.
+
+        Raises UserError where a result cannot be stored.
+        """
+        groups = [list(group) for _, group in itertools.groupby(sorted(cells, key=_neighbours), key=_neighbours)]
+        run_one = functools.partial(run_cell, out=self.out, settings=self.settings)
+        prepare = functools.partial(_prepare_process, self.plugins, self.threads)
+        for cell, result in map_groups(run_one, groups, jobs=self.jobs, initialise=prepare):
+            if isinstance(result, WorkerDied):
+                result = _store_failure(cell, str(result), self.out, self.settings)
+            elif isinstance(result, UserError):
+                raise result
+            yield result
+
+
+def _neighbours(cell: Cell) -> tuple[str, ...]:
+    """Cells that share a scene and a model run one after the other in one process, so features are computed once."""
+    return (cell.track, cell.dataset, cell.model if cell.track == "geometry" else cell.scene, cell.model, cell.protocol)
+
+
+def _prepare_process(plugins: Sequence[str], threads: int) -> None:
+    torch.set_num_threads(threads)
+    for plugin in plugins:
+        load_plugin(plugin)
+
+
+def _extract_quietly(cell: Cell, settings: Settings) -> None:
+    with contextlib.suppress(Exception):
+        tracks.extract_features(cell, settings)
+
+
+def run_cell(cell: Cell, *, out: Path, settings: Settings) -> Report | UserError:
+    """Run and store one cell. Never raises; an error in writing the result is returned, since then the run must stop."""
+    try:
+        store = Store(out)
+        key = tracks.cell_key(cell, settings)
+        weights = tracks.weights_of(cell, settings.weights)
+    except UserError as error:
+        return error
+    status: Status = "ok"
+    message, outcome = "", tracks.Outcome((), {})
+    with measured(settings.device) as cost:
+        try:
+            outcome = tracks.run(cell, settings)
+        except Unavailable as error:
+            status, message = "unavailable", str(error)
+        except UserError as error:
+            status, message = "failed", str(error)
+        except Exception as error:  # a model may raise anything; the cell says so and the rest goes on
+            status, message = "failed", f"{type(error).__name__}: {error} ({_where(error)})"
+    record = CellRecord(
+        key=key,
+        cell=cell,
+        status=status,
+        weights=weights,
+        error=message,
+        measurements=outcome.measurements,
+        seconds=round(cost.seconds, 3),
+        peak_memory_mb=round(cost.peak_memory_mb, 1),
+        device=settings.device,
+        provenance=provenance(settings.device),
+    )
+    try:
+        store.save(record, outcome.pictures)
+    except UserError as error:
+        return error
+    return Report(cell, status, cost.seconds, message)
+
+
+def _store_failure(cell: Cell, message: str, out: Path, settings: Settings) -> Report:
+    """Record a cell whose process died under it."""
+    record = CellRecord(
+        key=tracks.cell_key(cell, settings),
+        cell=cell,
+        status="failed",
+        weights=tracks.weights_of(cell, settings.weights),
+        error=message,
+        device=settings.device,
+        provenance=provenance(settings.device),
+    )
+    Store(out).save(record, {})
+    return Report(cell, "failed", float("nan"), message)
+
+
+def _where(error: BaseException) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"

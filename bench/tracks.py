@@ -1,0 +1,262 @@
+"""What a cell does: load the scene, ask the model, measure. One function a track, and what decides their numbers.
+
+Scenes, features and models are kept between neighbouring cells of one process, so that a model is loaded once and its
+features serve every mode and seed.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import bench
+from bench.plan import NO_MODEL, Cell, dataset_of
+from bench.probe.composite import build_provider, parse_features, scene_features
+from bench.probe.views import image_tensor
+from bench.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
+from bench.registry import estimators, features, pointmaps
+from bench.store import digest
+from bench.types import (
+    Array,
+    FeatureInput,
+    FeatureProvider,
+    GeometryEstimator,
+    Initialisation,
+    Measurement,
+    MultiViewScene,
+    Weights,
+)
+
+if TYPE_CHECKING:
+    from bench.probe.features import FeatureMap
+
+IUV_PROVIDERS = frozenset(
+    {"iuv", "iuvrgb"}
+)  #: their probes keep the log-scales near the initial ones (Feat2GS, official code)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every cell of a run shares, besides its name: where data and caches lie, the device, which weights."""
+
+    data_root: Path | None
+    cache: Path
+    device: str
+    weights: Weights
+
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device(self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a cell gives: its measurements and its pictures, (H, W, 3) uint8 by name."""
+
+    measurements: tuple[Measurement, ...]
+    pictures: Mapping[str, Array]
+
+
+def run(cell: Cell, settings: Settings) -> Outcome:
+    """Run one cell. Raises whatever goes wrong; the runner records it."""
+    return _run_probe(cell, settings) if cell.track == "probe" else _run_geometry(cell, settings)
+
+
+# ------------------------------------------------------------------------------------------------------------------- keys
+
+
+def cell_key(cell: Cell, settings: Settings) -> str:
+    """sha256 of everything that determines a cell's numbers (DESIGN: results are content-addressed)."""
+    protocol = PROBE_PROTOCOLS.get(cell.protocol) or GEOMETRY_PROTOCOLS[cell.protocol]
+    models = [_model_identity(cls, settings.weights) for cls in _classes(cell)]
+    return digest(
+        {
+            "cell": asdict(cell),
+            "protocol": asdict(protocol),
+            "models": models,
+            "pointmap": _model_identity(pointmaps[cell.pointmap], "none") if cell.pointmap != "-" else None,
+            "data": _fingerprint(cell.track, cell.dataset, cell.scene, settings.data_root),
+            "device": settings.device,
+            "numerics": bench.NUMERICS_VERSION,
+        }
+    )
+
+
+def weights_of(cell: Cell, weights: Weights) -> Weights:
+    """What a row says of its weights: "random" if any part's are, else "pretrained" if any part has some, else "none"."""
+    return weights if any(cls.card.weights for cls in _classes(cell)) else "none"
+
+
+def _classes(cell: Cell) -> list[type[FeatureProvider]] | list[type[GeometryEstimator]]:
+    """The classes behind a cell's model: the parts of a concatenation, none for InstantSplat."""
+    if cell.track == "geometry":
+        return [estimators[cell.model]]
+    return [] if cell.model == NO_MODEL else _provider_classes(cell.model)
+
+
+def _provider_classes(model: str) -> list[type[FeatureProvider]]:
+    return [features[part.partition("@")[0]] for part in parse_features(model)]
+
+
+def _model_identity(cls: type, weights: Weights) -> dict[str, Any]:
+    identity: dict[str, Any] = {"card": asdict(cls.card), "source": _source_digest(cls)}  # type: ignore[attr-defined]
+    if issubclass(cls, FeatureProvider | GeometryEstimator):
+        identity["weights"] = cls(weights=weights).weights_digest
+    return identity
+
+
+@functools.cache
+def _source_digest(cls: type) -> str:
+    """So that editing a plug-in class runs its cells again."""
+    try:
+        return digest(inspect.getsource(cls))
+    except (OSError, TypeError):
+        return f"{cls.__module__}.{cls.__qualname__}"
+
+
+@functools.cache
+def _fingerprint(track: Any, dataset: str, scene: str, root: Path | None) -> str:
+    return dataset_of(Cell(track, dataset, scene, "-", "-", "-", "-", 0)).fingerprint(root, scene, track)
+
+
+# ------------------------------------------------------------------------------------------------------------ the probe
+
+
+def _run_probe(cell: Cell, settings: Settings) -> Outcome:
+    from bench.probe.probe import run_probe
+
+    protocol = PROBE_PROTOCOLS[cell.protocol]
+    scene, _ = _scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root)
+    outcome = run_probe(
+        scene,
+        _initialisation(
+            cell.dataset, cell.scene, cell.protocol, cell.pointmap, cell.seed, settings.data_root, settings.device
+        ),
+        None if cell.model == NO_MODEL else _feature_map(cell, settings),
+        cell.mode,
+        protocol,
+        seed=cell.seed,
+        device=settings.torch_device,
+        per_pixel_prior=cell.model in IUV_PROVIDERS,
+    )
+    return Outcome(outcome.measurements, outcome.pictures)
+
+
+@functools.lru_cache(maxsize=2)
+def _scenes(dataset: str, name: str, protocol: str, root: Path | None) -> tuple[MultiViewScene, MultiViewScene]:
+    """The scene on the probe's grid, and at the size that features are taken from."""
+    from bench.probe.views import prepare_scene, to_grid
+
+    chosen = PROBE_PROTOCOLS[protocol]
+    loaded = dataset_of(Cell("probe", dataset, name, "-", "-", "-", protocol, 0)).load_scene(root, name)
+    prepared = prepare_scene(loaded, chosen.feature_long_side)
+    return to_grid(prepared, chosen.grid_long_side), prepared
+
+
+@functools.lru_cache(maxsize=2)
+def _initialisation(
+    dataset: str, name: str, protocol: str, pointmap: str, seed: int, root: Path | None, device: str
+) -> Initialisation:
+    initialiser = pointmaps[pointmap]()
+    initialiser.load(torch.device(device))
+    return initialiser.initialise(_scenes(dataset, name, protocol, root)[1], seed)
+
+
+def _feature_map(cell: Cell, settings: Settings) -> FeatureMap:
+    """The cell's features: each part from the cache or from its model, then PCA and concatenation (PROTOCOLS 1.2)."""
+    grid, prepared = _scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root)
+    return scene_features(
+        {part: _OnDemand(part, settings) for part in parse_features(cell.model)},
+        _photos(prepared, settings),
+        _photos(grid, settings),
+        channels=PROBE_PROTOCOLS[cell.protocol].pca_channels,
+        load=lambda provider: None,
+        cache=settings.cache / "features",
+    )
+
+
+def reads_patch_features(cell: Cell) -> bool:
+    """True where the cell's model (or a part of it) is a network over patches, whose features are worth a cache."""
+    return cell.model != NO_MODEL and not all(cls.per_pixel for cls in _provider_classes(cell.model))
+
+
+def extract_features(cell: Cell, settings: Settings) -> None:
+    """Put the patch features of a cell's model into the cache, so that the probes need no model in memory."""
+    _feature_map(cell, settings)
+
+
+def forget_models() -> None:
+    """Free the model that is kept between neighbouring cells."""
+    _loaded_provider.cache_clear()
+    _loaded_estimator.cache_clear()
+
+
+def _photos(scene: MultiViewScene, settings: Settings) -> FeatureInput:
+    points = _true_points(scene)
+    device = settings.torch_device
+    return FeatureInput(image_tensor(scene.train).to(device), None if points is None else points.to(device))
+
+
+class _OnDemand(FeatureProvider):
+    """A provider whose network is built when its features are not in the cache; one network is in memory at a time."""
+
+    def __init__(self, part: str, settings: Settings) -> None:
+        self._part, self._settings = part, settings
+        unloaded = build_provider(part, settings.weights)
+        self.card = unloaded.card  # type: ignore[misc]
+        self.per_pixel = unloaded.per_pixel  # type: ignore[misc]
+        self._weights_digest = unloaded.weights_digest
+
+    @property
+    def weights_digest(self) -> str:
+        return self._weights_digest
+
+    def extract_scene(self, scene: FeatureInput) -> torch.Tensor:
+        with torch.no_grad():
+            provider = _loaded_provider(self._part, self._settings.weights, self._settings.device)
+            return provider.extract_scene(scene).float()
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded_provider(part: str, weights: Weights, device: str) -> FeatureProvider:
+    provider = build_provider(part, weights)
+    provider.load(torch.device(device))
+    return provider
+
+
+def _true_points(scene: MultiViewScene) -> torch.Tensor | None:
+    """Ground-truth world positions (B, H, W, 3) of the training pixels, None where a view lacks depth or camera."""
+    points = [
+        view.camera.unproject(view.depth) for view in scene.train if view.camera is not None and view.depth is not None
+    ]
+    if len(points) < len(scene.train):
+        return None
+    return torch.stack([torch.from_numpy(each).float() for each in points])
+
+
+# ----------------------------------------------------------------------------------------------------------- geometry
+
+
+def _run_geometry(cell: Cell, settings: Settings) -> Outcome:
+    from bench.geometry.evaluate import evaluate_sample
+    from bench.geometry.pictures import sample_pictures
+
+    sample = dataset_of(cell).load_sample(settings.data_root, cell.scene)
+    estimator = _loaded_estimator(cell.model, settings.weights, settings.device)
+    with torch.no_grad():
+        prediction = estimator.predict_sample(sample)
+    protocol = GEOMETRY_PROTOCOLS[cell.protocol]
+    return Outcome(tuple(evaluate_sample(sample, prediction, protocol)), sample_pictures(sample, prediction, protocol))
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded_estimator(name: str, weights: Weights, device: str) -> GeometryEstimator:
+    estimator = estimators[name](weights=weights)
+    estimator.load(torch.device(device))
+    return estimator

@@ -1,0 +1,73 @@
+"""Selections: what runs, in what mode, under which protocol, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.plan import Selection, make_plan
+from bench.protocols import MODES
+from bench.types import Unavailable, UserError
+
+
+def test_the_default_covers_both_tracks_without_any_download() -> None:
+    plan = make_plan(Selection())
+    assert {cell.track for cell in plan.cells} == {"probe", "geometry"}
+    assert {cell.dataset for cell in plan.cells} == {"procedural"}
+    assert {cell.mode for cell in plan.cells if cell.track == "probe"} == set(MODES)
+    assert not plan.left_out
+    assert "dinov2" not in {cell.model for cell in plan.cells}
+    assert len(set(plan.cells)) == len(plan.cells)
+
+
+def test_instantsplat_is_one_cell_a_scene_whatever_the_models() -> None:
+    plan = make_plan(Selection(models=("rgb", "iuv"), modes=("G", "instantsplat")))
+    baseline = [cell for cell in plan.cells if cell.mode == "instantsplat"]
+    scenes = {cell.scene for cell in plan.cells}
+    assert len(baseline) == len(scenes)
+    assert {cell.model for cell in baseline} == {"-"}
+    assert len(plan.cells) == 3 * len(scenes)
+
+
+def test_the_data_set_decides_the_track() -> None:
+    plan = make_plan(Selection(models=("oracle",), modes=("G",)))
+    assert {cell.track for cell in plan.cells} == {"geometry"}
+    plan = make_plan(Selection(models=("iuvrgb+daisy",), modes=("G",)))
+    assert {cell.model for cell in plan.cells} == {"iuvrgb+daisy"}
+    assert {cell.track for cell in plan.cells} == {"probe"}
+
+
+def test_protocols_follow_the_device_unless_named() -> None:
+    def probe_protocol(selection: Selection) -> set[str]:
+        return {cell.protocol for cell in make_plan(selection).cells}
+
+    assert probe_protocol(Selection(models=("rgb",), modes=("G",))) == {"quick-v1"}
+    assert probe_protocol(Selection(models=("rgb",), modes=("G",), on_gpu=True)) == {"paper-v1"}
+    assert probe_protocol(Selection(models=("rgb",), modes=("G",), protocols=("quick-v1",), on_gpu=True)) == {"quick-v1"}
+    assert probe_protocol(Selection(models=("oracle",), protocols=("exact-v1",))) == {"exact-v1"}
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        (Selection(models=("dinov22",)), "did you mean dinov2"),
+        (Selection(models=("rgb+nothing",)), "no feature provider is named 'nothing'"),
+        (Selection(datasets=("procedura",)), "did you mean procedural"),
+        (Selection(modes=("X",)), "no mode is named 'X'"),
+        (Selection(models=("rgb",), pointmap="nowhere"), "no point-map initialiser is named 'nowhere'"),
+        (Selection(models=("rgb",), scenes=("atlantis",)), "atlantis"),
+        (Selection(protocols=("paper-v0",)), "no protocol is named 'paper-v0'"),
+    ],
+)
+def test_mistakes_are_named(selection: Selection, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_plan(selection)
+
+
+def test_a_named_data_set_that_is_not_on_disk_stops_the_run_and_all_lists_it(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable):
+        make_plan(Selection(models=("rgb",), datasets=("mipnerf360",), data_root=tmp_path))
+    plan = make_plan(Selection(models=("rgb",), modes=("G",), datasets=("all",), data_root=tmp_path))
+    assert {cell.dataset for cell in plan.cells} == {"procedural"}
+    assert "dataset mipnerf360" in {left_out.what for left_out in plan.left_out}
