@@ -1,4 +1,4 @@
-"""Builds the optional C++ kernels; everything else is declared in pyproject.toml.
+"""Builds the optional C++ kernels and takes the published tables along; everything else is declared in pyproject.toml.
 
 Each kernel is one file in bench/native, compiled once per instruction set. The one that fits the processor is chosen when it
 is loaded (bench/native/__init__.py). An extension that does not compile is left out: the plain PyTorch path serves instead.
@@ -7,7 +7,7 @@ is loaded (bench/native/__init__.py). An extension that does not compile is left
 import platform
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 COMMON = ["-O3", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"]
 X86 = {
@@ -18,6 +18,8 @@ X86 = {
 VARIANTS = X86 if platform.machine().lower() in {"x86_64", "amd64"} else {"base": []}
 
 setup(
+    packages=[*find_packages(include=["bench*", "registry*"]), "bench.published_tables"],
+    package_dir={"bench.published_tables": "results/published"},  # the papers' numbers travel with the package
     ext_modules=[
         Extension(
             f"bench.native._{source.stem}_{variant}",
@@ -29,5 +31,5 @@ setup(
         )
         for source in sorted(Path("bench/native").glob("*.cpp"))
         for variant, flags in VARIANTS.items()
-    ]
+    ],
 )

@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets: where they lie, what is missing.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+weights_app = typer.Typer(help="Weights: what is on this machine, what each costs, fetching them.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
 console = Console()
 errors = Console(stderr=True)
 
@@ -70,6 +72,9 @@ def run(
     weights: Annotated[
         str, typer.Option(help="pretrained, or random: the real architecture, marked in every row.")
     ] = "pretrained",
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE: weights of a model from a local file; repeatable.")
+    ] = None,
     data_root: DataRoot = None,
     jobs: Annotated[int, typer.Option(help="Cells at a time; 0: one a core on a CPU, one on a GPU.", min=0)] = 0,
     engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
@@ -97,6 +102,7 @@ def run(
             data_root=data_root,
             jobs=jobs,
             engine=engine,
+            checkpoints=tuple(checkpoint or ()),
             plugins=tuple(plugin or ()),
             out=out,
             report=None if no_report else report or Path("reports") / out.name,
@@ -169,6 +175,28 @@ def data_check(
 
     _load(None)
     raise typer.Exit(print_check(names, data_root, console))
+
+
+@weights_app.command("check")
+def weights_check(
+    models: Annotated[str, typer.Option(help="Names, or `all`.")] = "all",
+    online: Annotated[bool, typer.Option("--online", help="Ask the publishers for sizes and agreements.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Say which weights are cached, what they take, their licence, whether an agreement is asked for."""
+    from bench.commands.weights import print_check as check_weights
+
+    _load(plugin)
+    check_weights(_names(models), online, console)
+
+
+@weights_app.command("fetch")
+def weights_fetch(models: Annotated[str, typer.Option(help="Names, or `all`.")], plugin: Plugins = None) -> None:
+    """Fetch the weights of the models into the publishers' caches; an interrupted download resumes."""
+    from bench.commands.weights import fetch_all
+
+    _load(plugin)
+    raise typer.Exit(fetch_all(_names(models), console, errors))
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def validate_rows(frame: pd.DataFrame) -> list[str]:
         found = np.flatnonzero(bad.fillna(True).to_numpy(bool))
         if len(found):
             first = rows[column].iloc[found[0]]
-            problems.append(f"{text}: {len(found)} of {len(rows)} rows, first at row {found[0]} ({column}={first!r})")
+            problems.append(f"{text}: {len(found)} of {len(rows)} rows, first at row {found[0]} ({column} is {first})")
 
     for column, choices in (("track", TRACKS), ("status", STATUSES), ("weights", WEIGHTS)):
         report(~rows[column].isin(choices), f"{column} is not one of {', '.join(choices)}", column)

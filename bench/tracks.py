@@ -43,12 +43,19 @@ IUV_PROVIDERS = frozenset(
 
 @dataclass(frozen=True)
 class Settings:
-    """What every cell of a run shares, besides its name: where data and caches lie, the device, which weights."""
+    """What every cell of a run shares, besides its name: where data and caches lie, the device, which weights.
+
+    checkpoints: (model name, local file of weights) pairs that stand in for the publisher's.
+    """
 
     data_root: Path | None
     cache: Path
     device: str
     weights: Weights
+    checkpoints: tuple[tuple[str, Path], ...] = ()
+
+    def checkpoint(self, model: str) -> Path | None:
+        return dict(self.checkpoints).get(model)
 
     @property
     def torch_device(self) -> torch.device:
@@ -74,7 +81,7 @@ def run(cell: Cell, settings: Settings) -> Outcome:
 def cell_key(cell: Cell, settings: Settings) -> str:
     """sha256 of everything that determines a cell's numbers (DESIGN: results are content-addressed)."""
     protocol = PROBE_PROTOCOLS.get(cell.protocol) or GEOMETRY_PROTOCOLS[cell.protocol]
-    models = [_model_identity(cls, settings.weights) for cls in _classes(cell)]
+    models = [_model_identity(cls, settings.weights, settings.checkpoint(name)) for name, cls in model_classes(cell)]
     return digest(
         {
             "cell": asdict(cell),
@@ -90,24 +97,25 @@ def cell_key(cell: Cell, settings: Settings) -> str:
 
 def weights_of(cell: Cell, weights: Weights) -> Weights:
     """What a row says of its weights: "random" if any part's are, else "pretrained" if any part has some, else "none"."""
-    return weights if any(cls.card.weights for cls in _classes(cell)) else "none"
+    return weights if any(cls.card.weights for _, cls in model_classes(cell)) else "none"
 
 
-def _classes(cell: Cell) -> list[type[FeatureProvider]] | list[type[GeometryEstimator]]:
-    """The classes behind a cell's model: the parts of a concatenation, none for InstantSplat."""
+def model_classes(cell: Cell) -> list[tuple[str, type[FeatureProvider]]] | list[tuple[str, type[GeometryEstimator]]]:
+    """Names and classes behind a cell's model: the parts of a concatenation, none for InstantSplat."""
     if cell.track == "geometry":
-        return [estimators[cell.model]]
-    return [] if cell.model == NO_MODEL else _provider_classes(cell.model)
+        return [(cell.model, estimators[cell.model])]
+    return [] if cell.model == NO_MODEL else _providers(cell.model)
 
 
-def _provider_classes(model: str) -> list[type[FeatureProvider]]:
-    return [features[part.partition("@")[0]] for part in parse_features(model)]
+def _providers(model: str) -> list[tuple[str, type[FeatureProvider]]]:
+    names = [part.partition("@")[0] for part in parse_features(model)]
+    return [(name, features[name]) for name in names]
 
 
-def _model_identity(cls: type, weights: Weights) -> dict[str, Any]:
+def _model_identity(cls: type, weights: Weights, checkpoint: Path | None = None) -> dict[str, Any]:
     identity: dict[str, Any] = {"card": asdict(cls.card), "source": _source_digest(cls)}  # type: ignore[attr-defined]
     if issubclass(cls, FeatureProvider | GeometryEstimator):
-        identity["weights"] = cls(weights=weights).weights_digest
+        identity["weights"] = cls(weights, checkpoint).weights_digest
     return identity
 
 
@@ -183,7 +191,7 @@ def _feature_map(cell: Cell, settings: Settings) -> FeatureMap:
 
 def reads_patch_features(cell: Cell) -> bool:
     """True where the cell's model (or a part of it) is a network over patches, whose features are worth a cache."""
-    return cell.model != NO_MODEL and not all(cls.per_pixel for cls in _provider_classes(cell.model))
+    return cell.model != NO_MODEL and not all(cls.per_pixel for _, cls in _providers(cell.model))
 
 
 def extract_features(cell: Cell, settings: Settings) -> None:
@@ -208,7 +216,7 @@ class _OnDemand(FeatureProvider):
 
     def __init__(self, part: str, settings: Settings) -> None:
         self._part, self._settings = part, settings
-        unloaded = build_provider(part, settings.weights)
+        unloaded = _build(part, settings)
         self.card = unloaded.card  # type: ignore[misc]
         self.per_pixel = unloaded.per_pixel  # type: ignore[misc]
         self._weights_digest = unloaded.weights_digest
@@ -219,14 +227,18 @@ class _OnDemand(FeatureProvider):
 
     def extract_scene(self, scene: FeatureInput) -> torch.Tensor:
         with torch.no_grad():
-            provider = _loaded_provider(self._part, self._settings.weights, self._settings.device)
+            provider = _loaded_provider(self._part, self._settings)
             return provider.extract_scene(scene).float()
 
 
+def _build(part: str, settings: Settings) -> FeatureProvider:
+    return build_provider(part, settings.weights, settings.checkpoint(part.partition("@")[0]))
+
+
 @functools.lru_cache(maxsize=1)
-def _loaded_provider(part: str, weights: Weights, device: str) -> FeatureProvider:
-    provider = build_provider(part, weights)
-    provider.load(torch.device(device))
+def _loaded_provider(part: str, settings: Settings) -> FeatureProvider:
+    provider = _build(part, settings)
+    provider.load(settings.torch_device)
     return provider
 
 
@@ -244,19 +256,19 @@ def _true_points(scene: MultiViewScene) -> torch.Tensor | None:
 
 
 def _run_geometry(cell: Cell, settings: Settings) -> Outcome:
-    from bench.geometry.evaluate import evaluate_sample
+    from bench.geometry.evaluate import evaluate_estimator
     from bench.geometry.pictures import sample_pictures
 
     sample = dataset_of(cell).load_sample(settings.data_root, cell.scene)
-    estimator = _loaded_estimator(cell.model, settings.weights, settings.device)
-    with torch.no_grad():
-        prediction = estimator.predict_sample(sample)
+    estimator = _loaded_estimator(cell.model, settings)
     protocol = GEOMETRY_PROTOCOLS[cell.protocol]
-    return Outcome(tuple(evaluate_sample(sample, prediction, protocol)), sample_pictures(sample, prediction, protocol))
+    with torch.no_grad():
+        prediction, measurements = evaluate_estimator(estimator, sample, protocol)
+    return Outcome(tuple(measurements), sample_pictures(sample, prediction, protocol))
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded_estimator(name: str, weights: Weights, device: str) -> GeometryEstimator:
-    estimator = estimators[name](weights=weights)
-    estimator.load(torch.device(device))
+def _loaded_estimator(name: str, settings: Settings) -> GeometryEstimator:
+    estimator = estimators[name](settings.weights, settings.checkpoint(name))
+    estimator.load(settings.torch_device)
     return estimator

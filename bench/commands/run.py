@@ -24,11 +24,13 @@ from rich.table import Table
 
 from bench.engines import local, ray
 from bench.locations import cache_root, data_root
-from bench.plan import Cell, Plan, Selection, make_plan
+from bench.plan import ALL, Cell, LeftOut, Plan, Selection, make_plan
+from bench.registry import estimators, features
 from bench.runner import MapGroups, Report, Run
 from bench.store import Store
-from bench.tracks import Settings
-from bench.types import UserError, Weights
+from bench.tracks import Settings, model_classes
+from bench.types import Unavailable, UserError, Weights
+from bench.weights import fetch
 
 INTERRUPTED = 130
 Result = TypeVar("Result")
@@ -51,6 +53,7 @@ class Options:
     data_root: Path | None
     jobs: int
     engine: str
+    checkpoints: tuple[str, ...]
     plugins: tuple[str, ...]
     out: Path
     report: Path | None
@@ -73,7 +76,10 @@ def run_command(options: Options, console: Console, errors: Console) -> int:
         data_root=data_root(options.data_root),
         on_gpu=device == "cuda",
     )
+    checkpoints = _checkpoints(options.checkpoints)
     plan = make_plan(selection)
+    if weights == "pretrained" and not options.dry_run:
+        plan = _with_weights(plan, {name for name, _ in checkpoints}, ALL in options.models)
     _print_plan(plan, console)
     if options.dry_run:
         return 0
@@ -81,7 +87,7 @@ def run_command(options: Options, console: Console, errors: Console) -> int:
     jobs = options.jobs or (1 if device == "cuda" else os.cpu_count() or 1)
     run = Run(
         out=options.out,
-        settings=Settings(selection.data_root, cache_root(), device, selection.weights),
+        settings=Settings(selection.data_root, cache_root(), device, selection.weights, checkpoints),
         plugins=options.plugins,
         jobs=jobs,
         threads=max(1, (os.cpu_count() or 1) // jobs),
@@ -126,6 +132,42 @@ def _seeds(texts: Sequence[str]) -> tuple[int, ...]:
     return tuple(int(text) for text in texts)
 
 
+def _checkpoints(texts: Sequence[str]) -> tuple[tuple[str, Path], ...]:
+    """--checkpoint NAME=FILE, as pairs. Raises UserError for another form, an unknown name or a file that is not there."""
+    pairs = []
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if not equals:
+            raise UserError(f"--checkpoint {text}: write NAME=FILE")
+        if name not in features and name not in estimators:
+            raise UserError(f"--checkpoint {text}: no model is named {name!r}")
+        if not Path(file).exists():
+            raise UserError(f"--checkpoint {text}: there is no file {file}")
+        pairs.append((name, Path(file).resolve()))
+    return tuple(pairs)
+
+
+def _with_weights(plan: Plan, local: set[str], lenient: bool) -> Plan:
+    """Fetch what the plan's models need before anything runs.
+
+    A model whose weights cannot be had stops the run (Unavailable), or, where models came in through `all`, is left out.
+    """
+    needed = {
+        name: cls for cell in plan.cells for name, cls in model_classes(cell) if cls.card.weights and name not in local
+    }
+    missing: dict[str, str] = {}
+    for name, cls in needed.items():
+        try:
+            fetch(cls, name)
+        except Unavailable as error:
+            if not lenient:
+                raise
+            missing[name] = str(error)
+    kept = tuple(cell for cell in plan.cells if not any(name in missing for name, _ in model_classes(cell)))
+    left_out = tuple(LeftOut(f"model {name}", reason) for name, reason in missing.items())
+    return Plan(kept, plan.left_out + left_out)
+
+
 def _execute(run: Run, map_groups: MapGroups, plan: Plan, console: Console) -> list[Report]:
     """Run what is due under a progress bar; returns the cells that did not end well."""
     with console.status("looking at what is stored"):
@@ -135,10 +177,10 @@ def _execute(run: Run, map_groups: MapGroups, plan: Plan, console: Console) -> l
         console.print(f"{stored} of {len(plan.cells)} cells are stored already", highlight=False)
     failures: list[Report] = []
     with _progress(console) as progress:
-        features = progress.add_task("features", total=None)
+        extraction = progress.add_task("features", total=None)
         for cell in _closing(run.extract(due, map_groups)):
-            progress.update(features, description=escape(f"features of {cell.model}, {cell.dataset}/{cell.scene}"))
-        progress.remove_task(features)
+            progress.update(extraction, description=escape(f"features of {cell.model}, {cell.dataset}/{cell.scene}"))
+        progress.remove_task(extraction)
         task = progress.add_task("cells", total=len(due))
         for report in _closing(run.execute(due, map_groups)):
             if report.status != "ok":

@@ -89,7 +89,11 @@ def layout(
     entries = [[_entry(column.pick(rows), column.metric) for column in columns] for _, _, rows in lines]
     for position, column in enumerate(columns):
         _emphasise(entries, position, column.metric)
-    filled = tuple(Line(label, tuple(row), marks) for (label, marks, _), row in zip(lines, entries, strict=True))
+    filled = tuple(
+        Line(label, tuple(row), marks)
+        for (label, marks, _), row in zip(lines, entries, strict=True)
+        if any(entry.text != MISSING for entry in row)
+    )
     return Table(name, title, caption, tuple(tuple(level) for level in header), filled, corner)
 
 
@@ -240,6 +244,8 @@ def _model_lines(means: pd.DataFrame) -> list[tuple[str, tuple[str, ...], pd.Dat
 
 def _with_average_and_rank(table: Table, columns: Sequence[Column]) -> Table:
     """Append the two averages over data sets and the mean rank; a line that lacks a data set has neither."""
+    if not table.lines:
+        return table
     values = np.array([[entry.value for entry in line.entries] for line in table.lines]).reshape(-1, len(columns))
     signs = [-1.0 if column.metric.higher_is_better else 1.0 for column in columns]
     ranks = pd.DataFrame(values * signs).rank(axis=0, method="average").to_numpy()

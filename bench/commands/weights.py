@@ -1,0 +1,54 @@
+"""`bench weights`: what is cached, and fetching the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench.plan import ALL
+from bench.registry import Registry, estimators, features
+from bench.types import Unavailable
+from bench.weights import check, digest, fetch
+
+
+def print_check(names: Sequence[str], online: bool, console: Console) -> None:
+    """One line a model that needs weights. Raises UserError for an unknown name."""
+    table = Table(title="weights", title_justify="left")
+    for column in ("model", "track", "cached", "size", "licence", "agreement", "source"):
+        table.add_column(column, overflow="fold")
+    for name, track, cls in _models(names):
+        state = check(cls, name, online)
+        if state.needed:
+            size = f"{state.bytes / 1e9:.2f} GB" if state.bytes else "?"
+            gated = {True: "asked for", False: "none", None: "?"}[state.gated]
+            table.add_row(name, track, "yes" if state.cached else "no", size, state.license, gated, state.source)
+    console.print(table)
+
+
+def fetch_all(names: Sequence[str], console: Console, errors: Console) -> int:
+    """Fetch and print each file with its digest; returns 2 where something could not be had."""
+    code = 0
+    for name, _, cls in _models(names):
+        try:
+            for file in fetch(cls, name):
+                if file.path is not None:
+                    console.print(f"{name}: {file.source} sha256 {digest(file.path)}", highlight=False, soft_wrap=True)
+        except Unavailable as error:
+            errors.print(f"[red]unavailable[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+            code = 2
+    return code
+
+
+def _models(names: Sequence[str]) -> list[tuple[str, str, type[Any]]]:
+    registries: tuple[tuple[str, Registry[Any]], ...] = (("probe", features), ("geometry", estimators))
+    if ALL in names:
+        return [(name, track, registry[name]) for track, registry in registries for name in registry]
+    found = [(name, track, registry[name]) for name in names for track, registry in registries if name in registry]
+    for name in names:
+        if all(name != known for known, _, _ in found):
+            features[name]
+    return found

@@ -1,0 +1,140 @@
+"""From rows to tables: views to scenes, scenes to data sets, data sets to one number; with what is missing counted.
+
+Every aggregated value stands beside `n_ok` and `n_total`: how many measurements it rests on and how many there should be. A
+cell that failed counts against every metric that its siblings have. Nothing is imputed and nothing is left out unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+#: The metric name of the one row that stands for a cell without numbers.
+CELL_METRIC = "cell"
+#: What a row of the data set table is about; everything else is averaged over.
+SETTING = ("track", "dataset", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
+#: The same, averaged over data sets.
+OVER_DATASETS = ("track", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
+
+
+def expand_failures(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with every failed cell's one row replaced by one row for each metric that it should have had.
+
+    Those are the metrics of the same model and mode elsewhere in the track, or, where there are none, of all models of that
+    track and protocol. Where nothing at all succeeded the row stays as it is.
+    """
+    failed = rows[rows["metric"] == CELL_METRIC]
+    if failed.empty:
+        return rows
+    measured = rows[rows["metric"] != CELL_METRIC]
+    described = ["metric", "alignment", "unit", "higher_is_better"]
+    siblings = ["track", "protocol", "model", "mode"]
+    own = measured[[*siblings, *described]].drop_duplicates([*siblings, "metric", "alignment"])
+    known = failed[siblings].apply(tuple, axis=1).isin(set(own[siblings].itertuples(index=False, name=None)))
+    general = measured[[*siblings[:2], *described]].drop_duplicates([*siblings[:2], "metric", "alignment"])
+    bare = failed.drop(columns=described)
+    filled = pd.concat([bare[known].merge(own, on=siblings), bare[~known].merge(general, on=siblings[:2], how="left")])
+    filled["metric"] = filled["metric"].fillna(CELL_METRIC)
+    filled["alignment"] = filled["alignment"].fillna("-")
+    return pd.concat([measured, filled[rows.columns]], ignore_index=True)
+
+
+def per_scene(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean over the views of each scene and seed.
+
+    rows: tidy rows. Gives the columns SETTING, scene, seed, unit, higher_is_better, value (NaN where no view is ok), n_ok
+    and n_total (views), status ("ok", "partial", or what went wrong) and note (one of the reasons).
+    """
+    rows = expand_failures(rows)
+    ok = (rows["status"] == "ok") & rows["value"].notna()
+    status = rows["status"].mask((rows["status"] == "ok") & ~ok, "invalid")
+    work = rows.assign(value=rows["value"].where(ok), status=status, n_ok=ok.astype("int64"), n_total=1)
+    return _reduce(work, [*SETTING, "scene", "seed"], ok)
+
+
+def per_dataset(rows: pd.DataFrame, statistic: Literal["mean", "median"] = "mean") -> pd.DataFrame:
+    """One value a setting and data set, from tidy rows.
+
+    mean: over seeds within a scene, then over scenes. median: over all views (the field of view's table asks for it). Gives
+    SETTING, value, spread (standard deviation over scenes, NaN for one scene), n_ok and n_total (scenes and seeds, those
+    with a missing view are not ok), unit, higher_is_better, status and note.
+    """
+    scenes = per_scene(rows)
+    complete = (scenes["n_ok"] == scenes["n_total"]) & scenes["value"].notna()
+    work = scenes.assign(n_ok=complete.astype("int64"), n_total=1)
+    table = _reduce(work, list(SETTING), complete)
+    by_scene = scenes.groupby([*SETTING, "scene"], sort=False, dropna=False, observed=True)["value"].mean()
+    over_scenes = by_scene.groupby(level=list(SETTING), sort=False, dropna=False)
+    summary = over_scenes.agg(["mean", "std"]).reset_index()
+    table["value"], table["spread"] = summary["mean"], summary["std"]
+    if statistic == "median":
+        views = expand_failures(rows)
+        views = views.assign(value=views["value"].where(views["status"] == "ok"))
+        medians = views.groupby(list(SETTING), sort=False, dropna=False, observed=True)["value"].median().rename("median")
+        table["value"] = table.merge(medians.reset_index(), on=list(SETTING), how="left")["median"]
+    return table
+
+
+def over_datasets(table: pd.DataFrame, by: Sequence[str] = OVER_DATASETS) -> pd.DataFrame:
+    """Mean over data sets of the values of `per_dataset`, one row for each combination of the columns `by`.
+
+    n_ok and n_total count data sets; n_total is how many of them any model of the same track, protocol, alignment and
+    metric has. A mean over fewer would not be comparable: where a data set is missing or has no value, the value is NaN.
+    Raises ValueError where a combination has two values for one data set.
+    """
+    doubled = table.duplicated([*by, "dataset"])
+    if doubled.any():
+        raise ValueError(f"two values for one data set: {table.loc[doubled, [*by, 'dataset']].iloc[0].to_dict()}")
+    scope = [column for column in ("track", "protocol", "alignment", "metric") if column in by]
+    expected = table.groupby(scope, sort=False, observed=True)["dataset"].nunique().rename("n_total").reset_index()
+    has_value = table["value"].notna()
+    grouped = table.assign(n_ok=has_value.astype("int64")).groupby(list(by), sort=False, dropna=False, observed=True)
+    result = grouped.agg(
+        value=("value", "mean"), n_ok=("n_ok", "sum"), unit=("unit", "first"), higher_is_better=("higher_is_better", "first")
+    ).reset_index()
+    result = result.merge(expected, on=scope, how="left")
+    whole = result["n_ok"] == result["n_total"]
+    result["value"] = result["value"].where(whole)
+    result["status"] = np.where(whole, "ok", "partial")
+    return result
+
+
+def unit_table(
+    rows: pd.DataFrame, columns: Sequence[str] = ("model",), units: Sequence[str] = ("dataset", "scene")
+) -> pd.DataFrame:
+    """The paired table that tests and intervals need: one row a unit, one column a model (or a combination of `columns`).
+
+    rows: tidy rows of one metric. units: what varies independently; seeds of one scene are averaged unless named here. NaN
+    where a unit has no value. Raises ValueError where the rows hold several metrics or alignments.
+    """
+    scenes = per_scene(rows)
+    kinds = scenes[["track", "metric", "alignment"]].drop_duplicates()
+    if len(kinds) != 1:
+        raise ValueError(f"one metric at a time, not {kinds.to_dict('records')}")
+    return scenes.pivot_table(
+        index=list(units), columns=list(columns), values="value", aggfunc="mean", dropna=False, sort=False
+    )
+
+
+def _reduce(work: pd.DataFrame, keys: list[str], ok: pd.Series) -> pd.DataFrame:
+    """Group by `keys`: mean value, sums of the counts, the first unit and direction, and how the group fared."""
+    work = work.assign(_status=work["status"].where(~ok, ""), _note=work["note"].where(~ok, ""))
+    grouped = work.groupby(keys, sort=False, dropna=False, observed=True)
+    table = grouped.agg(
+        value=("value", "mean"),
+        n_ok=("n_ok", "sum"),
+        n_total=("n_total", "sum"),
+        unit=("unit", "first"),
+        higher_is_better=("higher_is_better", "first"),
+        worst=("_status", "max"),
+        note=("_note", "max"),
+    ).reset_index()
+    fared = np.select(
+        [table["n_ok"] == table["n_total"], table["value"].notna()],
+        ["ok", "partial"],
+        default=table["worst"].astype(object),
+    )
+    return table.drop(columns="worst").assign(status=fared)

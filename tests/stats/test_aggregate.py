@@ -1,0 +1,189 @@
+"""Aggregation worked by hand, and the promise that nothing missing goes unseen."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.stats.aggregate import CELL_METRIC, expand_failures, over_datasets, per_dataset, per_scene, unit_table
+
+
+def row(model: str, scene: str, value: float | None, **changes: Any) -> dict[str, Any]:
+    status = "invalid" if value is None else "ok"
+    plain = {
+        "track": "probe",
+        "dataset": "llff",
+        "scene": scene,
+        "view": "0",
+        "model": model,
+        "mode": "G",
+        "pointmap": "sparse",
+        "alignment": "-",
+        "protocol": "quick-v1",
+        "seed": 0,
+        "metric": "psnr",
+        "value": math.nan if value is None else value,
+        "unit": "dB",
+        "higher_is_better": True,
+        "status": status,
+        "note": "not finite" if value is None else "",
+        "weights": "none",
+    }
+    return {**plain, **changes}
+
+
+def table(*rows: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(rows).astype({"higher_is_better": "boolean"})
+
+
+#: 3 models x 3 scenes. fern has two views, the others one; b lacks a view, c failed on room.
+HAND = table(
+    row("a", "fern", 10, view="0"),
+    row("a", "fern", 20, view="1"),
+    row("a", "room", 30),
+    row("a", "trex", 0),
+    row("b", "fern", 12, view="0"),
+    row("b", "fern", None, view="1"),
+    row("b", "room", 6),
+    row("b", "trex", 6),
+    row("c", "fern", 1, view="0"),
+    row("c", "fern", 3, view="1"),
+    row("c", "room", None, metric=CELL_METRIC, status="failed", note="out of memory", unit="", higher_is_better=None),
+    row("c", "trex", 4),
+)
+
+
+def test_a_three_by_three_table_by_hand() -> None:
+    result = per_dataset(HAND).set_index("model")
+    assert result["value"].to_dict() == {"a": 15.0, "b": 8.0, "c": 3.0}  # a: (15 + 30 + 0) / 3
+    assert result["n_ok"].to_dict() == {"a": 3, "b": 2, "c": 2}
+    assert result["n_total"].to_dict() == {"a": 3, "b": 3, "c": 3}
+    assert result["status"].to_dict() == {"a": "ok", "b": "partial", "c": "partial"}
+    assert result["note"].to_dict() == {"a": "", "b": "not finite", "c": "out of memory"}
+    assert result.loc["a", "spread"] == 15.0  # of 15, 30, 0
+    assert result["unit"].unique().tolist() == ["dB"]
+    assert result["higher_is_better"].tolist() == [True, True, True]
+
+
+def test_views_are_averaged_within_their_scene_first() -> None:
+    scenes = per_scene(HAND).set_index(["model", "scene"])
+    assert scenes.loc[("a", "fern"), ["value", "n_ok", "n_total", "status"]].tolist() == [15.0, 2, 2, "ok"]
+    assert scenes.loc[("b", "fern"), ["value", "n_ok", "n_total", "status"]].tolist() == [12.0, 1, 2, "partial"]
+    assert math.isnan(scenes.loc[("c", "room"), "value"])
+    assert scenes.loc[("c", "room"), ["n_ok", "n_total", "status", "note"]].tolist() == [0, 1, "failed", "out of memory"]
+
+
+def test_seeds_are_averaged_within_their_scene() -> None:
+    rows = table(
+        row("a", "fern", 10, seed=0), row("a", "fern", 20, seed=1), row("a", "fern", 30, seed=2), row("a", "room", 0)
+    )
+    result = per_dataset(rows).iloc[0]
+    assert result["value"] == 10.0  # (20 + 0) / 2, not 60 / 4
+    assert (result["n_ok"], result["n_total"]) == (4, 4)
+
+
+def test_a_nan_that_calls_itself_ok_is_counted_as_invalid() -> None:
+    rows = table(row("a", "fern", 10), row("a", "room", math.nan))
+    result = per_dataset(rows).iloc[0]
+    assert (result["value"], result["n_ok"], result["n_total"], result["status"]) == (10.0, 1, 2, "partial")
+    assert per_scene(rows)["status"].tolist() == ["ok", "invalid"]
+
+
+def test_a_failed_cell_counts_against_every_metric_of_its_siblings() -> None:
+    rows = table(
+        row("a", "fern", 1),
+        row("a", "fern", 2, metric="ssim", unit=""),
+        row("a", "room", None, metric=CELL_METRIC, status="failed"),
+        row("b", "room", None, metric=CELL_METRIC, status="unavailable"),  # never ran: it takes the track's metrics
+    )
+    counts = per_dataset(rows).set_index(["model", "metric"])[["n_ok", "n_total", "status"]]
+    assert counts.loc[("a", "psnr")].tolist() == [1, 2, "partial"]
+    assert counts.loc[("a", "ssim")].tolist() == [1, 2, "partial"]
+    assert counts.loc[("b", "psnr")].tolist() == [0, 1, "unavailable"]
+    assert counts.loc[("b", "ssim")].tolist() == [0, 1, "unavailable"]
+    assert len(counts) == 4
+
+
+def test_where_nothing_succeeded_the_failure_stays_visible() -> None:
+    rows = table(row("a", "fern", None, metric=CELL_METRIC, status="failed"))
+    result = per_dataset(rows).iloc[0]
+    assert (result["metric"], result["n_ok"], result["n_total"], result["status"]) == (CELL_METRIC, 0, 1, "failed")
+
+
+def test_expand_failures_leaves_rows_without_failures_alone() -> None:
+    rows = HAND[HAND["metric"] != CELL_METRIC]
+    assert expand_failures(rows) is rows
+
+
+def test_the_median_is_over_all_views() -> None:
+    rows = table(*(row("a", f"photo-{index}", value) for index, value in enumerate([1, 2, 9])), row("a", "photo-3", None))
+    result = per_dataset(rows, "median").iloc[0]
+    assert result["value"] == 2.0
+    assert (result["n_ok"], result["n_total"]) == (3, 4)
+
+
+def test_over_datasets_by_hand_and_a_missing_data_set_leaves_no_number() -> None:
+    rows = table(
+        row("a", "s", 10, dataset="llff"),
+        row("a", "s", 20, dataset="dtu"),
+        row("b", "s", 30, dataset="llff"),
+        row("c", "s", 5, dataset="llff"),
+        row("c", "s", None, dataset="dtu"),
+    )
+    result = over_datasets(per_dataset(rows)).set_index("model")
+    assert result.loc["a", ["value", "n_ok", "n_total", "status"]].tolist() == [15.0, 2, 2, "ok"]
+    for model in ("b", "c"):
+        assert math.isnan(result.loc[model, "value"])
+        assert result.loc[model, ["n_ok", "n_total", "status"]].tolist() == [1, 2, "partial"]
+
+
+def test_over_datasets_refuses_two_values_for_one_data_set() -> None:
+    rows = table(row("a", "s", 10), row("a", "s", 20, pointmap="ground-truth"))
+    with pytest.raises(ValueError, match="two values"):
+        over_datasets(per_dataset(rows), by=("track", "model", "mode", "alignment", "protocol", "weights", "metric"))
+
+
+def test_published_rows_without_seeds_aggregate_to_themselves() -> None:
+    rows = table(row("a", "all", 3.5, seed=None, view="all")).astype({"seed": "Int64"})
+    result = per_dataset(rows).iloc[0]
+    assert (result["value"], result["n_ok"], result["n_total"]) == (3.5, 1, 1)
+
+
+def test_the_unit_table_is_paired_by_scene() -> None:
+    units = unit_table(HAND)
+    assert units.loc[("llff", "fern")].to_dict() == {"a": 15.0, "b": 12.0, "c": 2.0}
+    assert math.isnan(units.loc[("llff", "room"), "c"])
+    assert units.shape == (3, 3)
+    seeds = unit_table(table(row("a", "s", 1, seed=0), row("a", "s", 5, seed=1)), units=("dataset", "scene", "seed"))
+    assert seeds["a"].tolist() == [1.0, 5.0]
+    with pytest.raises(ValueError, match="one metric"):
+        unit_table(table(row("a", "s", 1), row("a", "s", 1, metric="ssim")))
+
+
+values = st.lists(st.one_of(st.none(), st.floats(-1e3, 1e3)), min_size=1, max_size=12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(values, st.randoms(use_true_random=False))
+def test_counts_are_complete_and_the_order_of_rows_does_not_matter(found: list[float | None], shuffler: Any) -> None:
+    rows = [row("a", f"s{index % 4}", value, view=str(index)) for index, value in enumerate(found)]
+    scenes = per_scene(table(*rows))
+    assert scenes["n_total"].sum() == len(found)
+    assert scenes["n_ok"].sum() == sum(value is not None for value in found)
+    shuffled = list(rows)
+    shuffler.shuffle(shuffled)
+    once, again = per_dataset(table(*rows)).iloc[0], per_dataset(table(*shuffled)).iloc[0]
+    assert (once["n_ok"], once["n_total"]) == (again["n_ok"], again["n_total"])
+    np.testing.assert_allclose(once["value"], again["value"], rtol=1e-9, atol=1e-9)
+
+
+def test_the_store_marks_failed_cells_with_the_same_word() -> None:
+    from bench import store
+
+    assert store.CELL_METRIC == CELL_METRIC
