@@ -1,0 +1,186 @@
+"""The rasterizer in plain PyTorch: vectorised, on any device, in any float type. The oracle of the other backends.
+
+EWA splatting (Zwicker et al. 2001) as 3D Gaussian Splatting (arXiv:2308.04079) and gsplat (arXiv:2409.06765) define it.
+Every pair of a splat and a pixel that it touches is one row; rows are sorted by pixel, then by depth, and the transmittance
+in front of a row is a segmented cumulative sum of log(1 - alpha). What is discrete (which pairs count, in which order) is
+found without gradients; the values of the surviving pairs are then computed with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.splat.cameras import rotation_matrix
+from bench.splat.gaussians import COEFFICIENTS, Gaussians
+from bench.splat.settings import ALPHA_MIN, DEPTH_MAX, TRANSMITTANCE_MIN, Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Splats:
+    """Gaussians seen by a camera. x, y: pixels. xx, xy, yy: 2D covariance, pixels squared. All (M,)."""
+
+    x: Tensor
+    y: Tensor
+    depth: Tensor
+    xx: Tensor
+    xy: Tensor
+    yy: Tensor
+    determinant: Tensor
+
+
+def render(
+    gaussians: Gaussians, world_to_camera: Tensor, intrinsics: Tensor, settings: Settings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """rgb (H, W, 3), accumulated depth (H, W) and alpha (H, W), differentiable by the Gaussians and the pose."""
+    with torch.no_grad():
+        everything = _project(gaussians, world_to_camera, intrinsics, settings)
+        chosen, rectangles = _visible(everything, gaussians.opacities, settings)
+    # Only what is visible is projected again with gradients: a culled Gaussian may hold 1 / 0, and 0 times inf is NaN.
+    seen = gaussians.select(chosen)
+    splats = _project(seen, world_to_camera, intrinsics, settings)
+    with torch.no_grad():
+        splat, pixel = _pairs(splats, seen.opacities, rectangles, settings)
+        open_pixel = _still_open(*_composite(splats, seen.opacities, splat, pixel, settings), pixel, settings)
+        splat, pixel = splat[open_pixel], pixel[open_pixel]
+    alphas, transmittances = _composite(splats, seen.opacities, splat, pixel, settings)
+    values = torch.cat([_colours(seen, world_to_camera, settings.degree), splats.depth[:, None]], dim=1)
+    weights = (alphas * transmittances)[:, None]
+    size = settings.width * settings.height
+    image = values.new_zeros(size, 4).index_add(0, pixel, weights * values[splat])
+    # 1 - the product of (1 - alpha) is the sum of the weights, without the cancellation.
+    alpha = values.new_zeros(size).index_add(0, pixel, weights[:, 0])
+    shape = (settings.height, settings.width)
+    return image[:, :3].reshape(*shape, 3), image[:, 3].reshape(shape), alpha.reshape(shape)
+
+
+def _project(gaussians: Gaussians, world_to_camera: Tensor, intrinsics: Tensor, settings: Settings) -> Splats:
+    """EWA projection: the mean exactly, the covariance by the projection's Jacobian at the mean."""
+    rotation, translation = world_to_camera[:3, :3], world_to_camera[:3, 3]
+    x, y, z = (gaussians.means @ rotation.T + translation).unbind(-1)
+    fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
+    # The Jacobian is taken at a point clamped to 15 % of the image size beyond the image's border (gsplat): the linear
+    # approximation is useless far outside and would smear such Gaussians over the whole image.
+    margin_x, margin_y = 0.15 * settings.width / fx, 0.15 * settings.height / fy
+    slope_x = torch.clamp(x / z, -(cx / fx + margin_x), (settings.width - cx) / fx + margin_x)
+    slope_y = torch.clamp(y / z, -(cy / fy + margin_y), (settings.height - cy) / fy + margin_y)
+    row_x = (fx / z)[:, None] * (rotation[0] - slope_x[:, None] * rotation[2])
+    row_y = (fy / z)[:, None] * (rotation[1] - slope_y[:, None] * rotation[2])
+    axes = rotation_matrix(gaussians.quaternions) * gaussians.scales[:, None, :]
+    image_x = torch.einsum("ni,nij->nj", row_x, axes)  # the Gaussian's three axes as seen in the image, x and y parts
+    image_y = torch.einsum("ni,nij->nj", row_y, axes)
+    square_x, square_y = image_x.square().sum(-1), image_y.square().sum(-1)
+    # det(A A^T + e I) by Lagrange's identity: no cancellation for long thin splats.
+    area = torch.linalg.cross(image_x, image_y).square().sum(-1)
+    return Splats(
+        x=fx * x / z + cx,
+        y=fy * y / z + cy,
+        depth=z,
+        xx=square_x + settings.low_pass,
+        xy=(image_x * image_y).sum(-1),
+        yy=square_y + settings.low_pass,
+        determinant=area + settings.low_pass * (square_x + square_y) + settings.low_pass**2,
+    )
+
+
+def _visible(splats: Splats, opacities: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
+    """Indices (M,) of the Gaussians that can reach ALPHA_MIN in the image, front to back, and the pixel rectangle of each:
+    (M, 4) first column, first row, columns, rows."""
+    reach = 2 * torch.log(opacities / ALPHA_MIN).clamp(min=0)
+    reach_x, reach_y = (reach * splats.xx).sqrt(), (reach * splats.yy).sqrt()
+    slack = 1e-3  # pixels: rounding must not lose a pair; the exact test of alpha comes later
+    left = torch.ceil(splats.x - reach_x - 0.5 - slack).clamp(min=0)
+    right = torch.floor(splats.x + reach_x - 0.5 + slack).clamp(max=settings.width - 1)
+    top = torch.ceil(splats.y - reach_y - 0.5 - slack).clamp(min=0)
+    bottom = torch.floor(splats.y + reach_y - 0.5 + slack).clamp(max=settings.height - 1)
+    usable = (splats.depth >= settings.near) & (splats.depth <= DEPTH_MAX) & (opacities >= ALPHA_MIN)
+    usable &= (splats.determinant > 0) & torch.isfinite(splats.determinant)
+    chosen = torch.nonzero(usable & (left <= right) & (top <= bottom))[:, 0]
+    chosen = chosen[torch.argsort(splats.depth[chosen], stable=True)]
+    rectangles = torch.stack([left, top, right - left + 1, bottom - top + 1], dim=-1)
+    return chosen, rectangles[chosen].long()
+
+
+def _pairs(splats: Splats, opacities: Tensor, rectangles: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
+    """Splat and pixel of every pair with alpha >= ALPHA_MIN, sorted by pixel, then front to back."""
+    left, top, columns, rows = rectangles.unbind(-1)
+    counts = columns * rows
+    splat = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+    within = torch.arange(len(splat), device=counts.device) - (torch.cumsum(counts, 0) - counts)[splat]
+    column = left[splat] + within % columns[splat]
+    pixel = (top[splat] + within // columns[splat]) * settings.width + column
+    near_enough = _alpha(splats, opacities, splat, pixel, settings) >= ALPHA_MIN
+    splat, pixel = splat[near_enough], pixel[near_enough]
+    order = torch.argsort(pixel, stable=True)
+    return splat[order], pixel[order]
+
+
+def _alpha(splats: Splats, opacities: Tensor, splat: Tensor, pixel: Tensor, settings: Settings) -> Tensor:
+    """Opacity of each pair: the splat's density at the pixel's centre, at most alpha_max."""
+    dx = splats.x[splat] - (pixel % settings.width + 0.5)
+    dy = splats.y[splat] - (pixel // settings.width + 0.5)
+    inverse = 0.5 / splats.determinant
+    xx, xy, yy = (splats.yy * inverse)[splat], (-2 * splats.xy * inverse)[splat], (splats.xx * inverse)[splat]
+    distance = xx * dx * dx + xy * dx * dy + yy * dy * dy
+    return (opacities[splat] * torch.exp(-distance)).clamp(max=settings.alpha_max)
+
+
+def _composite(splats: Splats, opacities: Tensor, splat: Tensor, pixel: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
+    """Alpha of each pair and the transmittance in front of it."""
+    alphas = _alpha(splats, opacities, splat, pixel, settings)
+    # The sum runs over the whole image, so it needs double precision whatever the type of the rest.
+    logs = torch.log1p(-alphas).double()
+    before = torch.cumsum(logs, 0) - logs
+    return alphas, torch.exp(before - before[_first_of_pixel(pixel, settings)]).to(alphas.dtype)
+
+
+def _first_of_pixel(pixel: Tensor, settings: Settings) -> Tensor:
+    """For each pair the position of the first pair of its pixel."""
+    counts = torch.bincount(pixel, minlength=settings.width * settings.height)
+    return (torch.cumsum(counts, 0) - counts)[pixel]
+
+
+def _still_open(alphas: Tensor, transmittances: Tensor, pixel: Tensor, settings: Settings) -> Tensor:
+    """Which pairs come before their pixel's transmittance falls to TRANSMITTANCE_MIN."""
+    closing = (transmittances * (1 - alphas) <= TRANSMITTANCE_MIN).long()
+    closed_before = torch.cumsum(closing, 0) - closing
+    return (closed_before - closed_before[_first_of_pixel(pixel, settings)] + closing) == 0
+
+
+def _colours(gaussians: Gaussians, world_to_camera: Tensor, degree: int) -> Tensor:
+    """(M, 3) colours seen from the camera's centre."""
+    rotation, translation = world_to_camera[:3, :3], world_to_camera[:3, 3]
+    centre = -torch.linalg.solve(rotation, translation)
+    directions = torch.nn.functional.normalize(gaussians.means - centre, dim=-1)
+    basis = harmonics_basis(directions, degree)
+    coefficients = gaussians.spherical_harmonics[:, : COEFFICIENTS[degree]]
+    return (torch.einsum("nk,nkc->nc", basis, coefficients) + 0.5).clamp(min=0)
+
+
+def harmonics_basis(directions: Tensor, degree: int) -> Tensor:
+    """Real spherical harmonics (..., (degree + 1)^2) at unit vectors (..., 3), in the order and with the signs of 3DGS."""
+    x, y, z = directions.unbind(-1)
+    basis = [torch.full_like(x, 0.28209479177387814)]
+    if degree >= 1:
+        basis += [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x]
+    if degree >= 2:
+        basis += [
+            1.0925484305920792 * x * y,
+            -1.0925484305920792 * y * z,
+            0.31539156525252005 * (3 * z * z - 1),
+            -1.0925484305920792 * x * z,
+            0.5462742152960396 * (x * x - y * y),
+        ]
+    if degree >= 3:
+        basis += [
+            -0.5900435899266435 * y * (3 * x * x - y * y),
+            2.890611442640554 * x * y * z,
+            -0.4570457994644658 * y * (5 * z * z - 1),
+            0.3731763325901154 * z * (5 * z * z - 3),
+            -0.4570457994644658 * x * (5 * z * z - 1),
+            1.445305721320277 * z * (x * x - y * y),
+            -0.5900435899266435 * x * (x * x - 3 * y * y),
+        ]
+    return torch.stack(basis, dim=-1)
