@@ -1,0 +1,153 @@
+"""How close a rendered picture is to the photo: PSNR, SSIM, HaarPSI and LPIPS.
+
+Pictures are tensors (H, W, 3) in [0, 1] on one device; what comes back is a Python float.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import os
+import pickle
+import queue
+import threading
+import urllib.request
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor
+
+from bench.types import Unavailable
+
+WINDOW = 11
+SIGMA = 1.5
+C1, C2 = 0.01**2, 0.03**2
+HAARPSI_SMALLEST_SIDE = 16  #: pixels; its largest filter covers so many
+LPIPS_SMALLEST_SIDE = 16  #: pixels; VGG halves the picture four times
+_NETWORK_PATIENCE = 6.0  #: seconds within which the weights' host must answer
+
+
+def psnr(picture: Tensor, photo: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB over all pixels and channels, peak 1; +inf for equal pictures."""
+    error = (picture.double() - photo.double()).square().mean().item()
+    return math.inf if error == 0 else -10.0 * math.log10(error)
+
+
+def ssim(picture: Tensor, photo: Tensor) -> float:
+    """Structural similarity, the mean of `ssim_map`; 1 for equal pictures.
+
+    Source: Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", TIP 2004.
+    """
+    return ssim_map(picture, photo).mean().item()
+
+
+def ssim_map(picture: Tensor, photo: Tensor) -> Tensor:
+    """(H, W, 3): SSIM at each pixel and channel: 11x11 Gaussian window, sigma 1.5, zero padding, population variances."""
+    x, y = picture.permute(2, 0, 1), photo.permute(2, 0, 1)
+    rows, columns = _blur_matrix(x.shape[1], x), _blur_matrix(x.shape[2], x)
+    mean_x, mean_y, square_x, square_y, product = (rows @ torch.stack([x, y, x * x, y * y, x * y]) @ columns).unbind()
+    variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
+    covariance = product - mean_x * mean_y
+    similarity = (2 * mean_x * mean_y + C1) * (2 * covariance + C2)
+    return (similarity / ((mean_x**2 + mean_y**2 + C1) * (variance_x + variance_y + C2))).permute(1, 2, 0)
+
+
+def _blur_matrix(side: int, like: Tensor) -> Tensor:
+    """(side, side), symmetric: the one-dimensional Gaussian window with zero padding as a matrix product."""
+    distance = (torch.arange(side)[:, None] - torch.arange(side)).abs()
+    weight = torch.exp(-(torch.arange(WINDOW // 2 + 1, dtype=torch.float64) ** 2) / (2 * SIGMA**2))
+    weight /= weight[0] + 2 * weight[1:].sum()
+    band = torch.where(distance <= WINDOW // 2, weight[distance.clamp(max=WINDOW // 2)], 0.0)
+    return band.to(like.device, like.dtype)
+
+
+def haarpsi(picture: Tensor, photo: Tensor) -> float:
+    """HaarPSI in [0, 1], 1 for equal pictures: a perceptual similarity that needs no weights (the piq package's).
+
+    Source: R. Reisenhofer et al., "A Haar wavelet-based perceptual similarity index", 2018. Raises ValueError where a side
+    is below 16 pixels.
+    """
+    _at_least(picture, HAARPSI_SMALLEST_SIDE, "HaarPSI")
+    import piq
+
+    return min(1.0, piq.haarpsi(_batch(picture), _batch(photo), data_range=1.0).item())
+
+
+def lpips(picture: Tensor, photo: Tensor) -> tuple[float, float]:
+    """LPIPS with VGG, 0 for equal pictures: (the paper's, the correct one).
+
+    The paper's is fed [0, 1] pictures as they are, a quirk inherited from 3D Gaussian splatting; the correct one rescales
+    them to the [-1, 1] that the network was trained on. Source: R. Zhang et al., "The unreasonable effectiveness of deep
+    features as a perceptual metric", CVPR 2018. Raises Unavailable where the backbone's weights cannot be had, ValueError
+    where a side is below 16 pixels.
+    """
+    _at_least(picture, LPIPS_SMALLEST_SIDE, "LPIPS")
+    network = _lpips_network(picture.device)
+    with torch.inference_mode():
+        pair = torch.cat([_batch(picture), _batch(picture) * 2 - 1]), torch.cat([_batch(photo), _batch(photo) * 2 - 1])
+        plain, rescaled = network(*pair).flatten().tolist()
+    return plain, rescaled
+
+
+def _batch(picture: Tensor) -> Tensor:
+    return picture.float().permute(2, 0, 1)[None]
+
+
+def _at_least(picture: Tensor, side: int, metric: str) -> None:
+    if min(picture.shape[:2]) < side:
+        height, width = picture.shape[:2]
+        raise ValueError(f"{metric} needs pictures of at least {side} pixels a side, this one is {width}x{height}")
+
+
+def _lpips_network(device: torch.device) -> Any:
+    network = _load_lpips(device)
+    if isinstance(network, Unavailable):  # a fresh error each time: a raised one gathers its traceback
+        raise Unavailable(str(network))
+    return network
+
+
+@functools.cache
+def _load_lpips(device: torch.device) -> Any:
+    """The network, once per process and device, or the reason why there is none: the search for it is not repeated."""
+    from torchvision.models import VGG16_Weights
+
+    url = VGG16_Weights.IMAGENET1K_V1.url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    wanted = f"LPIPS needs the VGG-16 weights {file.name}: put them at {file}, or run once with a network"
+    if not file.is_file() and not _reachable(url):
+        return Unavailable(f"{wanted} (they are not there and {urlparse(url).hostname} does not answer)")
+    import lpips as package
+
+    try:
+        with contextlib.redirect_stdout(None), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package calls torchvision in a way that torchvision deprecates
+            network = package.LPIPS(net="vgg", verbose=False)
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:  # cut off, or no checkpoint
+        return Unavailable(f"{wanted} ({type(error).__name__}: {error})")
+    return network.eval().requires_grad_(False).to(device)
+
+
+def _reachable(url: str) -> bool:
+    """Whether the host answers within a few seconds. HF_HUB_OFFLINE, the hubs' own switch, says no without asking."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:
+        return False
+    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            with urllib.request.urlopen(request, timeout=_NETWORK_PATIENCE):
+                answers.put(True)
+        except (OSError, ValueError):
+            answers.put(False)
+
+    # In a thread, because looking up a name has no time limit of its own.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answers.get(timeout=_NETWORK_PATIENCE)
+    except queue.Empty:
+        return False
