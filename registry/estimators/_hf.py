@@ -1,0 +1,111 @@
+"""What the estimators share that come from a library: lazy imports, weights from the hub or seeded random ones, images
+in and out."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.types import Array, GeometryEstimator, Prediction, Unavailable, UserError
+from bench.weights import locate, sources
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)  #: [0, 1] to [-1, 1]
+SEED = 0
+
+
+def required(module: str, name: str, remedy: str) -> Any:
+    """An optional module. Raises Unavailable, saying which estimator needs it and what to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise Unavailable(f"{name}: needs the package {package} ({error}); {remedy}") from error
+
+
+def to_tensor(image: Array, device: torch.device) -> Tensor:
+    """(1, 3, H, W) float32 in [0, 1] of an image (H, W, 3) uint8."""
+    return torch.from_numpy(np.array(image)).to(device).permute(2, 0, 1)[None].float() / 255
+
+
+def resized(values: Tensor, height: int, width: int, mode: str = "bicubic", align_corners: bool = False) -> Tensor:
+    """(B, C, height, width), antialiased where it shrinks (not with align_corners)."""
+    return F.interpolate(values, (height, width), mode=mode, align_corners=align_corners, antialias=not align_corners)
+
+
+def normalised(images: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
+    """(B, 3, H, W) in [0, 1], less the mean, over the deviation."""
+    mean, deviation = (images.new_tensor(values)[:, None, None] for values in statistics)
+    return (images - mean) / deviation
+
+
+def at_size(values: Tensor, height: int, width: int) -> Array:
+    """A predicted map (1, h, w) bilinearly at (height, width), float32."""
+    return F.interpolate(values[:, None].float(), (height, width), mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
+
+
+def short_side_at(image: Tensor, side: int, multiple: int) -> tuple[int, int]:
+    """Height and width for an image (B, 3, H, W): the shorter side near `side`, the aspect kept, multiples of `multiple`."""
+    scale = side / min(image.shape[-2:])
+    height, width = (max(1, round(length * scale / multiple)) * multiple for length in image.shape[-2:])
+    return height, width
+
+
+class TransformersEstimator(GeometryEstimator):
+    """A depth model of the transformers library. Subclasses give `architecture`, `config` and `infer`.
+
+    architecture: the model's class there. --checkpoint is a folder as that library saves it.
+    """
+
+    architecture: ClassVar[str]
+    weights_files: ClassVar[tuple[str, ...]] = ("config.json", "model.safetensors")
+    model: Any
+
+    def config(self, transformers: Any) -> Any:
+        """The configuration that random weights are built from: the published model's."""
+        raise NotImplementedError(f"{type(self).__name__} must implement config(transformers)")
+
+    def infer(self, image: Tensor) -> Prediction:
+        """The prediction for an image (1, 3, H, W) in [0, 1], on the model's device."""
+        raise NotImplementedError(f"{type(self).__name__} must implement infer(image)")
+
+    def load(self, device: torch.device) -> None:
+        transformers = required("transformers", self.card.name, "pip install 'vfm3d-bench[hf]'")
+        network = getattr(transformers, self.architecture)
+        if self.weights == "pretrained":
+            model = _pretrained(network, self._folder())
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(SEED)
+                model = network(self.config(transformers))
+        self.model, self._device = model.eval().requires_grad_(False).to(device), device
+
+    @torch.no_grad()
+    def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
+        return self.infer(to_tensor(image, self._device))
+
+    def _folder(self) -> Path:
+        if self.checkpoint is None:
+            config, *_ = (locate(source, self.card.name) for source in sources(type(self)))
+            return config.parent
+        if not (self.checkpoint / "config.json").is_file():
+            raise UserError(f"{self.checkpoint}: expected a folder as transformers saves it: config.json and weights")
+        return self.checkpoint
+
+
+def _pretrained(network: Any, folder: Path) -> Any:
+    """All weights of a folder. The library would fill what is missing with random numbers: that is refused here."""
+    try:
+        model, report = network.from_pretrained(folder, local_files_only=True, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder}: the weights cannot be loaded: {error}") from error
+    missing = [*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])]
+    if missing:
+        raise UserError(f"{folder}: the weights do not fit: {len(missing)} missing or misshapen, first {missing[0]}")
+    return model

@@ -1,0 +1,101 @@
+"""Marigold (arXiv:2312.02145): depth from a fine-tuned Stable Diffusion, affine-invariant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+
+from bench.registry import estimators
+from bench.types import Array, Card, GeometryEstimator, Prediction
+from bench.weights import locate, sources
+from registry.estimators._hf import SEED, required, to_tensor
+
+REMEDY = "pip install 'vfm3d-bench[sd]'"
+
+
+@estimators.register("marigold")
+class Marigold(GeometryEstimator):
+    """The library's pipeline with its published default steps, one seeded sample a photo (the paper averages ten)."""
+
+    card = Card(
+        name="Marigold",
+        arch="SD 2 U-Net",
+        supervision="Denoising, depth",
+        domain="3D",
+        data="Hypersim, Virtual KITTI",
+        license="see the model card",
+        weights="hf:prs-eth/marigold-depth-v1-1",
+        paper="arXiv:2312.02145",
+        note="one seeded sample, no ensemble",
+    )
+    weights_files: ClassVar[tuple[str, ...]] = (
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "text_encoder/model.safetensors",
+        "tokenizer/merges.txt",
+        "tokenizer/special_tokens_map.json",
+        "tokenizer/tokenizer_config.json",
+        "tokenizer/vocab.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+    )
+    #: what random weights are built from: Stable Diffusion 2's U-Net with twice the input channels, and its autoencoder
+    unet: ClassVar[Mapping[str, Any]] = {
+        "sample_size": 96,
+        "in_channels": 8,
+        "cross_attention_dim": 1024,
+        "attention_head_dim": [5, 10, 20, 20],
+        "use_linear_projection": True,
+    }
+    vae: ClassVar[Mapping[str, Any]] = {
+        "block_out_channels": [128, 256, 512, 512],
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "layers_per_block": 2,
+        "sample_size": 768,
+    }
+    resolution: ClassVar[int] = 768
+    pipeline: Any
+
+    def load(self, device: torch.device) -> None:
+        diffusers = required("diffusers", self.card.name, REMEDY)
+        required("transformers", self.card.name, REMEDY)
+        if self.weights == "pretrained":
+            index, *_ = (locate(source, self.card.name) for source in sources(type(self)))
+            pipeline = diffusers.MarigoldDepthPipeline.from_pretrained(
+                self.checkpoint or index.parent, local_files_only=True
+            )
+        else:
+            pipeline = self._random(diffusers)
+        self.pipeline, self._device = pipeline.to(device), device
+        self.pipeline.set_progress_bar_config(disable=True)
+
+    def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
+        found = self.pipeline(
+            to_tensor(image, self._device), generator=torch.Generator(self._device).manual_seed(SEED), output_type="np"
+        )
+        return Prediction(depth_affine_invariant=found.prediction[0, ..., 0])
+
+    def _random(self, diffusers: Any) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            pipeline = diffusers.MarigoldDepthPipeline(
+                unet=diffusers.UNet2DConditionModel(**self.unet),
+                vae=diffusers.AutoencoderKL(latent_channels=4, **self.vae),
+                scheduler=diffusers.DDIMScheduler(prediction_type="v_prediction", timestep_spacing="trailing"),
+                text_encoder=None,
+                tokenizer=None,
+                prediction_type="depth",
+                scale_invariant=True,
+                shift_invariant=True,
+                default_denoising_steps=4,
+                default_processing_resolution=self.resolution,
+            )
+        # The text is always empty: its two tokens' embedding is a constant, zero where there is no text encoder.
+        pipeline.empty_text_embedding = torch.zeros(1, 2, self.unet["cross_attention_dim"])
+        return pipeline

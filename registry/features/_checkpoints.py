@@ -1,0 +1,87 @@
+"""Checkpoints: reading them, renaming official keys to timm's, and loading all of them or nothing."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bench.types import Unavailable, UserError
+
+State = dict[str, Tensor]
+_WRAPPERS = ("state_dict", "model")  #: what publishers wrap a state dictionary in
+_LISTED = 5
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a checkpoint file, safetensors or PyTorch's format (read without running any code from it).
+
+    Raises Unavailable where the file is not there, UserError where it cannot be read.
+    """
+    if not path.is_file():
+        raise Unavailable(f"no checkpoint file at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # whatever a damaged file raises
+        raise UserError(f"{path}: not a checkpoint that can be read safely ({type(error).__name__}: {error})") from error
+    for wrapper in _WRAPPERS:
+        if isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    return {key: value for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def select(state: State, prefix: str) -> State:
+    """The part of a checkpoint under a prefix, without it; the whole where no key has it."""
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)} or state
+
+
+def without(state: State, *patterns: str) -> State:
+    """Less the keys that match a pattern from their start: named parts that a feature does not need."""
+    return {key: value for key, value in state.items() if not any(re.match(pattern, key) for pattern in patterns)}
+
+
+def renamed(state: State, rules: Iterable[tuple[str, str]]) -> State:
+    """Every key after all (pattern, replacement) rules, in order."""
+    result = {}
+    for key, value in state.items():
+        for pattern, replacement in rules:
+            key = re.sub(pattern, replacement, key)
+        result[key] = value
+    return result
+
+
+def load_strictly(network: nn.Module, state: State, source: Path) -> None:
+    """Load a state into a network: every key, of the right shape, and no other.
+
+    Raises UserError that names what is missing, unknown or of another shape; the network is then untouched.
+    """
+    expected = network.state_dict()
+    shapes = [
+        f"{key} is {tuple(state[key].shape)}, expected {tuple(expected[key].shape)}"
+        for key in expected
+        if key in state and state[key].shape != expected[key].shape
+    ]
+    complaints = [
+        _listed("missing", [key for key in expected if key not in state]),
+        _listed("unknown", [key for key in state if key not in expected]),
+        _listed("of another shape", shapes),
+    ]
+    if any(complaints):
+        raise UserError(f"{source}: this checkpoint does not fit the model: {'; '.join(filter(None, complaints))}")
+    network.load_state_dict(state, strict=True)
+
+
+def _listed(kind: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{len(names)} {kind}: {', '.join(names[:_LISTED])}{more}"

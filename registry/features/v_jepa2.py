@@ -1,0 +1,55 @@
+"""V-JEPA 2: prediction in feature space, trained on video."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.registry import features
+from bench.types import Card, Unavailable
+from registry.features._checkpoints import State, renamed, without
+from registry.features._timm import NetworkProvider
+
+
+@features.register("v-jepa2")
+class VJEPA2(NetworkProvider):
+    """V-JEPA 2 ViT-L/16: the encoder's tokens of a clip that repeats the photo twice (one tubelet), after the final norm."""
+
+    card = Card(
+        name="V-JEPA 2",
+        arch="ViT-L/16",
+        channels=1024,
+        stride=16,
+        supervision="Joint-embedding Prediction",
+        domain="2D",
+        data="VideoMix22M",
+        license="MIT",
+        weights="hf:facebook/vjepa2-vitl-fpc64-256",
+        paper="arXiv:2506.09985",
+    )
+
+    def build(self) -> Any:
+        try:
+            from transformers import VJEPA2Config
+            from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2Encoder
+        except ImportError as error:
+            raise Unavailable("v-jepa2 needs transformers: pip install 'vfm3d-bench[hf]'") from error
+        return VJEPA2Encoder(VJEPA2Config())  # the default configuration is ViT-L/16
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows, columns = (side // self.card.stride for side in images.shape[-2:])
+        # The rotary positions are read off a square grid of the training size; photos are neither square nor that small.
+        side = max(rows, columns)
+        positions = torch.arange(rows)[:, None] * side + torch.arange(columns)
+        positions = positions.flatten().expand(len(images), -1).to(images.device)
+        x = self.network.embeddings(images[:, None].expand(-1, 2, -1, -1, -1))
+        for layer in self.network.layer:
+            layer.attention.grid_size = side
+            x = layer(x, positions)[0]
+        tokens: Tensor = self.network.layernorm(x)
+        return tokens
+
+    def convert(self, state: State) -> State:
+        return renamed(without(state, r"predictor\.", r"pooler\.", r"classifier\."), [(r"^(vjepa2\.)?encoder\.", "")])

@@ -1,0 +1,85 @@
+"""VGGT: its image encoder, and the tokens of its alternating-attention decoder."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.registry import features
+from bench.types import Card, Unavailable
+from registry.features._checkpoints import State, renamed, without
+from registry.features._timm import IMAGENET, NetworkProvider, TimmProvider, centre_padded, normalised
+
+_LICENSE, _WEIGHTS, _PAPER = "VGGT (non-commercial)", "hf:facebook/VGGT-1B", "arXiv:2503.11651"
+_REST = (r"aggregator\.(frame_blocks|global_blocks)\.", r"aggregator\.(camera|register)_token$", r"\w+_head\.")
+
+
+@features.register("vggt")
+class VGGT(TimmProvider):
+    """VGGT's encoder, a fine-tuned DINOv2 ViT-L/14 with registers: the patch tokens after the final norm."""
+
+    card = Card(
+        name="VGGT",
+        arch="ViT-L/14",
+        channels=1024,
+        stride=14,
+        supervision="Point Regression",
+        domain="3D",
+        data="VGGT-Mix",
+        license=_LICENSE,
+        weights=_WEIGHTS,
+        paper=_PAPER,
+    )
+    architecture = "vit_large_patch14_reg4_dinov2"
+    options = MappingProxyType({"dynamic_img_size": True, "init_values": 1.0})
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens: Tensor = self.network.forward_features(images)
+        return tokens[:, self.network.num_prefix_tokens :]
+
+    def convert(self, state: State) -> State:
+        encoder = without(state, *_REST, r"aggregator\.patch_embed\.mask_token$")
+        encoder = renamed(encoder, [(r"^aggregator\.patch_embed\.", ""), (r"^register_tokens$", "reg_token")])
+        # The official class token has a position of its own; timm's stands without one.
+        position = encoder["pos_embed"]
+        return encoder | {"cls_token": encoder["cls_token"] + position[:, :1], "pos_embed": position[:, 1:]}
+
+
+@features.register("vggt-decoder")
+class VGGTDecoder(NetworkProvider):
+    """The last layer of VGGT's aggregator, frame and global attention side by side, over all photos of a scene at once."""
+
+    card = Card(
+        name="VGGT decoder",
+        arch="VGGT-1B",
+        channels=2048,
+        stride=14,
+        supervision="Point Regression",
+        domain="3D",
+        data="VGGT-Mix",
+        license=_LICENSE,
+        weights=_WEIGHTS,
+        paper=_PAPER,
+        note="needs the package `vggt` from its authors' repository",
+    )
+
+    def build(self) -> Any:
+        try:
+            from vggt.models.vggt import VGGT as Model
+        except ImportError as error:
+            raise Unavailable(
+                "vggt-decoder needs the package `vggt`: install it from github.com/facebookresearch/vggt"
+            ) from error
+        return Model()
+
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> Tensor:
+        # The model normalises for itself: it is given back the mean colour where the padding is.
+        padded = centre_padded(normalised(images, IMAGENET), self.card.stride)
+        mean, deviation = (images.new_tensor(values)[:, None, None] for values in IMAGENET)
+        layers, first_patch = self.network.aggregator((padded * deviation + mean)[None])
+        rows, columns = (side // self.card.stride for side in padded.shape[-2:])
+        return layers[-1][0, :, first_patch:].reshape(len(images), rows, columns, -1).float()

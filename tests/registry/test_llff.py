@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scene_writers import Posed, ring, write_colmap_binary, write_photo
+
+from bench.types import UserError
+from registry.datasets.feat2gs_release import LLFFScenes
+
+
+def poses_bounds(images: list[Posed], height: float, width: float, focal: float) -> np.ndarray:
+    """LLFF's array: camera-to-world with axes down, right, backwards; then size and focal length; then bounds."""
+    rows = []
+    for image in images:
+        pose = np.linalg.inv(image.pose)
+        right, down, forward, centre = pose[:3].T
+        matrix = np.stack([down, right, -forward, centre, np.array([height, width, focal])], axis=1)
+        rows.append(np.concatenate([matrix.ravel(), [1.0, 9.0]]))
+    return np.array(rows)
+
+
+def make(root: Path, folder: str = "LLFF", sparse: bool = True) -> list[Posed]:
+    scene, images = root / folder / "toy", ring(6)
+    for number in range(6):
+        write_photo(scene / "images_4" / f"image{number:03d}.png", 64, 48, seed=number)
+    np.save(scene / "poses_bounds.npy", poses_bounds(images, 192, 256, 240))
+    if sparse:
+        named = [Posed(f"IMG_{40 + n}.JPG", image.pose) for n, image in enumerate(images)]
+        points, tracks = np.array([[0.0, 0, 0], [0.1, 0.2, 0.3]]), [[1, 6], [2, 3, 4, 5]]
+        write_colmap_binary(
+            scene / "sparse/0", [("SIMPLE_RADIAL", 256, 192, (240.0, 128.0, 96.0, 0.0))], named, points, tracks
+        )
+    return images
+
+
+@pytest.mark.parametrize("with_images_file", [True, False])
+def test_poses_and_tracks_with_and_without_an_images_file(tmp_path: Path, with_images_file: bool) -> None:
+    images = make(tmp_path)
+    if not with_images_file:
+        (tmp_path / "LLFF/toy/sparse/0/images.bin").unlink()
+    scene = LLFFScenes().load_scene(tmp_path, "toy")
+    assert len(scene.train) == 2
+    assert scene.sparse is not None
+    for view in scene.views:
+        number = int(view.name.removeprefix("image"))
+        assert view.camera is not None
+        np.testing.assert_allclose(view.camera.world_to_camera, images[number].pose, atol=1e-9)
+        np.testing.assert_allclose(view.camera.intrinsics, [[60, 0, 32], [0, 60, 24], [0, 0, 1]])
+        assert list(scene.sparse.visible[view.name]) == ([0] if number in {0, 5} else [1])
+
+
+def test_poses_alone_are_enough(tmp_path: Path) -> None:
+    images = make(tmp_path, "llff", sparse=False)
+    scene = LLFFScenes().load_scene(tmp_path, "toy")
+    assert scene.sparse is None
+    assert {view.name for view in scene.views} <= {f"image{number:03d}" for number in range(len(images))}
+    assert scene.train[0].camera is not None
+    assert scene.train[0].camera.intrinsics[0, 0] == 60
+
+
+def test_the_folder_of_smaller_photos_of_at_least_512_pixels_is_taken(tmp_path: Path) -> None:
+    make(tmp_path, sparse=False)
+    for number in range(6):
+        write_photo(tmp_path / f"LLFF/toy/images/{number}.png", 1024, 768)
+        write_photo(tmp_path / f"LLFF/toy/images_2/{number}.png", 520, 390)
+    assert LLFFScenes().load_scene(tmp_path, "toy").train[0].image.shape == (390, 520, 3)
+
+
+def sheared(rows: np.ndarray) -> np.ndarray:
+    rows = rows.copy()
+    rows[0, 0] += 0.5
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[:5], "holds 5 poses.*holds 6 photos"),
+        (lambda rows: rows[:, :15], "N rows of 17"),
+        (lambda rows: np.where(rows == rows[0, 3], np.nan, rows), "finite"),
+        (sheared, "must be a rotation"),
+    ],
+)
+def test_malformed_poses_are_named(tmp_path: Path, change: object, message: str) -> None:
+    make(tmp_path, sparse=False)
+    path = tmp_path / "LLFF/toy/poses_bounds.npy"
+    np.save(path, change(np.load(path)))  # type: ignore[operator]
+    with pytest.raises(UserError, match=message):
+        LLFFScenes().load_scene(tmp_path, "toy")
+
+
+def test_a_file_that_is_no_array_is_named(tmp_path: Path) -> None:
+    make(tmp_path, sparse=False)
+    (tmp_path / "LLFF/toy/poses_bounds.npy").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"poses_bounds\.npy: not a NumPy array"):
+        LLFFScenes().load_scene(tmp_path, "toy")
+
+
+def test_fern_agrees_with_its_bounds_and_calibration(shared_data: Path) -> None:
+    """The stored bounds are the 0.1 and 99.9 % quantiles of the depths of the points that a view's tracks name."""
+    dataset = LLFFScenes()
+    scene = dataset.load_scene(shared_data, "fern")
+    bounds = np.load(shared_data / "llff/fern/poses_bounds.npy")[:, 15:]
+    assert scene.sparse is not None
+    assert len(scene.sparse.points) == 10_091
+    for view in scene.views:
+        assert view.camera is not None
+        assert view.image.shape == (756, 1008, 3)
+        pixels, depth = view.camera.project(scene.sparse.points[scene.sparse.visible[view.name]])
+        stored = bounds[int(view.name.removeprefix("image"))]
+        np.testing.assert_allclose(np.percentile(depth, [0.1, 99.9]), stored, rtol=1e-6)
+        inside = (pixels >= 0).all(axis=1) & (pixels < (1008, 756)).all(axis=1)
+        assert inside.mean() > 0.98  # the rest was in the rim that removing the distortion cuts away
+    photo = dataset._prepare(shared_data, "fern")[0].photos[0]
+    assert photo.lens is not None
+    assert (photo.lens.width, photo.lens.k1) == (4032, pytest.approx(0.0198, abs=1e-4))

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scene_writers import Posed, ring, write_photo
+
+from bench.types import UserError
+from registry.datasets.nerf import NeRF
+
+
+def opengl(pose: np.ndarray) -> list[list[float]]:
+    """Camera-to-world with x right, y up, z backwards."""
+    result: list[list[float]] = (np.linalg.inv(pose) @ np.diag([1.0, -1, -1, 1])).tolist()
+    return result
+
+
+def make(root: Path, fields: dict[str, Any], stem: bool = False, mode: str = "RGB") -> list[Posed]:
+    scene, images = root / "nerf" / "toy", ring(5)
+    frames = []
+    for number, image in enumerate(images):
+        write_photo(scene / "images" / image.name, 64, 48, seed=number, mode=mode)
+        name = image.name.removesuffix(".png") if stem else image.name
+        frames.append({"file_path": f"./images/{name}", "transform_matrix": opengl(image.pose)})
+    (scene / "transforms.json").write_text(json.dumps({**fields, "frames": frames}))
+    return images
+
+
+@pytest.mark.parametrize(
+    ("fields", "stem", "intrinsics"),
+    [
+        ({"camera_angle_x": 2 * np.arctan(32 / 50)}, True, [[50, 0, 32], [0, 50, 24], [0, 0, 1]]),
+        ({"fl_x": 51, "fl_y": 52, "cx": 30, "cy": 26, "w": 64, "h": 48}, False, [[51, 0, 30], [0, 52, 26], [0, 0, 1]]),
+        ({"fl_x": 102, "cx": 60, "cy": 52, "w": 128, "h": 96}, False, [[51, 0, 30], [0, 51, 26], [0, 0, 1]]),
+    ],
+)
+def test_cameras(tmp_path: Path, fields: dict[str, Any], stem: bool, intrinsics: list[list[float]]) -> None:
+    images = make(tmp_path, fields, stem)
+    scene = NeRF().load_scene(tmp_path, "toy")
+    poses = {Path(image.name).stem: image.pose for image in images}
+    for view in scene.views:
+        assert view.camera is not None
+        np.testing.assert_allclose(view.camera.world_to_camera, poses[view.name], atol=1e-9)
+        np.testing.assert_allclose(view.camera.intrinsics, intrinsics, rtol=1e-9)
+
+
+def test_distortion_is_undone_and_not_ignored(tmp_path: Path) -> None:
+    plain, bent = {"fl_x": 51, "w": 64, "h": 48}, {"fl_x": 51, "w": 64, "h": 48, "k1": -0.2, "p1": 0.01}
+    make(tmp_path, plain)
+    before = NeRF().load_scene(tmp_path, "toy").train[0]
+    make(tmp_path, bent)
+    after = NeRF().load_scene(tmp_path, "toy").train[0]
+    assert np.abs(after.image.astype(int) - before.image).max() > 10
+    assert before.camera is not None
+    assert after.camera is not None
+    # A world point lands where the lens's own equation puts it in the photo, whose colour the undistorted photo shows there.
+    point = before.camera.unproject(np.full((48, 64), 4.0))[10, 12]
+    pixel, _ = after.camera.project(point)
+    x, y = (pixel - [after.camera.intrinsics[0, 2], after.camera.intrinsics[1, 2]]) / after.camera.intrinsics[0, 0]
+    r2 = x * x + y * y
+    source = 51 * np.array([x * (1 - 0.2 * r2) + 0.02 * x * y, y * (1 - 0.2 * r2) + 0.01 * (r2 + 2 * y * y)]) + [32, 24]
+    column, row = np.floor(source).astype(int)
+    at_column, at_row = np.floor(pixel).astype(int)
+    np.testing.assert_allclose(after.image[at_row, at_column], before.image[row, column], atol=16)
+
+
+def test_the_test_half_is_held_out_and_alpha_becomes_black_and_a_mask(tmp_path: Path) -> None:
+    scene = tmp_path / "nerf" / "toy"
+    images = ring(6)
+    for half, chosen in (("train", images[:4]), ("test", images[4:])):
+        frames = []
+        for number, image in enumerate(chosen):
+            pixels = write_photo(scene / half / f"r_{number}.png", 64, 48, seed=number, mode="RGBA")
+            frames.append({"file_path": f"./{half}/r_{number}", "transform_matrix": opengl(image.pose)})
+        (scene / f"transforms_{half}.json").write_text(json.dumps({"camera_angle_x": 0.9, "frames": frames}))
+    loaded = NeRF().load_scene(tmp_path, "toy")
+    assert {view.name for view in loaded.train} <= {f"train-r_{n}" for n in range(4)}
+    assert {view.name for view in loaded.test} == {"test-r_0", "test-r_1"}
+    view = next(view for view in loaded.test if view.name == "test-r_1")
+    assert view.mask is not None
+    np.testing.assert_array_equal(view.mask, pixels[..., 3] > 127)
+    np.testing.assert_allclose(view.image, pixels[..., :3] * (pixels[..., 3:] / 255.0), atol=0.51)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"camera_model": "OPENCV_FISHEYE", "fl_x": 50}, "OPENCV_FISHEYE is not supported"),
+        ({"is_fisheye": True, "fl_x": 50}, "fisheye"),
+        ({"fl_x": 50, "k4": 0.1}, "fisheye"),
+        ({}, "neither fl_x nor camera_angle_x"),
+        ({"fl_x": -3}, "must be positive"),
+        ({"fl_x": 50, "w": 64, "h": 64}, "of other proportions"),
+    ],
+)
+def test_unusable_calibrations_are_refused(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+    make(tmp_path, fields)
+    with pytest.raises(UserError, match=message):
+        NeRF().load_scene(tmp_path, "toy")
+
+
+def test_faults_of_the_file_are_named(tmp_path: Path) -> None:
+    make(tmp_path, {"fl_x": 50})
+    path = tmp_path / "nerf/toy/transforms.json"
+    content = json.loads(path.read_text())
+    content["frames"][0]["transform_matrix"][0][0] += 0.5
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="not a rigid 4x4"):
+        NeRF().load_scene(tmp_path, "toy")
+    (tmp_path / "nerf/toy/images/p03.png").unlink()
+    content["frames"][0]["transform_matrix"][0][0] -= 0.5
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"p03\.png of a frame does not exist"):
+        NeRF().load_scene(tmp_path, "toy")
+    path.write_text("{")
+    with pytest.raises(UserError, match="not a transforms file"):
+        NeRF().load_scene(tmp_path, "toy")
