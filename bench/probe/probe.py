@@ -1,0 +1,215 @@
+"""One probe, from features and a point map to numbers and pictures: the Feat2GS track's entry point.
+
+Source: Feat2GS (arXiv:2412.09606), and its official code where the paper is silent; PROTOCOLS and README restate it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.probe import evaluate
+from bench.probe.features import FeatureMap
+from bench.probe.frame import UnitFrame, on_grid, unit_frame
+from bench.probe.modes import Mode, mode_named
+from bench.probe.optimise import Diverged, Optimised, TrainingViews, optimise, schedule_of
+from bench.probe.parameters import Parameters, activated, initial_values
+from bench.probe.pictures import feature_pictures, to_bytes, view_pictures
+from bench.probe.poses import intrinsics_tensor, pose_vectors, posed, refine_test_pose, scene_extent
+from bench.probe.visibility import Visibility, visibility
+from bench.protocols import ProbeProtocol
+from bench.splat import Gaussians, Rendering, pose_matrix, rasterize
+from bench.splat.render import Backend
+from bench.types import Array, Camera, Initialisation, Measurement, MultiViewScene, UserError
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeOutcome:
+    """What a probe gives.
+
+    pictures: (h, w, 3) uint8 by name (`bench.probe.pictures`). gaussians: in the initialiser's world. curve: (iteration,
+    training PSNR in dB) over the rendering stage; empty where it diverged.
+    """
+
+    measurements: tuple[Measurement, ...]
+    pictures: Mapping[str, Array]
+    gaussians: Gaussians
+    curve: tuple[tuple[int, float], ...]
+
+
+def run_probe(
+    scene: MultiViewScene,
+    initialisation: Initialisation,
+    features: FeatureMap | None,
+    mode: str,
+    protocol: ProbeProtocol,
+    *,
+    seed: int,
+    device: torch.device,
+    per_pixel_prior: bool,
+    backend: Backend = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> ProbeOutcome:
+    """Train one probe on a scene and measure it.
+
+    scene: on the probe's grid. initialisation: of the same views, on the grid or finer; Gaussians start at the nearest
+    pixel's point. features: of the training photos, None for `instantsplat`. per_pixel_prior: hold the scales near their
+    initial values in the rendering stage, as for IUV and IUVRGB. progress: called with (iterations done, iterations in
+    all).
+
+    The same arguments give the same numbers on the same machine. A probe that diverges is measured as invalid, with the
+    reason. Raises UserError for an unknown mode, features that are missing, not finite or of another grid, views that do not
+    match, and an empty point map.
+    """
+    chosen = mode_named(mode)
+    height, width = _check(scene, initialisation, features, chosen)
+    frame = unit_frame(initialisation)
+    fine = frame.enter(initialisation)
+    start = on_grid(fine, height, width)
+    pixels = np.flatnonzero(np.stack(start.masks))
+    photos = torch.stack([evaluate.photo_tensor(view, device) for view in scene.train])
+    initial = initial_values(
+        np.stack(start.points).reshape(-1, 3)[pixels].astype(np.float64),
+        photos.reshape(-1, 3).cpu().numpy()[pixels],
+        protocol.opacity_initial,
+        device,
+    )
+    if features is not None:
+        features = FeatureMap(features.values.to(device), features.height, features.width, features.per_pixel)
+    views = TrainingViews(
+        photos,
+        torch.stack([intrinsics_tensor(camera, device) for camera in start.cameras]),
+        pose_vectors(start.cameras, device),
+        scene_extent(start.cameras),
+    )
+    common = [
+        evaluate.COUNT.ok(float(len(pixels))),
+        *evaluate.pose_measurements(scene.train, start.cameras, evaluate.INITIAL),
+    ]
+    pictures = {} if features is None else feature_pictures(features, scene.train)
+    try:
+        optimised = optimise(
+            Parameters(chosen, initial, features, torch.from_numpy(pixels).to(device), seed),
+            initial,
+            views,
+            schedule_of(chosen, protocol),
+            protocol,
+            seed=seed,
+            scale_prior=per_pixel_prior and chosen.needs_feature,
+            backend=backend,
+            progress=progress,
+        )
+    except Diverged as error:
+        rows = evaluate.diverged_measurements(scene, f"the probe diverged at {error}")
+        return ProbeOutcome((*common, *rows), pictures, frame.leave(activated(initial)), ())
+    found = _Measured(scene, start, optimised, pixels, protocol, backend)
+    masks = visibility(fine, height, width, protocol.visibility_threshold)
+    rows, drawn = found.everything(masks, frame)
+    gaussians = frame.leave(optimised.gaussians.detach())
+    return ProbeOutcome((*common, *rows), {**drawn, **pictures}, gaussians, optimised.curve)
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """An optimised probe and what it is measured against."""
+
+    scene: MultiViewScene
+    start: Initialisation
+    optimised: Optimised
+    pixels: Array
+    protocol: ProbeProtocol
+    backend: Backend
+
+    def everything(self, masks: Sequence[Visibility], frame: UnitFrame) -> tuple[list[Measurement], dict[str, Array]]:
+        rows = self._training()
+        truth = evaluate.true_points(self.scene.train, self.pixels)
+        depth_scale = frame.length
+        if truth is not None:
+            positions = self.optimised.values["position"].cpu().numpy()
+            rows += evaluate.cloud_measurements(positions, truth, self.scene.unit)
+            depth_scale = _scale(positions, truth, depth_scale)
+        pictures: dict[str, Array] = {}
+        gaussians = self.optimised.gaussians.detach()
+        for view, camera, mask in zip(self.scene.test, self.start.test_cameras, masks, strict=True):
+            photo = evaluate.photo_tensor(view, gaussians.means.device)
+            visible = torch.from_numpy(mask.mask).to(photo.device)
+            refined = refine_test_pose(gaussians, camera, photo, visible, self.protocol, backend=self.backend).camera
+            rendering = self._render(gaussians, refined)
+            rows += evaluate.view_measurements(view.name, evaluate.quantised(rendering.rgb), photo, visible, mask.note)
+            pictures |= view_pictures(
+                view,
+                refined,
+                to_bytes(rendering.rgb),
+                rendering.expected_depth.cpu().numpy(),
+                rendering.alpha.cpu().numpy(),
+                mask.mask,
+                depth_scale,
+            )
+        return rows, pictures
+
+    def _training(self) -> list[Measurement]:
+        gaussians = self.optimised.gaussians.detach()
+        cameras = [posed(camera, pose) for camera, pose in zip(self.start.cameras, self.optimised.poses, strict=True)]
+        photos = torch.stack([evaluate.photo_tensor(view, gaussians.means.device) for view in self.scene.train])
+        renders = [self._render(gaussians, camera).rgb for camera in cameras]
+        return [
+            evaluate.training_psnr(renders, photos),
+            *evaluate.pose_measurements(self.scene.train, cameras, evaluate.REFINED),
+        ]
+
+    def _render(self, gaussians: Gaussians, camera: Camera) -> Rendering:
+        device = gaussians.means.device
+        pose: Tensor = pose_vectors([camera], device)[0]
+        with torch.inference_mode():
+            return rasterize(
+                gaussians,
+                pose_matrix(pose[:4], pose[4:]),
+                intrinsics_tensor(camera, device),
+                camera.width,
+                camera.height,
+                backend=self.backend,
+                alpha_max=self.protocol.alpha_max,
+            )
+
+
+def _scale(positions: Array, truth: Array, fallback: float) -> float:
+    """From the probe's unit to the truth's: the similarity's where there is one, else the frame's."""
+    try:
+        return evaluate.cloud_alignment(positions, truth).scale
+    except UserError:
+        return fallback
+
+
+def _check(
+    scene: MultiViewScene, initialisation: Initialisation, features: FeatureMap | None, mode: Mode
+) -> tuple[int, int]:
+    """The grid (height, width). Raises UserError as `run_probe` says."""
+    where = f"{scene.dataset}/{scene.name}"
+    sizes = {view.image.shape[:2] for view in scene.views}
+    if len(sizes) != 1:
+        raise UserError(f"{where}: the photos are of different sizes ({sorted(sizes)}); a probe needs one grid")
+    height, width = sizes.pop()
+    counts = {
+        "training views": (len(scene.train), len(initialisation.points), len(initialisation.cameras)),
+        "held-out views": (len(scene.test), len(initialisation.test_cameras), len(initialisation.test_depths)),
+    }
+    for what, numbers in counts.items():
+        if len(set(numbers)) != 1 or numbers[0] == 0:
+            raise UserError(f"{where}: {numbers[0]} {what}, but the initialisation holds {numbers[1]} and {numbers[2]}")
+    if features is None and mode.needs_feature:
+        raise UserError(f"{where}: mode {mode.name} reads a feature and none was given")
+    if features is not None and mode.needs_feature:
+        expected = (len(scene.train), height, width)
+        if (len(features.values), features.height, features.width) != expected:
+            got = (len(features.values), features.height, features.width)
+            raise UserError(f"{where}: the features are of (views, height, width) {got}, the photos of {expected}")
+        broken = features.values.numel() - int(features.values.isfinite().sum())
+        if broken:
+            raise UserError(
+                f"{where}: the feature holds {broken} values that are NaN or infinite, of {features.values.numel()}"
+            )
+    return height, width

@@ -1,0 +1,142 @@
+"""Photos as the models see them, and the smaller grid that the probe works on; cameras and ground truth go along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bench.types import Array, FeatureInput, MultiViewScene, UserError, View
+
+MULTIPLE = 16
+
+
+def prepare_scene(scene: MultiViewScene, long_side: int = 512) -> MultiViewScene:
+    """The scene with every view brought to the input that all feature providers share.
+
+    The photo's long side becomes `long_side` (Lanczos down, bicubic up), the centre is cut to multiples of 16, a square
+    photo to 4:3 (as DUSt3R's loader does). Depth, normal and mask are resampled nearest; the camera follows.
+
+    Raises UserError where a photo is too elongated to leave 16 pixels, or its ground truth has another size.
+    """
+    return _map_views(scene, lambda view: _prepared(view, long_side))
+
+
+def to_grid(scene: MultiViewScene, long_side: int) -> MultiViewScene:
+    """The prepared scene on the probe's grid: the same field of view in photos whose long side is `long_side`.
+
+    Photos are averaged over area; depth, normal and mask are taken at the nearest pixel. The scene itself where the size is
+    right. Raises UserError where the grid would be finer than the prepared photos.
+    """
+    return _map_views(scene, lambda view: _on_grid(view, long_side))
+
+
+def image_tensor(views: Sequence[View]) -> Tensor:
+    """The photos as (B, 3, H, W) float32 in [0, 1]. Raises UserError where they are of different sizes."""
+    sizes = {view.image.shape[:2] for view in views}
+    if len(sizes) != 1:
+        listed = ", ".join(f"{view.name} {view.image.shape[1]}x{view.image.shape[0]}" for view in views)
+        raise UserError(f"the photos of one scene must be of one size to be probed together: {listed or 'there are none'}")
+    return torch.from_numpy(np.stack([view.image for view in views])).permute(0, 3, 1, 2).float() / 255.0
+
+
+def feature_input(views: Sequence[View]) -> FeatureInput:
+    """What a feature provider may see of these photos: with ground-truth world positions (NaN or infinite where there is no
+    surface) if every view has depth and a camera. Raises UserError where the photos are of different sizes."""
+    images = image_tensor(views)
+    points = [view.camera.unproject(view.depth) for view in views if view.camera is not None and view.depth is not None]
+    known = len(points) == len(views)
+    return FeatureInput(images, torch.from_numpy(np.stack(points)).float() if known else None)
+
+
+def _map_views(scene: MultiViewScene, change: Callable[[View], View]) -> MultiViewScene:
+    return replace(scene, train=tuple(map(change, scene.train)), test=tuple(map(change, scene.test)))
+
+
+def _prepared(view: View, long_side: int) -> View:
+    view = _resampled(view, *_scaled_size(view.image, long_side), _photo_resized)
+    height, width = view.image.shape[:2]
+    kept_width, kept_height = width // MULTIPLE * MULTIPLE, height // MULTIPLE * MULTIPLE
+    if width == height:
+        kept_height = kept_width * 3 // 4
+    if not kept_width or not kept_height:
+        raise UserError(f"{view.name}: a photo of {width}x{height} pixels leaves no {MULTIPLE} pixels on its short side")
+    return _cropped(view, width // 2 - kept_width // 2, height // 2 - kept_height // 2, kept_width, kept_height)
+
+
+def _on_grid(view: View, long_side: int) -> View:
+    if long_side > max(view.image.shape[:2]):
+        size = f"{view.image.shape[1]}x{view.image.shape[0]}"
+        raise UserError(f"{view.name}: the probe's grid ({long_side}) cannot be finer than the prepared photo ({size})")
+    return _resampled(view, *_scaled_size(view.image, long_side), _photo_averaged)
+
+
+def _scaled_size(image: Array, long_side: int) -> tuple[int, int]:
+    """(width, height) when the long side becomes `long_side`."""
+    height, width = image.shape[:2]
+    scale = long_side / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _resampled(view: View, width: int, height: int, photo: Callable[[Array, int, int], Array]) -> View:
+    for name in ("depth", "normal", "mask"):
+        layer = getattr(view, name)
+        if layer is not None and layer.shape[:2] != view.image.shape[:2]:
+            raise UserError(f"{view.name}: {name} has shape {layer.shape[:2]}, its photo {view.image.shape[:2]}")
+    if view.image.shape[:2] == (height, width):
+        return view
+    return replace(
+        view,
+        image=photo(view.image, width, height),
+        camera=view.camera and view.camera.resized(width, height),
+        depth=_nearest(view.depth, width, height),
+        normal=_nearest(view.normal, width, height),
+        mask=_nearest(view.mask, width, height),
+    )
+
+
+def _cropped(view: View, left: int, top: int, width: int, height: int) -> View:
+    def cut(layer: Array | None) -> Array | None:
+        return None if layer is None else layer[top : top + height, left : left + width]
+
+    return replace(
+        view,
+        image=view.image[top : top + height, left : left + width],
+        camera=view.camera and view.camera.cropped(left, top, width, height),
+        depth=cut(view.depth),
+        normal=cut(view.normal),
+        mask=cut(view.mask),
+    )
+
+
+def _photo_resized(image: Array, width: int, height: int) -> Array:
+    smaller = max(width, height) < max(image.shape[:2])
+    resampling = Image.Resampling.LANCZOS if smaller else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(image).resize((width, height), resampling))
+
+
+def _photo_averaged(image: Array, width: int, height: int) -> Array:
+    rows, columns = _overlaps(image.shape[0], height), _overlaps(image.shape[1], width)
+    averaged = np.einsum("ij,jkc,lk->ilc", rows, image.astype(np.float64), columns, optimize=True)
+    return np.clip(np.rint(averaged), 0, 255).astype(np.uint8)
+
+
+def _overlaps(source: int, target: int) -> Array:
+    """(target, source): the share that each source pixel takes of each target pixel's extent; rows sum to 1."""
+    edges = np.arange(target + 1) * (source / target)
+    pixels = np.arange(source)
+    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return np.clip(covered, 0, None) * (target / source)
+
+
+def _nearest(layer: Array | None, width: int, height: int) -> Array | None:
+    """The source pixel under each target pixel's centre."""
+    if layer is None:
+        return None
+    rows = ((np.arange(height) + 0.5) * layer.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * layer.shape[1] / width).astype(int)
+    return layer[rows][:, columns]

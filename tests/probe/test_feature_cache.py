@@ -1,0 +1,100 @@
+"""The feature cache: content-addressed, rounded alike on every call, robust against damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.probe.feature_cache import cached_features, feature_key
+from bench.types import FeatureInput, UserError
+
+
+class _Counted:
+    def __init__(self, values: Tensor) -> None:
+        self.values, self.calls = values, 0
+
+    def __call__(self) -> Tensor:
+        self.calls += 1
+        return self.values
+
+
+def _values() -> Tensor:
+    return torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_second_call_reads_and_gives_the_same_numbers(tmp_path: Path) -> None:
+    compute = _Counted(_values())
+    first, second = (cached_features(tmp_path, "ab12", compute) for _ in range(2))
+    assert compute.calls == 1
+    assert torch.equal(first, second)
+    assert first.dtype == torch.float32
+    assert torch.allclose(first, compute.values, rtol=5e-4, atol=1e-7)
+    assert not torch.equal(first, compute.values), "half precision, on the first call too"
+
+
+def test_values_beyond_half_precision_are_kept_in_single(tmp_path: Path) -> None:
+    values = _values()
+    values[0, 0, 0, 0] = 1e6
+    assert torch.equal(cached_features(tmp_path, "ab", _Counted(values)), values)
+
+
+def test_nan_is_carried_through_not_hidden(tmp_path: Path) -> None:
+    values = _values()
+    values[0, 0, 0, 0] = float("nan")
+    for _ in range(2):
+        assert cached_features(tmp_path, "ab", _Counted(values)).isnan().sum() == 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied", "foreign"])
+def test_a_damaged_file_is_computed_again(tmp_path: Path, damage: str) -> None:
+    compute = _Counted(_values())
+    expected = cached_features(tmp_path, "ab12", compute)
+    (path,) = tmp_path.rglob("*.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 0x55
+    path.write_bytes(
+        {"truncated": bytes(content[:-9]), "flipped": bytes(content), "emptied": b"", "foreign": b"not a tensor " * 20}[
+            damage
+        ]
+    )
+    assert torch.equal(cached_features(tmp_path, "ab12", compute), expected)
+    assert compute.calls == 2
+    assert torch.equal(cached_features(tmp_path, "ab12", compute), expected)
+    assert compute.calls == 2
+
+
+def test_a_failing_computation_leaves_nothing_behind(tmp_path: Path) -> None:
+    def fail() -> Tensor:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_features(tmp_path, "ab", fail)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    cached_features(tmp_path, "ab", _Counted(_values()))
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    blocked = tmp_path / "cache"
+    blocked.write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="cannot be written"):
+        cached_features(blocked, "ab", _Counted(_values()))
+
+
+def test_the_key_depends_on_everything_that_decides_the_features() -> None:
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    other = images.clone()
+    other[0, 0, 0, 0] += 1e-6
+    keys = {
+        feature_key("dino", "random:x", FeatureInput(images)),
+        feature_key("dinov2", "random:x", FeatureInput(images)),
+        feature_key("dino", "pretrained:x", FeatureInput(images)),
+        feature_key("dino", "random:x", FeatureInput(other)),
+        feature_key("dino", "random:x", FeatureInput(images.reshape(2, 3, 2, 8))),
+        feature_key("dino", "random:x", FeatureInput(images, torch.zeros(2, 4, 4, 3))),
+    }
+    assert len(keys) == 6
+    assert feature_key("dino", "random:x", FeatureInput(images.clone())) in keys

@@ -1,0 +1,145 @@
+"""The shared input and the probe's grid: sizes, resampling, and cameras that stay true to the pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.probe.views import feature_input, image_tensor, prepare_scene, to_grid
+from bench.types import Array, Camera, MultiViewScene, UserError, View
+
+
+def _view(width: int, height: int, name: str = "a", seed: int = 0) -> View:
+    """A view of the plane z = 2 + 0.3 x + 0.1 y, whose depth is known at every pixel."""
+    intrinsics = np.array([[0.9 * width, 0, 0.52 * width], [0, 0.9 * width, 0.47 * height], [0, 0, 1.0]])
+    camera = Camera(intrinsics, np.eye(4), width, height)
+    random = np.random.default_rng(seed)
+    return View(
+        name,
+        random.integers(0, 256, (height, width, 3), dtype=np.uint8),
+        camera,
+        _plane_depth(camera),
+        np.broadcast_to(np.array([0, 0, -1], np.float32), (height, width, 3)),
+        np.ones((height, width), bool),
+    )
+
+
+def _plane_depth(camera: Camera) -> Array:
+    rays = camera.unproject(np.ones((camera.height, camera.width)))
+    return (2 / (1 - 0.3 * rays[..., 0] - 0.1 * rays[..., 1])).astype(np.float32)
+
+
+def _scene(*views: View) -> MultiViewScene:
+    return MultiViewScene("test", "plane", tuple(views[:-1]), (views[-1],))
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((640, 480), (512, 384)),
+        ((480, 640), (384, 512)),
+        ((1008, 756), (512, 384)),
+        ((1920, 1080), (512, 288)),
+        ((300, 200), (512, 336)),
+        ((600, 600), (512, 384)),
+        ((512, 384), (512, 384)),
+    ],
+)
+def test_prepared_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    prepared = prepare_scene(_scene(_view(*size), _view(*size, "b"))).train[0]
+    assert prepared.image.shape == (expected[1], expected[0], 3)
+    assert prepared.depth is not None
+    assert prepared.depth.shape == prepared.image.shape[:2]
+    assert prepared.normal is not None
+    assert prepared.normal.shape == prepared.image.shape
+    assert prepared.mask is not None
+    assert prepared.mask.shape == prepared.image.shape[:2]
+    assert prepared.camera is not None
+    assert (prepared.camera.width, prepared.camera.height) == expected
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(100, 700), st.integers(100, 700))
+def test_the_camera_follows_resizing_and_cropping(width: int, height: int) -> None:
+    prepared = prepare_scene(_scene(_view(width, height), _view(width, height, "b"))).train[0]
+    assert prepared.camera is not None
+    assert prepared.depth is not None
+    assert max(prepared.image.shape[:2]) <= 512
+    assert all(side % 16 == 0 for side in prepared.image.shape[:2])
+    # The plane, rendered by the prepared camera, is the prepared depth: up to where nearest sampling picks inside a pixel.
+    expected = _plane_depth(prepared.camera)
+    step = np.abs(np.diff(expected, axis=0)).max() + np.abs(np.diff(expected, axis=1)).max()
+    half_source_pixel = 0.5 * 512 / max(width, height)
+    assert np.abs(prepared.depth - expected).max() <= step * (half_source_pixel + 0.1)
+
+
+def test_a_prepared_scene_is_left_as_it_is() -> None:
+    scene = _scene(_view(512, 384), _view(512, 384, "b"))
+    once = prepare_scene(scene)
+    assert np.array_equal(once.train[0].image, scene.train[0].image)
+    assert np.array_equal(once.train[0].camera.intrinsics, scene.train[0].camera.intrinsics)  # type: ignore[union-attr]
+    assert to_grid(once, 512).train[0] is once.train[0]
+
+
+def test_cropping_keeps_the_centre() -> None:
+    image = np.zeros((345, 512, 3), np.uint8)
+    image[172, 256] = 255
+    prepared = prepare_scene(_scene(View("a", image), View("b", image))).train[0]
+    assert prepared.image.shape == (336, 512, 3)
+    assert np.argwhere(prepared.image[..., 0])[0].tolist() == [168, 256]
+
+
+def test_the_grid_averages_area_exactly() -> None:
+    scene = prepare_scene(_scene(_view(512, 384), _view(512, 384, "b")))
+    image = scene.train[0].image
+    halved = to_grid(scene, 256).train[0].image.astype(float)
+    expected = image.reshape(192, 2, 256, 2, 3).astype(float).mean(axis=(1, 3))
+    assert np.abs(halved - expected).max() <= 0.5 + 1e-9
+    # 512 -> 96 is not a whole ratio: a ramp's area average is the ramp at the pixel's centre.
+    ramp = np.broadcast_to((np.arange(512) / 2.5)[None, :, None], (384, 512, 3))
+    small = to_grid(_scene(View("a", np.rint(ramp).astype(np.uint8)), View("b", image)), 96).train[0].image
+    assert small.shape == (72, 96, 3)
+    centres = ((np.arange(96) + 0.5) * 512 / 96 - 0.5) / 2.5
+    assert np.abs(small[30, :, 0] - centres).max() < 1.0
+
+
+def test_the_grid_takes_the_nearest_depth_normal_and_mask() -> None:
+    view = _view(512, 384)
+    depth = np.arange(384 * 512, dtype=np.float32).reshape(384, 512)
+    scene = _scene(View("a", view.image, view.camera, depth, None, depth % 2 == 0), view)
+    small = to_grid(scene, 128).train[0]
+    assert np.array_equal(small.depth, depth[2::4, 2::4])
+    assert np.array_equal(small.mask, (depth % 2 == 0)[2::4, 2::4])
+    assert small.normal is None
+    assert small.camera is not None
+    assert small.camera.fov_x == pytest.approx(view.camera.fov_x)
+
+
+def test_refusals_name_the_photo() -> None:
+    with pytest.raises(UserError, match=r"cannot be finer .*512x384"):
+        to_grid(_scene(_view(512, 384), _view(512, 384)), 600)
+    with pytest.raises(UserError, match="a: a photo of 512x13"):
+        prepare_scene(_scene(_view(2000, 50), _view(2000, 50)))
+    view = _view(64, 48)
+    wrong = View("a", view.image, view.camera, np.ones((10, 10), np.float32))
+    with pytest.raises(UserError, match="a: depth has shape"):
+        prepare_scene(_scene(wrong, view))
+    with pytest.raises(UserError, match="of one size"):
+        image_tensor([_view(64, 48), _view(48, 64, "b")])
+    with pytest.raises(UserError, match="there are none"):
+        image_tensor([])
+
+
+def test_feature_input_holds_world_points_only_where_all_views_know_them() -> None:
+    views = [_view(64, 48), _view(64, 48, "b")]
+    made = feature_input(views)
+    assert made.images.shape == (2, 3, 48, 64)
+    assert made.images.dtype == torch.float32
+    assert made.images.max() <= 1
+    assert made.points is not None
+    x, y, z = made.points.unbind(-1)
+    assert torch.allclose(z, 2 + 0.3 * x + 0.1 * y, atol=1e-4)
+    assert feature_input([views[0], View("b", views[1].image)]).points is None
