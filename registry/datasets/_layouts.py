@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import binary_erosion
 
 from bench.types import Array, SparsePoints, UserError
 from registry.datasets._colmap_model import Points, model_file, read_cameras, read_images, read_points
@@ -31,6 +32,7 @@ class Layout:
 
 #: Where a COLMAP model lies in a scene's folder, and the folder beside whose photos it belongs; undistorted ones first.
 POSES_BOUNDS = "poses_bounds.npy"
+MASK_EROSION = 10
 _MODEL_PLACES = (
     ("dense/0/sparse", "dense/0"),
     ("dense/sparse", "dense"),
@@ -254,7 +256,8 @@ def _frame_lens(source: Path, photo: Path, field: Mapping[str, Any]) -> Lens:
 def _read_mvsnet(folder: Path) -> PhotoSet:
     """DTU in the Feat2GS release: images, `cams/<stem>_cam.txt` (MVSNet), `depths/<stem>.npy`, `binary_masks/<stem>.png`.
 
-    Depth 0 is unknown; where there is a mask, depth outside it is taken as unknown. The intrinsics are those of the depth
+    Depth 0 is unknown. The mask is shrunk by a square of MASK_EROSION pixels, as the official preparation does (the
+    release's photos are black outside it), and depth outside it is taken as unknown. The intrinsics are those of the depth
     map's size, or of the photo's where there is no depth map. Lengths are millimetres.
     """
     photos, files = [], []
@@ -307,12 +310,17 @@ def _depth_map(path: Path) -> Array:
 def _depth_and_mask(depth_file: Path, mask_file: Path) -> Callable[[int, int], tuple[Array | None, Array | None]]:
     def read(width: int, height: int) -> tuple[Array | None, Array | None]:
         depth = mask = None
-        if mask_file.is_file():
-            mask = nearest(read_photo(mask_file, upright=False)[0][..., 0] > 127, width, height)
         if depth_file.is_file():
-            depth = nearest(_depth_map(depth_file), width, height).astype(np.float32)
-            known = np.isfinite(depth) & (depth > 0)
-            depth = np.where(known if mask is None else known & mask, depth, np.float32(np.nan))
+            depth = np.array(_depth_map(depth_file), np.float32)
+            depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
+        if mask_file.is_file():
+            mask = read_photo(mask_file, upright=False)[0][..., 0] > 127
+            if depth is not None:
+                mask = nearest(mask, *depth.shape[::-1])
+            mask = binary_erosion(mask, np.ones((MASK_EROSION, MASK_EROSION), bool), border_value=1)
+        if depth is not None and mask is not None:
+            depth[~mask] = np.nan
+        depth, mask = (None if layer is None else nearest(layer, width, height) for layer in (depth, mask))
         return depth, mask
 
     return read

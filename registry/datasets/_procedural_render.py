@@ -195,7 +195,7 @@ class StageRenderer:
         if light.position is None:
             towards = np.asarray(light.direction, np.float32) / np.linalg.norm(light.direction) + jitter
             towards = np.broadcast_to(towards / np.linalg.norm(towards), points.shape).astype(np.float32)
-            strength, farthest = np.ones(len(points), np.float32), np.inf
+            strength, farthest = np.ones(len(points)), np.inf
         else:
             towards = np.asarray(light.position, np.float32) + jitter - points
             strength, farthest = light.reach**2 / _dot(towards, towards), 0.999

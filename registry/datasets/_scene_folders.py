@@ -13,7 +13,7 @@ from registry.datasets._splits import Split, read_split_file
 
 SPLIT_FILE = "dataset_split.json"
 #: The folder of the Feat2GS release under the data root, where the root is not that folder itself.
-RELEASE_FOLDERS = ("", "Feat2GS", "feat2gs")
+RELEASE_FOLDERS = ("", "Feat2GS", "Feat2GS_Dataset", "feat2gs")
 
 
 class SceneFolders(Dataset):

@@ -4,7 +4,7 @@ import sys
 import types
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -260,15 +260,15 @@ def test_marigold_predicts_affine_depth(monkeypatch: pytest.MonkeyPatch) -> None
     registered: Any = estimators["marigold"]
 
     class Tiny(registered):
-        unet = {
+        unet: ClassVar[Any] = {
             **registered.unet,
             "block_out_channels": [32, 32, 32, 32],
             "attention_head_dim": 4,
             "layers_per_block": 1,
             "cross_attention_dim": 16,
         }
-        vae = {**registered.vae, "block_out_channels": [32, 32, 32, 32], "layers_per_block": 1}
-        resolution = 64
+        vae: ClassVar[Any] = {**registered.vae, "block_out_channels": [32, 32, 32, 32], "layers_per_block": 1}
+        resolution = 128
 
     image = np.random.default_rng(0).integers(0, 256, (45, 80, 3), dtype=np.uint8)
     answers = []
