@@ -1,5 +1,5 @@
 // The readout behind its first layers: bilinear interpolation of the patches' pre-activations, ReLU, and each head's second
-// layer, for a block of pixels at a time, so that hidden activations live in cache only; the backward pass computes them anew.
+// layer, for a block of pixels at a time. Hidden activations live in cache only; the backward pass computes them anew.
 //
 // The result is the same for any number of threads: a band of cells is computed by one thread, in a fixed order, and what
 // several bands add to (patch gradients of the two bands beside a row of patches, gradients of the weights) is added in a
@@ -192,7 +192,8 @@ void gather(const Plan& plan, int64_t first, int64_t pixels, int64_t outputs, co
 }
 
 template <int Span>
-void weight_gradient_rows(const Head& head, int64_t hidden, int64_t pixels, int64_t k, const Scratch& scratch, float* of_weight) {
+void weight_gradient_rows(const Head& head, int64_t hidden, int64_t pixels, int64_t k, const Scratch& scratch,
+                          float* of_weight) {
     const float *gradient = scratch.product.data(), *units = scratch.hidden.data() + k;
     const int64_t stride = scratch.stride, product_stride = scratch.product_stride;
     int64_t o = 0;
@@ -279,8 +280,8 @@ void narrow_gradient(const Problem& problem, int64_t first, int64_t head, const 
     }
 }
 
-void head_gradient(const Problem& problem, int64_t first, int64_t pixels, int64_t number, Scratch& scratch, float* of_patches,
-                   float* of_weight) {
+void head_gradient(const Problem& problem, int64_t first, int64_t pixels, int64_t number, Scratch& scratch,
+                   float* of_patches, float* of_weight) {
     const Head& head = problem.heads[number];
     switch (head.outputs) {
         case 1: return narrow_gradient<1>(problem, first, number, scratch, of_patches, of_weight);
@@ -348,9 +349,9 @@ std::vector<Head> heads_of(int64_t count, int64_t hidden, const int64_t* outputs
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-/// grid: images, h, w, height, width, heads, hidden (a multiple of 16). patches: (images, h, w, heads * hidden) pre-activations.
-/// channels: outputs of each head; weights: (channels, hidden), biases: (channels,) of each. pixels: count flat indices into
-/// (images, height, width), or null for all of them, in order. outputs: (count, channels) of each head.
+/// grid: images, h, w, height, width, heads, hidden (a multiple of 16). patches: (images, h, w, heads * hidden)
+/// pre-activations. channels: outputs of each head; weights: (channels, hidden), biases: (channels,) of each. pixels: count
+/// flat indices into (images, height, width), or null for all of them, in order. outputs: (count, channels) of each head.
 /// Returns 0, or 1 for a pixel outside the grid, or 2 where memory ran out.
 EXPORT int readout_forward(const int64_t* grid, const float* patches, const int64_t* channels, const float* const* weights,
                            const float* const* biases, const int64_t* pixels, int64_t count, float* const* outputs,
