@@ -85,8 +85,8 @@ class Marigold(GeometryEstimator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             pipeline = diffusers.MarigoldDepthPipeline(
-                unet=diffusers.UNet2DConditionModel(**self.unet),
-                vae=diffusers.AutoencoderKL(latent_channels=4, **self.vae),
+                unet=diffusers.UNet2DConditionModel(**self.unet).eval(),
+                vae=diffusers.AutoencoderKL(latent_channels=4, **self.vae).eval(),
                 scheduler=diffusers.DDIMScheduler(prediction_type="v_prediction", timestep_spacing="trailing"),
                 text_encoder=None,
                 tokenizer=None,

@@ -74,21 +74,19 @@ def test_truncated_it_is_the_optimum_too_without_ties(variant: str) -> None:
 
 
 def test_rows_equal_to_the_anchor_are_left_out_of_its_loss() -> None:
-    # Six rows predict 0 and scatter widely; anchored at one of them the others are free, so the official solver takes
-    # an anchor there and pays more than the optimum.
-    p = np.array([0.0, 0, 0, 0, 0, 0, 1, 2, 3])
-    q = np.array([9.0, 5, 1, 0, 7, 12, 6, 7, 8])
-    restricted = align_depth(p, q, np.ones(9), shift=True, method="official")
-    best = align_depth(p, q, np.ones(9), shift=True)
-    assert restricted.objective > best.objective
-    scale, shift, _ = published(p[:, None], q[:, None], np.ones(9), (True,))
-    assert (restricted.scale, restricted.shift[0]) == (scale, shift[0])
+    # Anchored at the last row (1, 3), the row (1, 6) is free: the loss counts 1, but the fit costs 4; the optimum costs 3.
+    p, q, w = np.array([0.0, 2, 1, 1]), np.array([2.0, 5, 6, 3]), np.ones(4)
+    restricted = align_depth(p, q, w, shift=True, method="official")
+    scale, shift, loss = published(p[:, None], q[:, None], w, (True,))
+    assert (restricted.scale, restricted.shift[0], restricted.objective) == (scale, shift[0], 4.0)
+    assert loss == 1.0
+    assert align_depth(p, q, w, shift=True).objective == 3.0
 
 
 def test_the_absolute_threshold_spoils_tiny_predictions() -> None:
     p, q = np.array([1e-9, 2e-9, 3e-9]), np.array([1.0, 2.0, 3.0])
     assert align_depth(p, q, np.ones(3), shift=False).scale == pytest.approx(1e9)
-    assert align_depth(p, q, np.ones(3), shift=False, method="official").scale == pytest.approx(2e7)  # the true ratios are all 1e9
+    assert align_depth(p, q, np.ones(3), shift=False, method="official").scale == pytest.approx(2e7)
 
 
 def test_a_division_by_its_own_epsilon_is_degenerate() -> None:

@@ -61,7 +61,8 @@ def _screen(problem: Problem) -> Array:
     anchors, offset = np.arange(problem.rows), _equal_rows(problem)
     left, right = np.full((3, anchors.size), np.inf), np.full((3, anchors.size), np.inf)  # scale, value, slope
     left[0] = -np.inf
-    best, reach = np.inf, np.geomspace(1e-4, 1e2, 7) * max(abs(start), 1e-12)
+    size_p, size_q = (float((np.abs(side) @ problem.weight).sum()) for side in (problem.prediction, problem.truth))
+    best, reach = np.inf, np.geomspace(1e-4, 1e2, 7) * (abs(start) + 1e-3 * size_q / size_p)
     scales = np.concatenate([start - reach, [start], start + reach])
     for _ in range(_ROUNDS):
         for scale in scales:
@@ -73,7 +74,7 @@ def _screen(problem: Problem) -> Array:
             middle = (right[1] - left[1] + left[2] * left[0] - right[2] * right[0]) / (left[2] - right[2])
             middle = np.clip(np.where(np.isfinite(middle), middle, start), left[0], right[0])
             bound = left[1] + left[2] * (middle - left[0])
-        bound = np.where(np.isfinite(bound), bound, -np.inf)
+        bound = np.where(np.isfinite(left[0]) & np.isfinite(right[0]), bound, -np.inf)
         best = min(best, float(_try(problem, anchors[[int(np.fmin(left[1], right[1]).argmin())]], None)[0][0]))
         alive = bound <= best * (1 + 1e-10) + slack
         anchors, left, right, middle = anchors[alive], left[:, alive], right[:, alive], middle[alive]

@@ -21,6 +21,7 @@ from bench.types import Array
 
 LIMIT = 3e8  #: rows of boxes that are looked at before it gives up; a box counts as _BOX_COST rows more
 _BOX_COST = 20_000
+_TRIES = 128  #: random pairs of points that a start is sought among
 _SMALL = 2e5  #: problems that cost no more to enumerate are enumerated at once
 _GAP = 0.9e-9  #: relative; a box whose bound is within it of the incumbent is closed
 
@@ -42,7 +43,7 @@ def solve_truncated(problem: Problem, truncation: float, limit: float = LIMIT) -
     problem is too large to enumerate, the best point found, with certified=False and the bound reached."""
     cost = _enumeration_cost(problem)
     if cost > _SMALL:
-        scale, shift = _descend(problem, truncation)
+        scale, shift = _start(problem, truncation)
         reach, outside = scale_range(problem, truncation, scale, problem.objective(scale, shift, truncation))
         scale, shift, bound = _branch_and_bound(problem, truncation, (scale, shift), reach, min(limit, cost))
         found = problem.answer(scale, shift, min(bound, outside), "exact", truncation)
@@ -80,13 +81,36 @@ def _enumerate(problem: Problem, truncation: float) -> tuple[float, Array]:
     return scale, shift
 
 
-def _descend(problem: Problem, truncation: float) -> tuple[float, Array]:
-    """A good point to start from: the untruncated fit, then fits to the rows that are not truncated, while they get
-    better."""
-    fit = exact.fit_of(problem)
-    start, _ = exact.minimise(fit)
-    scale, shift = start.scale, start.shift
-    value = problem.objective(scale, shift, truncation)
+def _start(problem: Problem, truncation: float) -> tuple[float, Array]:
+    """The untruncated fit or the best one through two random points, whichever is better once refitted to its inliers."""
+    plain, _ = exact.minimise(exact.fit_of(problem))
+    starts = [(plain.scale, plain.shift), _through_two_points(problem, truncation)]
+    ends = [_refit(problem, truncation, *start) for start in starts]
+    return min(ends, key=lambda end: problem.objective(end[0], end[1], truncation))
+
+
+def _through_two_points(problem: Problem, truncation: float) -> tuple[float, Array]:
+    rng = np.random.default_rng(0)
+    p, q, flags = problem.prediction, problem.truth, problem.shifted
+    sample = slice(None, None, max(1, problem.rows // 512))
+    best, found = np.inf, (0.0, np.zeros(len(flags)))
+    for first, second in rng.integers(0, problem.rows, (_TRIES, 2)):
+        run, rise = p[:, first] - flags * p[:, second], q[:, first] - flags * q[:, second]
+        channel = int(np.abs(run).argmax())
+        if run[channel] == 0:
+            continue
+        scale = float(rise[channel] / run[channel])
+        shift = flags * (q[:, first] - scale * p[:, first])
+        residual = problem.weight[sample] * np.abs(scale * p[:, sample] + shift[:, None] - q[:, sample])
+        value = float(np.minimum(residual, truncation).sum())
+        if value < best:
+            best, found = value, (scale, shift)
+    return found
+
+
+def _refit(problem: Problem, truncation: float, scale: float, shift: Array) -> tuple[float, Array]:
+    """Fits to the rows that are not truncated, again and again while they get better."""
+    fit, value = exact.fit_of(problem), problem.objective(scale, shift, truncation)
     for _ in range(20):
         channels = []
         for channel, t in zip(fit.channels, shift, strict=True):

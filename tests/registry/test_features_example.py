@@ -1,0 +1,40 @@
+"""CONTRIBUTING's worked example, "add your model in one class": it registers and runs as it stands."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.probe.composite import build_provider, parse_features, scene_features
+from bench.registry import features, load_plugin
+from bench.types import FeatureInput, FeatureProvider
+
+EXAMPLE = Path(__file__).parent / "example_plugin.py"
+
+
+def test_the_example_is_one_class_of_at_most_25_lines() -> None:
+    (cls,) = (node for node in ast.parse(EXAMPLE.read_text()).body if isinstance(node, ast.ClassDef))
+    assert len(EXAMPLE.read_text().splitlines()) <= 25
+    assert ast.get_docstring(cls)
+
+
+def test_the_example_registers_and_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "_classes", dict(features._classes))
+    load_plugin(str(EXAMPLE))
+    assert "example-resnet" in features
+    assert parse_features("example-resnet+iuvrgb") == ("example-resnet", "iuvrgb")
+    providers = {part: build_provider(part, "random") for part in ("example-resnet", "iuvrgb")}
+    assert providers["example-resnet"].weights == "random"
+    photos, pixels = (FeatureInput(torch.rand(2, 3, *size)) for size in ((64, 96), (16, 24)))
+
+    def load(provider: FeatureProvider) -> None:
+        provider.load(torch.device("cpu"))
+
+    raw = build_provider("example-resnet", "random")
+    load(raw)
+    values = raw.extract(photos.images)
+    assert values.shape == (2, 4, 6, features["example-resnet"].card.channels)
+    assert scene_features(providers, photos, pixels, channels=16, load=load).upsampled().shape == (2, 16, 24, 16)
