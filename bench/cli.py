@@ -177,6 +177,23 @@ def data_check(
     raise typer.Exit(print_check(names, data_root, console))
 
 
+@data_app.command("convert")
+def data_convert(
+    source: Annotated[Path, typer.Argument(help="Folder with rgb/ and depth/, or with test_annotations.json.")],
+    destination: Annotated[Path, typer.Argument(help="The data set's folder, e.g. <data root>/KITTI.")],
+    depth_unit: Annotated[
+        float | None, typer.Option(help="Metres per stored unit: 0.001 for millimetres, 0.00390625 for KITTI.")
+    ] = None,
+    intrinsics: Annotated[str | None, typer.Option(help="fx,fy,cx,cy in pixels, or a JSON file.")] = None,
+    farthest: Annotated[float | None, typer.Option(help="Metres; depth beyond is taken as unknown.")] = None,
+) -> None:
+    """Bring a folder of photos, depth maps and intrinsics into the geometry track's format."""
+    from bench.commands.data import convert
+
+    count = convert(source, destination, depth_unit, intrinsics, farthest)
+    console.print(f"{count} samples written to {destination}", highlight=False, soft_wrap=True)
+
+
 @weights_app.command("check")
 def weights_check(
     models: Annotated[str, typer.Option(help="Names, or `all`.")] = "all",

@@ -66,3 +66,22 @@ def print_check(names: list[str] | None, root: Path | None, console: Console) ->
                         f"[red]bad[/] {name}/{scene} ({track}): {escape(str(error))}", highlight=False, soft_wrap=True
                     )
     return 1 if problems else 0
+
+
+def convert(
+    source: Path, destination: Path, depth_unit: float | None, intrinsics: str | None, farthest: float | None
+) -> int:
+    """`bench data convert`: see `bench.geometry.convert.convert_folder`. Raises UserError for malformed intrinsics."""
+    from bench.geometry.convert import convert_folder
+
+    camera: Path | tuple[float, ...] | None = None
+    if intrinsics is not None and intrinsics.endswith(".json"):
+        camera = Path(intrinsics)
+    elif intrinsics is not None:
+        try:
+            camera = tuple(float(number) for number in intrinsics.split(","))
+        except ValueError as error:
+            raise UserError(f"--intrinsics {intrinsics}: write fx,fy,cx,cy in pixels, or name a .json file") from error
+        if len(camera) != 4:
+            raise UserError(f"--intrinsics {intrinsics}: four numbers are needed, fx,fy,cx,cy in pixels")
+    return convert_folder(source, destination, depth_unit=depth_unit, intrinsics=camera, farthest=farthest)
