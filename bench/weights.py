@@ -1,25 +1,27 @@
 """Where the weights of a model come from, whether they are on this machine, and how to get them.
 
 A card's `weights` is its source: "hf:owner/name" (a repository of the Hugging Face hub; "hf:owner/name/file" names the file,
-else the class's `weights_files`, else model.safetensors) or "torchhub:URL" (a file that torch.hub keeps). Nothing here loads
-a network: these functions find, fetch and describe files.
+else the class's `weights_files`, else model.safetensors) or "torchhub:URL" (a file that torch.hub keeps). Other sources are
+fetched by the model's own package. Nothing here loads a network: these functions find, fetch and describe files.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import os
-from dataclasses import dataclass
+import socket
+import urllib.request
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 
 from bench.types import Card, Unavailable, UserError
 
 DEFAULT_FILE = "model.safetensors"
-_BLOCK = 1 << 20
+_TIMEOUT = 5.0  #: seconds until a host counts as out of reach
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,16 @@ class WeightState:
     @property
     def cached(self) -> bool:
         """Every file is on this machine."""
-        return all(file.path is not None for file in self.files) and bool(self.files)
+        return bool(self.files) and all(file.path is not None for file in self.files)
 
 
 def sources(model: type[Any]) -> tuple[str, ...]:
-    """One source per file that a provider's or estimator's class needs; none where its card names no weights."""
-    card: Card = model.card
-    if not card.weights:
-        return ()
-    kind, _, rest = card.weights.partition(":")
+    """One source per file that a provider's or estimator's class needs; none where its card names none that is kept here."""
+    weights: str = model.card.weights
+    kind, _, rest = weights.partition(":")
     if kind == "hf" and rest.count("/") == 1:
-        return tuple(f"{card.weights}/{file}" for file in getattr(model, "weights_files", (DEFAULT_FILE,)))
-    return (card.weights,)
+        return tuple(f"{weights}/{file}" for file in getattr(model, "weights_files", (DEFAULT_FILE,)))
+    return (weights,) if kind == "hf" or rest.startswith("https://") else ()
 
 
 def cached(source: str) -> Path | None:
@@ -84,15 +84,16 @@ def cached(source: str) -> Path | None:
 
 
 def locate(source: str, name: str) -> Path:
-    """The file of that source, fetched with progress where it is not cached; an interrupted download resumes.
+    """The file of a source; fetched with progress where it is not cached (downloads from the hub resume).
 
     Raises Unavailable, saying what is missing, where it comes from and what to do, where it cannot be had.
     """
     found = cached(source)
     if found is not None:
         return found
+    kind, rest = _parse(source)
     try:
-        return _fetched(source)
+        return _from_torchhub(rest) if kind == "torchhub" else _from_hub(rest)
     except Exception as error:  # whatever the network or the publisher answers, the user hears one message
         raise Unavailable(_advice(name, source, error)) from error
 
@@ -103,30 +104,26 @@ def fetch(model: type[Any], name: str) -> tuple[WeightFile, ...]:
 
 
 def check(model: type[Any], name: str, online: bool = False) -> WeightState:
-    """What is known of a model's weights. online: ask the publisher for size and gating too; a failure leaves them unknown."""
+    """What is known of a model's weights. online: ask the publisher for size and gating too; failing that, they are None."""
     card: Card = model.card
     files = tuple(WeightFile(source, cached(source)) for source in sources(model))
-    sizes = [file.bytes for file in files]
-    size = sum(size for size in sizes if size is not None) if files and all(size is not None for size in sizes) else None
-    state = WeightState(name, card.weights, card.license, files, size, note=card.note)
+    note = card.note if files or not card.weights else "fetched by the model's own package at first use"
+    state = WeightState(name, card.weights, card.license, files, note=note)
+    if state.cached:
+        return replace(state, bytes=sum(file.bytes or 0 for file in files))
     return _with_published_facts(state) if online and files else state
 
 
 @functools.cache
 def digest(path: Path) -> str:
     """sha256 of a file's content, in hexadecimal."""
-    sha = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            sha.update(block)
-    return sha.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _parse(source: str) -> tuple[str, str]:
     kind, _, rest = source.partition(":")
-    if kind == "torchhub" and rest.startswith("https://"):
-        return kind, rest
-    if kind == "hf" and rest.count("/") >= 2:
+    if (kind == "torchhub" and rest.startswith("https://")) or (kind == "hf" and rest.count("/") >= 2):
         return kind, rest
     raise UserError(f"weights {source!r}: expected 'hf:owner/name', 'hf:owner/name/file' or 'torchhub:https://…'")
 
@@ -140,27 +137,66 @@ def _torchhub_path(url: str) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
-def _fetched(source: str) -> Path:
-    kind, rest = _parse(source)
-    if kind == "torchhub":
-        if os.environ.get("HF_HUB_OFFLINE"):
-            raise ConnectionError("offline mode (HF_HUB_OFFLINE)")
-        path = _torchhub_path(rest)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(rest, str(path), progress=True)
-        return path
-    from huggingface_hub import hf_hub_download
+def _from_torchhub(url: str) -> Path:
+    path = _torchhub_path(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _must_reach(url)
+    torch.hub.download_url_to_file(url, str(path), progress=True)
+    return path
 
+
+def _from_hub(rest: str) -> Path:
+    from huggingface_hub import constants, hf_hub_download
+
+    _must_reach(constants.ENDPOINT)
     return Path(hf_hub_download(*_repository_and_file(rest)))
 
 
+def _must_reach(url: str) -> None:
+    """Raises ConnectionError at once where a host cannot be reached: the clients' own retries take half a minute a file."""
+    host = urlsplit(url).hostname
+    if host and not _reachable(host):
+        raise ConnectionError(f"{host} cannot be reached")
+
+
+@functools.cache
+def _reachable(host: str) -> bool:
+    if urllib.request.getproxies():
+        return True
+    try:
+        socket.create_connection((host, 443), timeout=_TIMEOUT).close()
+    except OSError:
+        return False
+    return True
+
+
 def _with_published_facts(state: WeightState) -> WeightState:
-    raise NotImplementedError
+    kind, rest = _parse(state.files[0].source)
+    try:
+        if kind == "torchhub":
+            _must_reach(rest)
+            with urllib.request.urlopen(urllib.request.Request(rest, method="HEAD"), timeout=_TIMEOUT) as answer:
+                return replace(state, bytes=int(answer.headers["Content-Length"]), gated=False)
+        return _hub_facts(state)
+    except Exception:  # whatever the publisher answers: size and gating stay unknown, which the state says
+        return state
+
+
+def _hub_facts(state: WeightState) -> WeightState:
+    from huggingface_hub import HfApi, constants
+
+    _must_reach(constants.ENDPOINT)
+    wanted = [_repository_and_file(_parse(file.source)[1]) for file in state.files]
+    published = HfApi().model_info(wanted[0][0], files_metadata=True, timeout=_TIMEOUT)
+    sizes = {file.rfilename: file.size for file in published.siblings or ()}
+    found = [sizes.get(file) for _, file in wanted]
+    total = sum(size for size in found if size is not None) if None not in found else None
+    return replace(state, bytes=total, gated=bool(published.gated))
 
 
 def _advice(name: str, source: str, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     return (
         f"{name}: the weights {source} are not on this machine and could not be fetched ({reason}). "
-        f"With a network: bench weights fetch --models {name}. Without: --weights random, or a local file by --checkpoint"
+        "With a network, run `bench weights fetch`; without one, use --weights random or a local file by --checkpoint"
     )

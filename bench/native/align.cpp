@@ -1,5 +1,5 @@
-// Weighted L1 alignment of many groups of rows in one call, in double precision: bench/geometry/align, which defines every answer, holds
-// the same methods in NumPy.
+// Weighted L1 alignment of many groups of rows in one call, in double precision: bench/geometry/align, which defines every
+// answer, holds the same methods in NumPy.
 #include "align_line.hpp"
 #include "align_truncated.hpp"
 
@@ -44,18 +44,22 @@ class Solver {
 public:
     Solver(bool scaled, double truncation, double limit) : scaled_(scaled), tau_(truncation), limit_(limit) {}
 
-    Answer solve(const double* p, const double* q, const double* w, int64_t stride, int64_t n, int channels, const uint8_t* shifted) {
+    Answer solve(const double* p, const double* q, const double* w, int64_t stride, int64_t n, int channels,
+                 const uint8_t* shifted) {
         Fit all;
         all.channels = channels;
         centred_.resize(2 * n * channels);
         double origin[MAX_CHANNELS] = {}, target[MAX_CHANNELS] = {};
         for (int c = 0; c < channels; ++c) {
             Channel& rows = all.channel[c];
-            rows.n = n, rows.shifted = shifted[c] != 0, rows.w = const_cast<double*>(w);  // never written: `all` is copied first
+            rows.n = n, rows.shifted = shifted[c] != 0,
+            rows.w = const_cast<double*>(w);  // never written: `all` is copied first
             rows.p = centred_.data() + 2 * c * n, rows.q = rows.p + n;
             if (rows.shifted && n > 0)
-                origin[c] = middle_element(p + c * stride, n, points_), target[c] = middle_element(q + c * stride, n, points_);
-            for (int64_t i = 0; i < n; ++i) rows.p[i] = p[c * stride + i] - origin[c], rows.q[i] = q[c * stride + i] - target[c];
+                origin[c] = middle_element(p + c * stride, n, points_),
+                target[c] = middle_element(q + c * stride, n, points_);
+            for (int64_t i = 0; i < n; ++i)
+                rows.p[i] = p[c * stride + i] - origin[c], rows.q[i] = q[c * stride + i] - target[c];
         }
         Answer answer{};
         const int code = scaled_ ? undetermined(all) : (n == 0 ? 1 : 0);
@@ -88,7 +92,8 @@ private:
             line_.clear();
             line_.reserve(all.rows());
             for (int c = 0; c < all.channels; ++c)
-                for (int64_t i = 0; i < all.channel[c].n; ++i) line_.add(all.channel[c].p[i], all.channel[c].q[i], all.channel[c].w[i]);
+                for (int64_t i = 0; i < all.channel[c].n; ++i)
+                    line_.add(all.channel[c].p[i], all.channel[c].q[i], all.channel[c].w[i]);
             at.scale = tau_ > 0.0 ? minimise_truncated_line(line_, tau_) : minimise_line(line_, work_.scratch);
             return at;
         }
@@ -125,17 +130,18 @@ private:
 
 }  // namespace
 
-// prediction, truth: (channels, rows); weight: (rows,) positive; group g is the rows offsets[g] up to offsets[g + 1]. shifted: (channels,).
-// truncation: 0 for none. limit: rows of boxes that a truncated fit may look at. answers: (groups,). Returns 0, or 1 where memory ran out.
-EXPORT int align_groups(const double* prediction, const double* truth, const double* weight, int64_t rows, const int64_t* offsets,
-                        int64_t groups, int32_t channels, const uint8_t* shifted, int32_t scaled, double truncation, double limit,
-                        double* answers) {
+// prediction, truth: (channels, rows); weight: (rows,) positive; group g is the rows offsets[g] up to offsets[g + 1].
+// shifted: (channels,). truncation: 0 for none. limit: rows of boxes that a truncated fit may look at. answers: (groups,).
+// Returns 0, or 1 where memory ran out.
+EXPORT int align_groups(const double* prediction, const double* truth, const double* weight, int64_t rows,
+                        const int64_t* offsets, int64_t groups, int32_t channels, const uint8_t* shifted, int32_t scaled,
+                        double truncation, double limit, double* answers) {
     try {
         Solver solver(scaled != 0, truncation, limit);
         for (int64_t g = 0; g < groups; ++g) {
             const int64_t start = offsets[g];
-            reinterpret_cast<Answer*>(answers)[g] =
-                solver.solve(prediction + start, truth + start, weight + start, rows, offsets[g + 1] - start, channels, shifted);
+            reinterpret_cast<Answer*>(answers)[g] = solver.solve(prediction + start, truth + start, weight + start, rows,
+                                                                 offsets[g + 1] - start, channels, shifted);
         }
     } catch (...) {
         return 1;

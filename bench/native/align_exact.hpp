@@ -1,5 +1,5 @@
-// The exact L1 fit with a shift; the same method as bench/geometry/align/exact.py, which says how it works, and one thing more: a large
-// problem is first solved on a sample, which tells almost every row's sign before the first full pass.
+// The exact L1 fit with a shift; the same method as bench/geometry/align/exact.py, which says how it works, and one thing
+// more: a large problem is first solved on a sample, which tells almost every row's sign before the first full pass.
 #pragma once
 #include "align_rows.hpp"
 
@@ -58,7 +58,7 @@ inline Tangent tangent(const Fit& fit, double s, Scratch& scratch) {
         const double *p = rows.p, *q = rows.q, *w = rows.w;
         scratch.reserve(rows.n);
         double* levels = scratch.levels.data();
-        for (int64_t i = 0; i < rows.n; ++i) levels[i] = q[i] - s * p[i];
+        for (int64_t i = 0; i < rows.n; ++i) levels[i] = level(p[i], q[i], s);
         double t = 0.0;
         if (rows.shifted && rows.n > 0) {
             double *v = scratch.values[0].data(), *u = scratch.weights[0].data();
@@ -68,9 +68,9 @@ inline Tangent tangent(const Fit& fit, double s, Scratch& scratch) {
         }
         double sums[5];  // value, slope, balance of weights; weight and moment of the rows tied at the median
         sum_rows<5>(rows.n, sums, [&](int64_t i, double* sum) {
-            const double level = levels[i], signed_weight = level < t ? w[i] : (level > t ? -w[i] : 0.0);
-            const double tied = level == t ? w[i] : 0.0;
-            sum[0] = w[i] * std::fabs(t - level), sum[1] = signed_weight * p[i], sum[2] = signed_weight;
+            const double v = levels[i], signed_weight = v < t ? w[i] : (v > t ? -w[i] : 0.0);
+            const double tied = v == t ? w[i] : 0.0;
+            sum[0] = w[i] * std::fabs(t - v), sum[1] = signed_weight * p[i], sum[2] = signed_weight;
             sum[3] = tied, sum[4] = tied * p[i];
         });
         at.value += sums[0] + rows.tilt * t;
@@ -81,15 +81,16 @@ inline Tangent tangent(const Fit& fit, double s, Scratch& scratch) {
     return at;
 }
 
-// A row that stays below or above [floor, ceiling] for every s in the bracket keeps its sign: it becomes linear. Rows that stay are moved
-// together at `out` (which may be the row's own memory); returns the weight of rows that reach below the floor and above the ceiling.
+// A row that stays below or above [floor, ceiling] for every s in the bracket keeps its sign: it becomes linear. Rows that
+// stay are moved together at `out` (which may be the row's own memory); returns the weight of rows that reach below the
+// floor and above the ceiling.
 inline void fold_rows(const Channel& rows, double left, double right, double floor, double ceiling, Channel& out, Fit& fit,
                       double* beyond = nullptr) {
     double slope = 0.0, constant = 0.0, tilt = 0.0, under = 0.0, over = 0.0, mass = 0.0;
     int64_t kept = 0;
     for (int64_t i = 0; i < rows.n; ++i) {
         const double p = rows.p[i], q = rows.q[i], w = rows.w[i];
-        const double a = q - left * p, b = q - right * p, low = a < b ? a : b, high = a < b ? b : a;
+        const double a = level(p, q, left), b = level(p, q, right), low = a < b ? a : b, high = a < b ? b : a;
         const double moved = high < floor ? w : (low > ceiling ? -w : 0.0);
         slope += moved * p, constant -= moved * q, tilt += moved;
         under += low < floor ? w : 0.0, over += high > ceiling ? w : 0.0, mass += w;
@@ -106,7 +107,7 @@ inline double edge_quantile(const Channel& rows, double left, double right, bool
     scratch.reserve(rows.n);
     double *v = scratch.values[0].data(), *u = scratch.weights[0].data();
     for (int64_t i = 0; i < rows.n; ++i) {
-        const double a = rows.q[i] - left * rows.p[i], b = rows.q[i] - right * rows.p[i];
+        const double a = level(rows.p[i], rows.q[i], left), b = level(rows.p[i], rows.q[i], right);
         v[i] = highest ? std::max(a, b) : std::min(a, b);
     }
     std::copy(rows.w, rows.w + rows.n, u);
@@ -141,7 +142,8 @@ inline double crossing(const Tangent& left, const Tangent& right, double& bound)
 }
 
 // The minimum among the breakpoints in the bracket, by bisection over the straight pieces between them.
-inline Tangent search(const Fit& fit, Tangent left, Tangent right, double& bound, Scratch& scratch, std::vector<double>& points) {
+inline Tangent search(const Fit& fit, Tangent left, Tangent right, double& bound, Scratch& scratch,
+                      std::vector<double>& points) {
     points.clear();
     const auto add = [&](double rise, double run) {
         const double s = rise / run;
@@ -219,8 +221,10 @@ inline Tangent minimise(Fit fit, double first, double last, double& bound, Works
         size += sums[0];
     }
     const double flat = 16 * EPS * size;  // a slope below this is rounding
-    for (int k = 0; k < 2000 && left.slope > flat; ++k, step *= 2) right = left, left = tangent(fit, left.scale - step, scratch);
-    for (int k = 0; k < 2000 && right.slope < -flat; ++k, step *= 2) left = right, right = tangent(fit, right.scale + step, scratch);
+    for (int k = 0; k < 2000 && left.slope > flat; ++k, step *= 2)
+        right = left, left = tangent(fit, left.scale - step, scratch);
+    for (int k = 0; k < 2000 && right.slope < -flat; ++k, step *= 2)
+        left = right, right = tangent(fit, right.scale + step, scratch);
     double width = INF, low_share = 1.0, high_share = 1.0;
     for (int trial = 0; trial < 300; ++trial) {
         if (std::fabs(left.slope) <= flat) return bound = left.value, left;
@@ -232,7 +236,8 @@ inline Tangent minimise(Fit fit, double first, double last, double& bound, Works
         if (fit.rows() > FEW && gap < 0.3 * width) fold(fit, left.scale, right.scale, scratch), width = gap;
         if (fit.rows() <= FEW) return search(fit, left, right, bound, scratch, work.points);
         double middle = meet;
-        if (trial % 3 != 2) {  // regula falsi on the slopes (Illinois); every third step the crossing, which ends on a vertex
+        if (trial % 3 !=
+            2) {  // regula falsi on the slopes (Illinois); every third step the crossing, which ends on a vertex
             const double low = left.slope * low_share, high = right.slope * high_share;
             middle = left.scale + gap * std::clamp(-low / (high - low), 0.02, 0.98);
         }

@@ -27,8 +27,8 @@ inline double minimise_line(const Line& line, Scratch& scratch) {
     return weighted_quantile(scratch, n, 0.5 * mass[0]);
 }
 
-// The smallest global minimiser of sum_i min(slope_i |x - zero_i|, tau): a term turns down at zero - tau / slope, up at zero, and is flat
-// from zero + tau / slope on, so that a minimum is at some zero, and one sweep gives the value at each.
+// The smallest global minimiser of sum_i min(slope_i |x - zero_i|, tau): a term turns down at zero - tau / slope, up at
+// zero, and is flat from zero + tau / slope on, so that a minimum is at some zero, and one sweep gives the value at each.
 inline double minimise_truncated_line(const Line& line, double tau) {
     struct Turn {
         double at, bend;
@@ -52,15 +52,16 @@ inline double minimise_truncated_line(const Line& line, double tau) {
     return at;
 }
 
-// The truncated optimum of a small problem: some s where two rows of a shifted channel meet, or a row of another is exact, is optimal,
-// because between the hyperplanes "residual = 0" the objective is concave; the same holds for each t.
+// The truncated optimum of a small problem: some s where two rows of a shifted channel meet, or a row of another is exact,
+// is optimal, because between the hyperplanes "residual = 0" the objective is concave; the same holds for each t.
 inline Tangent enumerate_truncated(const Fit& fit, double tau, std::vector<double>& points) {
     points.clear();
     for (int c = 0; c < fit.channels; ++c) {
         const Channel& rows = fit.channel[c];
         for (int64_t i = 0; i < rows.n; ++i)
             for (int64_t j = 0; j < (rows.shifted ? i : 1); ++j) {
-                const double run = rows.p[i] - (rows.shifted ? rows.p[j] : 0.0), rise = rows.q[i] - (rows.shifted ? rows.q[j] : 0.0);
+                const double run = rows.p[i] - (rows.shifted ? rows.p[j] : 0.0),
+                             rise = rows.q[i] - (rows.shifted ? rows.q[j] : 0.0);
                 if (run != 0.0) points.push_back(rise / run);
             }
     }
@@ -75,12 +76,13 @@ inline Tangent enumerate_truncated(const Fit& fit, double tau, std::vector<doubl
         for (int c = 0; c < fit.channels && at.value < best.value; ++c) {
             const Channel& rows = fit.channel[c];
             levels.resize(rows.n);
-            for (int64_t i = 0; i < rows.n; ++i) levels[i] = rows.q[i] - s * rows.p[i];
+            for (int64_t i = 0; i < rows.n; ++i) levels[i] = level(rows.p[i], rows.q[i], s);
             double least = INF;
             for (int64_t j = 0; j < (rows.shifted ? rows.n : 1); ++j) {
                 const double t = rows.shifted ? levels[j] : 0.0;
                 double sums[1];
-                sum_rows<1>(rows.n, sums, [&](int64_t i, double* sum) { sum[0] = std::min(tau, rows.w[i] * std::fabs(t - levels[i])); });
+                sum_rows<1>(rows.n, sums,
+                            [&](int64_t i, double* sum) { sum[0] = std::min(tau, rows.w[i] * std::fabs(t - levels[i])); });
                 if (sums[0] < least) least = sums[0], at.shift[c] = t;
             }
             at.value += least;

@@ -4,8 +4,9 @@
 
 namespace align {
 
-// The rows of a shifted channel with one and the same prediction p. For a scale s with side * s >= S, one of them escapes truncation only
-// if t / s is in [low[side] / S - p, high[side] / S - p], and together they save at most `saving` against all being truncated.
+// The rows of a shifted channel with one and the same prediction p. For a scale s with side * s >= S, one of them escapes
+// truncation only if t / s is in [low[side] / S - p, high[side] / S - p], and together they save at most `saving` against
+// all being truncated.
 struct Cluster {
     double p, saving, low[2], high[2];
 };
@@ -57,8 +58,8 @@ inline double joint_saving(const std::vector<Cluster>& clusters, double reach, i
     return most;
 }
 
-// S such that no scale with |s| >= S beats `bound`, which reaches `value`, or else what the fit tends to for |s| to infinity, where all
-// but one cluster are truncated: there is always an optimum with a finite scale that is as good.
+// S such that no scale with |s| >= S beats `bound`, which reaches `value`, or else what the fit tends to for |s| to
+// infinity, where all but one cluster are truncated: there is always an optimum with a finite scale that is as good.
 inline double scale_range(const Fit& all, double tau, double scale, double value, double& bound) {
     std::vector<Cluster> clusters[MAX_CHANNELS];
     double size_p = 0.0, size_q = 0.0, limit = 0.0;
@@ -87,7 +88,8 @@ inline double scale_range(const Fit& all, double tau, double scale, double value
                     continue;
                 }
                 for (int64_t i = 0; i < rows.n; ++i) {
-                    const double edge = (side == 0 ? rows.q[i] : -rows.q[i]) / reach, margin = tau / (rows.w[i] * reach), p = rows.p[i];
+                    const double edge = (side == 0 ? rows.q[i] : -rows.q[i]) / reach, margin = tau / (rows.w[i] * reach),
+                                 p = rows.p[i];
                     if (p == 0.0) total += std::min(tau, rows.w[i] * std::fabs(rows.q[i]));
                     else if (std::min(edge, 0.0) - margin > p || std::max(edge, 0.0) + margin < p) total += tau;
                 }

@@ -1,4 +1,5 @@
-// Rows of an L1 fit, sums over them in eight independent lanes (fixed order: the same result on every run), and weighted quantiles.
+// Rows of an L1 fit, sums over them in eight independent lanes (fixed order: the same result on every run), and weighted
+// quantiles.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -14,7 +15,8 @@ constexpr double INF = std::numeric_limits<double>::infinity();
 constexpr double EPS = std::numeric_limits<double>::epsilon();
 constexpr double TINY = std::numeric_limits<double>::min();
 
-// term(i, sums) adds row i to sums[0 .. SUMS); the lanes let the compiler use vectors without reassociating anything itself.
+// term(i, sums) adds row i to sums[0 .. SUMS); the lanes let the compiler use vectors without reassociating anything
+// itself.
 template <int SUMS, class Term>
 inline void sum_rows(int64_t n, double* totals, Term term) {
     double lanes[SUMS][LANES] = {};
@@ -34,6 +36,15 @@ inline void sum_rows(int64_t n, double* totals, Term term) {
         double* l = lanes[k];
         totals[k] = ((l[0] + l[4]) + (l[1] + l[5])) + ((l[2] + l[6]) + (l[3] + l[7]));
     }
+}
+
+// q - s p, rounded in the same way wherever it is computed: two rows that tie here must tie there.
+inline double level(double p, double q, double s) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    return std::fma(-s, p, q);
+#else
+    return q - s * p;
+#endif
 }
 
 inline double sign(double x) { return (x > 0.0 ? 1.0 : 0.0) - (x < 0.0 ? 1.0 : 0.0); }
@@ -58,8 +69,9 @@ struct Scratch {
 
 inline double middle_of(double a, double b, double c) { return std::max(std::min(a, b), std::min(std::max(a, b), c)); }
 
-// The smallest of the first n values of scratch.values[0] such that the rows up to it weigh at least target; the largest value where
-// there is none. Quickselect; the partition has no branches to mispredict: every row is written to both ends, and one end moves.
+// The smallest of the first n values of scratch.values[0] such that the rows up to it weigh at least target; the largest
+// value where there is none. Quickselect; the partition has no branches to mispredict: every row is written to both ends,
+// and one end moves.
 inline double weighted_quantile(Scratch& scratch, int64_t n, double target) {
     int from = 0;
     double *v = scratch.values[0].data(), *w = scratch.weights[0].data();

@@ -1,6 +1,7 @@
-// The exact fit of many rows. A sample's fit, tilted by a few standard errors of its slope to either side, gives a bracket for s, and its
-// weighted quantiles a band for every t; one pass over all rows folds what keeps its sign there and counts enough to prove that the
-// optimum is inside. Where the proof fails the margins are doubled; after that, everything is done without the sample.
+// The exact fit of many rows. A sample's fit, tilted by a few standard errors of its slope to either side, gives a bracket
+// for s, and its weighted quantiles a band for every t; one pass over all rows folds what keeps its sign there and counts
+// enough to prove that the optimum is inside. Where the proof fails the margins are doubled; after that, everything is done
+// without the sample.
 #pragma once
 #include "align_exact.hpp"
 
@@ -8,7 +9,8 @@ namespace align {
 
 constexpr int64_t SAMPLED_FROM = 3000;  // rows per channel
 
-// The standard error of the sampled slope, in units of the sample: what the slope of F would move by if other rows had been drawn.
+// The standard error of the sampled slope, in units of the sample: what the slope of F would move by if other rows had been
+// drawn.
 inline double slope_error(const Fit& fit, double margin) {
     double squares = 0.0, size = 0.0;
     for (int c = 0; c < fit.channels; ++c) {
@@ -27,8 +29,8 @@ inline double slope_error(const Fit& fit, double margin) {
     return std::min(margin * std::sqrt(squares), 0.25 * size);
 }
 
-// Folds all rows for s in [left, right] and t in the bands that the sample suggests. False where the counts do not prove that t stays
-// in its band.
+// Folds all rows for s in [left, right] and t in the bands that the sample suggests. False where the counts do not prove
+// that t stays in its band.
 inline bool fold_by_sample(const Fit& all, const Fit& sample, double left, double right, double margin, Workspace& work) {
     Fit& rest = work.rest.fit;
     rest = Fit{};
@@ -62,7 +64,8 @@ inline Tangent minimise_all(const Fit& all, double& bound, Workspace& work) {
     const int64_t n = all.channel[0].n;
     if (n >= SAMPLED_FROM) {
         OwnedFit sample;
-        sample.copy(all, n / std::min<int64_t>(n / 2, std::max<int64_t>(600, std::llround(std::cbrt(double(n) * double(n))))));
+        sample.copy(all,
+                    n / std::min<int64_t>(n / 2, std::max<int64_t>(600, std::llround(std::cbrt(double(n) * double(n))))));
         work.tilted.copy(sample.fit);
         initial_bracket(sample.fit, first, last);
         const double middle = minimise(work.tilted.fit, first, last, bound, work).scale;
@@ -72,11 +75,14 @@ inline Tangent minimise_all(const Fit& all, double& bound, Workspace& work) {
                 work.tilted.copy(sample.fit);
                 work.tilted.fit.slope = (side == 0 ? 1.0 : -1.0) * slope_error(sample.fit, margin);
                 const double step = 0.01 * std::fabs(middle) + TINY;
-                ends[side] = minimise(work.tilted.fit, middle - (side == 0 ? step : 0.0), middle + (side == 0 ? 0.0 : step), bound, work).scale;
+                ends[side] = minimise(work.tilted.fit, middle - (side == 0 ? step : 0.0), middle + (side == 0 ? 0.0 : step),
+                                      bound, work)
+                                 .scale;
             }
             if (!(ends[0] < ends[1]) || !fold_by_sample(all, sample.fit, ends[0], ends[1], margin, work)) continue;
             const Fit& rest = work.rest.fit;
-            if (tangent(rest, ends[0], work.scratch).slope > 0.0 || tangent(rest, ends[1], work.scratch).slope < 0.0) continue;
+            if (tangent(rest, ends[0], work.scratch).slope > 0.0 || tangent(rest, ends[1], work.scratch).slope < 0.0)
+                continue;
             return minimise(rest, ends[0], ends[1], bound, work);
         }
     }

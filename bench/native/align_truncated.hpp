@@ -1,11 +1,15 @@
-// The truncated L1 fit with a shift by branch and bound; the same method as bench/geometry/align/truncated.py, which says how it works.
+// The truncated L1 fit with a shift by branch and bound; the same method as bench/geometry/align/truncated.py, which says
+// how it works.
 #pragma once
+#include <random>
+
 #include "align_outside.hpp"
 #include "align_sample.hpp"
 
 namespace align {
 
-// A box of (s, t) with the rows whose terms are not folded yet: they lie in a stack shared by all boxes, a channel at a time.
+// A box of (s, t) with the rows whose terms are not folded yet: they lie in a stack shared by all boxes, a channel at a
+// time.
 struct Box {
     double scale[2], low[MAX_CHANNELS], high[MAX_CHANNELS];
     double slope, constant, tilt[MAX_CHANNELS], bound;
@@ -19,12 +23,13 @@ struct Incumbent {
 class Truncated {
 public:
     static constexpr double BOX_COST = 200.0;
+    static constexpr int TRIES = 128;  // random pairs of points that a start is sought among
 
     Truncated(const Fit& all, double truncation, Workspace& work) : all_(all), tau_(truncation), work_(work) {}
 
     // The best point and the lower bound reached once `limit` rows have been looked at (a box counts as BOX_COST more).
     Incumbent solve(double limit, double& bound) {
-        descend();
+        start();
         slack_ = 32 * EPS * magnitude();
         double outside;
         push_root(scale_range(all_, tau_, best_.scale, best_.value, outside));
@@ -66,7 +71,8 @@ private:
             const Channel& rows = all_.channel[c];
             double sums[1];
             sum_rows<1>(rows.n, sums, [&](int64_t i, double* sum) {
-                sum[0] = rows.w[i] * (std::fabs(best_.scale * rows.p[i]) + std::fabs(best_.shift[c]) + std::fabs(rows.q[i]));
+                sum[0] =
+                    rows.w[i] * (std::fabs(best_.scale * rows.p[i]) + std::fabs(best_.shift[c]) + std::fabs(rows.q[i]));
             });
             total += sums[0];
         }
@@ -80,11 +86,48 @@ private:
         std::copy(at.shift, at.shift + MAX_CHANNELS, best_.shift);
     }
 
-    // The untruncated fit, then fits to the rows that are not truncated, while they get better.
-    void descend() {
-        best_.value = INF;
+    // The untruncated fit or the best one through two random points, whichever is better once refitted to its inliers.
+    void start() {
         double bound;
+        best_.value = INF;
+        const Incumbent pair = through_two_points();
         offer(minimise_all(all_, bound, work_));
+        refit();
+        const Incumbent plain = best_;
+        best_ = pair;
+        refit();
+        if (plain.value <= best_.value) best_ = plain;
+    }
+
+    Incumbent through_two_points() const {
+        std::mt19937_64 random(1);  // its numbers are the same everywhere
+        const uint64_t n = static_cast<uint64_t>(all_.channel[0].n), stride = std::max<uint64_t>(1, n / 512);
+        Incumbent best{};
+        double least = INF;
+        for (int k = 0; k < TRIES; ++k) {
+            const uint64_t i = random() % n, j = random() % n;
+            double run = 0.0, rise = 0.0;
+            for (int c = 0; c < all_.channels; ++c) {
+                const Channel& rows = all_.channel[c];
+                const double step = rows.p[i] - (rows.shifted ? rows.p[j] : 0.0);
+                if (std::fabs(step) > std::fabs(run)) run = step, rise = rows.q[i] - (rows.shifted ? rows.q[j] : 0.0);
+            }
+            if (run == 0.0) continue;
+            Incumbent now{rise / run, {}, 0.0};
+            for (int c = 0; c < all_.channels; ++c) {
+                const Channel& rows = all_.channel[c];
+                const double t = now.shift[c] = rows.shifted ? rows.q[i] - now.scale * rows.p[i] : 0.0;
+                for (uint64_t r = 0; r < n; r += stride)
+                    now.value += std::min(tau_, rows.w[r] * std::fabs(now.scale * rows.p[r] + t - rows.q[r]));
+            }
+            if (now.value < least) least = now.value, best = now;
+        }
+        best.value = objective(best.scale, best.shift);
+        return best;
+    }
+
+    // Fits to the rows that are not truncated, again and again while they get better.
+    void refit() {
         for (int round = 0; round < 20; ++round) {
             work_.rest.copy(all_);
             Fit& fit = work_.rest.fit;
@@ -101,6 +144,7 @@ private:
                 for (int64_t i = 0; i < kept; ++i) determined |= rows.p[i] != rows.p[0];
             }
             if (!determined) return;
+            double bound;
             const double before = best_.value, step = 0.01 * std::fabs(best_.scale);
             offer(minimise(fit, best_.scale - step, best_.scale + step, bound, work_));
             if (!(best_.value < before)) return;
@@ -128,7 +172,8 @@ private:
         for (const Row& row : rows_) size_p_ += row.w * std::fabs(row.p), size_q_ += row.w * std::fabs(row.q);
     }
 
-    // What rounding may add to a bound: a part of the magnitudes that cancel in it. Only in boxes of huge scales is it felt.
+    // What rounding may add to a bound: a part of the magnitudes that cancel in it. Only in boxes of huge scales is it
+    // felt.
     double rounding(const Box& box) const {
         const double most_scale = std::max(std::fabs(box.scale[0]), std::fabs(box.scale[1]));
         double size = most_scale * size_p_ + size_q_;
@@ -136,7 +181,8 @@ private:
         return 8 * EPS * size;
     }
 
-    // Folds the box's rows that are constant or linear in it, builds the convex relaxation of the others, and raises the box's bound.
+    // Folds the box's rows that are constant or linear in it, builds the convex relaxation of the others, and raises the
+    // box's bound.
     void examine(Box& box) {
         Fit& relaxed = work_.rest.fit;
         relaxed = Fit{};
@@ -186,9 +232,12 @@ private:
                 convex.p[convex.n] = p, convex.q[convex.n] = q, convex.w[convex.n] = weight;
                 ++convex.n;
                 inside ? ++bent : ++cut;
-                // Two lines below the V, for a cheap bound: its arm at the middle of the box, and one that leans like the range.
-                const double centre = 0.5 * (least + most), lines[2] = {weight * sign(centre), weight * centre / (0.5 * (most - least))};
-                for (int k = 0; k < 2; ++k) line_slope[k] += lines[k] * p, line_tilt[k] += lines[k], line_value[k] -= lines[k] * q;
+                // Two lines below the V, for a cheap bound: its arm at the middle of the box, and one that leans like the
+                // range.
+                const double centre = 0.5 * (least + most),
+                             lines[2] = {weight * sign(centre), weight * centre / (0.5 * (most - least))};
+                for (int k = 0; k < 2; ++k)
+                    line_slope[k] += lines[k] * p, line_tilt[k] += lines[k], line_value[k] -= lines[k] * q;
             }
             box.count[c] = top - box.start[c];
             convex.tilt += box.tilt[c];
@@ -202,7 +251,8 @@ private:
         const double error = rounding(box);
         for (int k = 0; k < 2; ++k) {
             const double slope = relaxed.slope + line_slope[k];
-            box.bound = std::max(box.bound, relaxed.constant + line_value[k] + slope * middle - std::fabs(slope) * half - error);
+            box.bound =
+                std::max(box.bound, relaxed.constant + line_value[k] + slope * middle - std::fabs(slope) * half - error);
         }
         if (box.bound < goal() && bent > 0 && (2 * cut <= bent || bent + cut < 400)) {
             double bound;
@@ -218,7 +268,8 @@ private:
             Channel& rows = fit.channel[c];
             if (!rows.shifted) continue;
             const double heavy = weight_of(rows) + std::fabs(rows.tilt) + TINY;
-            for (const double edge : {box.low[c], box.high[c]}) rows.p[rows.n] = 0.0, rows.q[rows.n] = edge, rows.w[rows.n++] = heavy;
+            for (const double edge : {box.low[c], box.high[c]})
+                rows.p[rows.n] = 0.0, rows.q[rows.n] = edge, rows.w[rows.n++] = heavy;
             fit.constant -= heavy * (box.high[c] - box.low[c]);
         }
         const Tangent first = tangent(fit, box.scale[0], work_.scratch);
@@ -228,7 +279,8 @@ private:
         return minimise(fit, box.scale[0], box.scale[1], bound, work_);
     }
 
-    // Pushes both halves across the side that the open rows feel most, the incumbent's half last. False where it is too thin to halve.
+    // Pushes both halves across the side that the open rows feel most, the incumbent's half last. False where it is too
+    // thin to halve.
     bool split(const Box& box) {
         double felt_scale = 0.0, felt[MAX_CHANNELS] = {};
         for (int c = 0; c < all_.channels; ++c) {

@@ -272,8 +272,8 @@ void each_block(const Scene& scene, int64_t chunk, const Visit& visit) {
 
 #define RASTER_API extern "C" __attribute__((visibility("default")))
 
-/// Renders into rgb (H, W, 3), depth (H, W) and alpha (H, W). Gives what raster_backward needs, to be freed with raster_free;
-/// null where there is not enough memory.
+/// Renders into rgb (H, W, 3), depth (H, W) and alpha (H, W). Gives what raster_backward needs, to be freed with
+/// raster_free; null where there is not enough memory.
 RASTER_API void* raster_forward(const raster::Scene* scene, float* rgb, float* depth, float* alpha) {
     using namespace raster;
     try {

@@ -47,8 +47,8 @@ __attribute__((always_inline)) inline void each_run(const Splat& splat, const Ti
     const int32_t top = std::max(splat.top - tile.top, 0);
     const int32_t bottom = std::min(splat.bottom - tile.top, tile.height - 1);
     for (int32_t part = top; part <= bottom; part += kLanes) {
-        // Of kLanes rows at once: the distance to the centre, the log2 of the largest opacity, where that is, and how far the
-        // splat reaches to both sides.
+        // Of kLanes rows at once: the distance to the centre, the log2 of the largest opacity, where that is, and how far
+        // the splat reaches to both sides.
         const Vector dys = (y - static_cast<float>(part)) - offsets;
         const Vector peaks = splat.log2_opacity - splat.down * dys * dys;
         const Vector middles = x - splat.shear * dys;

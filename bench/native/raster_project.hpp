@@ -50,18 +50,17 @@ struct Block {
 
 /// The projection of a block, with what its gradient needs again.
 struct Projection {
-    Vector camera[3];             // the means in camera coordinates
-    Vector slope_x, slope_y;      // camera x / z and y / z, clamped to the margins
-    Integers inside_x, inside_y;  // where they were not clamped
-    Vector row_x[3], row_y[3];    // the projection's Jacobian times the camera's rotation
-    Vector unit[4], inverse_norm; // the quaternion, normalised
-    Vector rotation[3][3];        // of the quaternion
-    Vector image_x[3], image_y[3];  // the Gaussian's three axes in the image
-    Vector x, y;                  // the mean in the image, pixels
+    Vector camera[3];                // the means in camera coordinates
+    Vector slope_x, slope_y;         // camera x / z and y / z, clamped to the margins
+    Integers inside_x, inside_y;     // where they were not clamped
+    Vector row_x[3], row_y[3];       // the projection's Jacobian times the camera's rotation
+    Vector unit[4], inverse_norm;    // the quaternion, normalised
+    Vector rotation[3][3];           // of the quaternion
+    Vector image_x[3], image_y[3];   // the Gaussian's three axes in the image
+    Vector x, y;                     // the mean in the image, pixels
     Vector xx, xy, yy, determinant;  // 2D covariance, low-pass included
 
-    Projection(const Camera& camera_, const Block& block, float low_pass) {
-        const Camera& c = camera_;
+    Projection(const Camera& c, const Block& block, float low_pass) {
         for (int i = 0; i < 3; ++i) {
             camera[i] = c.rotation[i][0] * block.mean[0] + c.rotation[i][1] * block.mean[1] +
                         c.rotation[i][2] * block.mean[2] + c.translation[i];
@@ -114,8 +113,8 @@ struct Projection {
     }
 };
 
-/// Gradients of a loss by what the compositing reads of a splat: its place, its 2D covariance (the off-diagonal entry counted
-/// once per side) and its depth.
+/// Gradients of a loss by what the compositing reads of a splat: its place, its 2D covariance (the off-diagonal entry
+/// counted once per side) and its depth.
 struct SplatGradient {
     Vector x, y, xx, xy, yy, depth;
 };

@@ -1,10 +1,11 @@
 """The frame that a probe works in: the initialiser's world, moved and scaled to the unit that the rates were chosen for.
 
 Learning rates, the visibility threshold and the readout's own initialisation are lengths in the point map's unit. In the
-paper that is the unit of DUSt3R's global alignment, which brings the pairwise maps to a common scale of 0.5; for DTU the official code divides millimetres by 1000, which leaves points
-0.6 away. A scene in millimetres or in COLMAP's arbitrary unit would be probed with rates that are wrong by orders of
-magnitude. So every point map is brought to one unit here, whatever made it: the first training camera stands at the origin,
-and the median distance of a point to the camera that sees it is UNIT_DISTANCE. Axes are left as they are.
+paper that is the unit of DUSt3R's global alignment, which brings the pairwise maps to a common scale of 0.5; for DTU the
+official code divides millimetres by 1000, which leaves points 0.6 away. A scene in millimetres or in COLMAP's arbitrary
+unit would be probed with rates that are wrong by orders of magnitude. So every point map is brought to one unit here,
+whatever made it: the first training camera stands at the origin, and the median distance of a point to the camera that sees
+it is UNIT_DISTANCE. Axes are left as they are.
 """
 
 from __future__ import annotations

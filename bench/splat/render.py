@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import math
 from dataclasses import dataclass
@@ -83,13 +84,16 @@ def rasterize(
 
 def backend_reasons() -> dict[str, str]:
     """For each backend why it cannot be used on this machine, and what to do; "" where it can."""
+    return {"gsplat": _gsplat_missing(), "native": native.missing("raster"), "torch": ""}
+
+
+@functools.cache
+def _gsplat_missing() -> str:
     if not torch.cuda.is_available():
-        gsplat = "PyTorch sees no CUDA device"
-    elif importlib.util.find_spec("gsplat") is None:
-        gsplat = "the package gsplat is not installed"
-    else:
-        gsplat = ""
-    return {"gsplat": gsplat, "native": native.missing("raster"), "torch": ""}
+        return "PyTorch sees no CUDA device"
+    if importlib.util.find_spec("gsplat") is None:
+        return "the package gsplat is not installed"
+    return ""
 
 
 def available_backends() -> tuple[str, ...]:
@@ -153,7 +157,8 @@ def _check_values(gaussians: Gaussians, world_to_camera: Tensor, intrinsics: Ten
     else:
         ranges = [tensors["scales"].amin(), *tensors["opacities"].aminmax(), tensors["quaternions"].abs().amax(-1).amin()]
     focal = torch.minimum(intrinsics[0, 0], intrinsics[1, 1])
-    determinant = torch.linalg.det(tensors["world_to_camera"][:3, :3])
+    first, second, third = tensors["world_to_camera"][:3, :3]
+    determinant = torch.linalg.cross(first, second) @ third
     numbers = torch.stack([*(t.sum() for t in tensors.values()), *ranges, focal, determinant]).tolist()
     sums, (scale, opacity, opacity_max, quaternion, focal_length, volume) = numbers[: len(tensors)], numbers[len(tensors) :]
     for (name, tensor), total in zip(tensors.items(), sums, strict=True):

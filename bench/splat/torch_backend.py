@@ -43,13 +43,13 @@ def render(
     splats = _project(seen, world_to_camera, intrinsics, settings)
     with torch.no_grad():
         splat, pixel = _pairs(splats, seen.opacities, rectangles, settings)
-        open_pixel = _still_open(*_composite(splats, seen.opacities, splat, pixel, settings), pixel, settings)
-        splat, pixel = splat[open_pixel], pixel[open_pixel]
+        still_open = _still_open(*_composite(splats, seen.opacities, splat, pixel, settings), pixel, settings)
+        splat, pixel = splat.index_select(0, still_open), pixel.index_select(0, still_open)
     alphas, transmittances = _composite(splats, seen.opacities, splat, pixel, settings)
     values = torch.cat([_colours(seen, world_to_camera, settings.degree), splats.depth[:, None]], dim=1)
     weights = (alphas * transmittances)[:, None]
     size = settings.width * settings.height
-    image = values.new_zeros(size, 4).index_add(0, pixel, weights * values[splat])
+    image = values.new_zeros(size, 4).index_add(0, pixel, weights * values.index_select(0, splat))
     # 1 - the product of (1 - alpha) is the sum of the weights, without the cancellation.
     alpha = values.new_zeros(size).index_add(0, pixel, weights[:, 0])
     shape = (settings.height, settings.width)
@@ -106,25 +106,32 @@ def _visible(splats: Splats, opacities: Tensor, settings: Settings) -> tuple[Ten
 def _pairs(splats: Splats, opacities: Tensor, rectangles: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
     """Splat and pixel of every pair with alpha >= ALPHA_MIN, sorted by pixel, then front to back."""
     left, top, columns, rows = rectangles.unbind(-1)
-    counts = columns * rows
-    splat = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-    within = torch.arange(len(splat), device=counts.device) - (torch.cumsum(counts, 0) - counts)[splat]
-    column = left[splat] + within % columns[splat]
-    pixel = (top[splat] + within // columns[splat]) * settings.width + column
-    near_enough = _alpha(splats, opacities, splat, pixel, settings) >= ALPHA_MIN
-    splat, pixel = splat[near_enough], pixel[near_enough]
-    order = torch.argsort(pixel, stable=True)
-    return splat[order], pixel[order]
+    # A run is a row of a rectangle; pairs come of runs by counting on.
+    runs = torch.repeat_interleave(rows)
+    row = _count_from_zero(rows)
+    start = (top.index_select(0, runs) + row) * settings.width + left.index_select(0, runs)
+    lengths = columns.index_select(0, runs)
+    splat = torch.repeat_interleave(runs, lengths)
+    pixel = torch.repeat_interleave(start, lengths) + _count_from_zero(lengths)
+    touched = torch.nonzero(_alpha(splats, opacities, splat, pixel, settings) >= ALPHA_MIN)[:, 0]
+    pixel, order = torch.sort(pixel.index_select(0, touched), stable=True)
+    return splat.index_select(0, touched.index_select(0, order)), pixel
+
+
+def _count_from_zero(lengths: Tensor) -> Tensor:
+    """0, 1, ... lengths[0] - 1, 0, 1, ... lengths[1] - 1, and so on."""
+    first = torch.repeat_interleave(torch.cumsum(lengths, 0) - lengths, lengths)
+    return torch.arange(len(first), device=lengths.device) - first
 
 
 def _alpha(splats: Splats, opacities: Tensor, splat: Tensor, pixel: Tensor, settings: Settings) -> Tensor:
     """Opacity of each pair: the splat's density at the pixel's centre, at most alpha_max."""
-    dx = splats.x[splat] - (pixel % settings.width + 0.5)
-    dy = splats.y[splat] - (pixel // settings.width + 0.5)
     inverse = 0.5 / splats.determinant
-    xx, xy, yy = (splats.yy * inverse)[splat], (-2 * splats.xy * inverse)[splat], (splats.xx * inverse)[splat]
-    distance = xx * dx * dx + xy * dx * dy + yy * dy * dy
-    return (opacities[splat] * torch.exp(-distance)).clamp(max=settings.alpha_max)
+    table = [splats.x, splats.y, splats.yy * inverse, -2 * splats.xy * inverse, splats.xx * inverse, opacities]
+    x, y, xx, xy, yy, opacity = torch.stack(table, dim=-1).index_select(0, splat).unbind(-1)  # one gather, not six
+    row = pixel // settings.width
+    dx, dy = x - 0.5 - (pixel - row * settings.width), y - 0.5 - row
+    return (opacity * torch.exp(-(xx * dx * dx + xy * dx * dy + yy * dy * dy))).clamp(max=settings.alpha_max)
 
 
 def _composite(splats: Splats, opacities: Tensor, splat: Tensor, pixel: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
@@ -133,20 +140,21 @@ def _composite(splats: Splats, opacities: Tensor, splat: Tensor, pixel: Tensor, 
     # The sum runs over the whole image, so it needs double precision whatever the type of the rest.
     logs = torch.log1p(-alphas).double()
     before = torch.cumsum(logs, 0) - logs
-    return alphas, torch.exp(before - before[_first_of_pixel(pixel, settings)]).to(alphas.dtype)
+    return alphas, torch.exp(before - before.index_select(0, _first_of_pixel(pixel, settings))).to(alphas.dtype)
 
 
 def _first_of_pixel(pixel: Tensor, settings: Settings) -> Tensor:
     """For each pair the position of the first pair of its pixel."""
     counts = torch.bincount(pixel, minlength=settings.width * settings.height)
-    return (torch.cumsum(counts, 0) - counts)[pixel]
+    return (torch.cumsum(counts, 0) - counts).index_select(0, pixel)
 
 
 def _still_open(alphas: Tensor, transmittances: Tensor, pixel: Tensor, settings: Settings) -> Tensor:
-    """Which pairs come before their pixel's transmittance falls to TRANSMITTANCE_MIN."""
+    """Indices of the pairs that come before their pixel's transmittance falls to TRANSMITTANCE_MIN."""
     closing = (transmittances * (1 - alphas) <= TRANSMITTANCE_MIN).long()
     closed_before = torch.cumsum(closing, 0) - closing
-    return (closed_before - closed_before[_first_of_pixel(pixel, settings)] + closing) == 0
+    closed_in_others = closed_before.index_select(0, _first_of_pixel(pixel, settings))
+    return torch.nonzero(closed_before + closing == closed_in_others)[:, 0]
 
 
 def _colours(gaussians: Gaussians, world_to_camera: Tensor, degree: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""CroCo v2 and what was trained from it: DUSt3R and MASt3R. One ViT-L/16 encoder with rotary positions, three sets of weights."""
+"""CroCo v2 and what was trained from it, DUSt3R and MASt3R: one ViT-L/16 encoder with rotary positions."""
 
 from __future__ import annotations
 
@@ -45,25 +45,16 @@ class _Encoder(NetworkProvider):
         return tokens
 
     def convert(self, state: State) -> State:
-        encoder = without(
-            state,
-            "mask_token$",
-            r"decoder_embed\.",
-            r"dec_blocks2?\.",
-            r"dec_norm\.",
-            r"prediction_head\.",
-            r"downstream_head",
-        )
+        encoder = without(state, "mask_token$", r"decoder_embed\.", r"dec_\w+\.", r"prediction_head\.", r"downstream_head")
         encoder = renamed(encoder, [(r"^enc_blocks\.", "blocks."), (r"^enc_norm\.", "norm.")])
         return {key: _paired(value) if ".attn.qkv." in key else value for key, value in encoder.items()}
 
 
 def _paired(qkv: Tensor) -> Tensor:
-    """The rows of a fused projection (3 * width, …) with each head's query and key channels moved from CroCo's rotary layout to
-    timm's.
+    """The rows of a fused projection (3 * width, …) with the query and key channels in timm's rotary layout.
 
-    A head's channels are two halves, for rows and for columns. CroCo rotates channel i of a half with channel i + n/2, timm
-    rotates neighbours: the halves of each half are interleaved. Values are not rotated and stay.
+    A head's channels are two parts, for rows and for columns. CroCo rotates channel i of a part of n with channel i + n/2,
+    timm rotates neighbours: the halves of each part are interleaved. Values are not rotated and stay.
     """
     order = torch.arange(_WIDTH).reshape(_HEADS, 2, 2, -1).transpose(2, 3).flatten()
     query, key, value = qkv.chunk(3)

@@ -38,8 +38,7 @@ class MiDaS(TimmProvider):
 
 @features.register("depth-anything-v2")
 class DepthAnythingV2(TimmProvider):
-    """The DINOv2 encoder of Depth Anything V2 Base, fine-tuned for depth: the last block after the final norm, as its head sees
-    it."""
+    """The encoder of Depth Anything V2 Base, a fine-tuned DINOv2: the last block, normed as its head sees it."""
 
     card = Card(
         name="Depth Anything V2",

@@ -34,8 +34,10 @@ class MAE(TimmProvider):
 
 
 def sine_position(height: int, width: int, channels: int) -> Tensor:
-    """(1, 1 + height*width, channels): zero for the class token, then sines and cosines of the column, then of the row, each of
-    channels / 4 frequencies 10000^(-4i / channels) (He et al. 2022, appendix A.1, after Vaswani et al. 2017)."""
+    """(1, 1 + height*width, channels): zero for the class token, then sines and cosines of the column, then of the row.
+
+    Each has channels / 4 frequencies 10000^(-4i / channels) (He et al. 2022, appendix A.1, after Vaswani et al. 2017).
+    """
     frequencies = 10000.0 ** (-torch.arange(channels // 4, dtype=torch.float64) * 4 / channels)
     rows, columns = torch.meshgrid(torch.arange(height).double(), torch.arange(width).double(), indexing="ij")
     angles = [axis.flatten()[:, None] * frequencies for axis in (columns, rows)]

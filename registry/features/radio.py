@@ -21,7 +21,10 @@ class _Radio(TimmProvider):
 
     def convert(self, state: State) -> State:
         parts = without(state, r".*input_conditioner\.", r"_heads\.", r"_feature_projections\.", r".*summary_idxs$")
-        parts = renamed(parts, [(r"^(base_model|radio_model\.model)\.", ""), (r"^patch_generator\.", _PATCHES)])
+        parts = renamed(
+            parts,
+            [(r"^(base_model|radio_model\.model)\.", ""), (r"^patch_generator\.", _PATCHES), (r"\.grandma$", ".gamma")],
+        )
         if f"{_PATCHES}embedder.weight" not in parts:
             return parts
         embedder, position, tokens = (

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from bench.registry import features
-from bench.types import Card, Unavailable
+from bench.types import Card
 from bench.weights import locate
 from registry.features._checkpoints import State, load_strictly, read_state, renamed, without
 from registry.features._timm import SEED, NetworkProvider, seeded
@@ -23,9 +24,15 @@ def text_encoder() -> Any:
     """The text encoder of version 2.1: OpenCLIP ViT-H without its last layer."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    width = {"hidden_size": 1024, "intermediate_size": 4096, "projection_dim": 512}
     return CLIPTextModel(
-        CLIPTextConfig(vocab_size=49408, num_hidden_layers=23, num_attention_heads=16, hidden_act="gelu", **width)
+        CLIPTextConfig(
+            hidden_size=1024,
+            intermediate_size=4096,
+            num_hidden_layers=23,
+            num_attention_heads=16,
+            hidden_act="gelu",
+            projection_dim=512,
+        )
     )
 
 
@@ -91,11 +98,12 @@ class StableDiffusion(NetworkProvider):
         "unet/diffusion_pytorch_model.safetensors",
     )
 
+    needs = MappingProxyType(dict.fromkeys(("diffusers", "transformers"), "pip install 'vfm3d-bench[sd]'"))
+
     def load(self, device: torch.device) -> None:
-        try:
-            from diffusers import DDIMScheduler
-        except ImportError as error:
-            raise Unavailable("sd needs diffusers and transformers: pip install 'vfm3d-bench[sd]'") from error
+        self.check_packages()
+        from diffusers import DDIMScheduler
+
         text_file, autoencoder_file, unet_file = self.weights_files
         text = self._filled(text_encoder, text_file, text_keys)
         with torch.no_grad():
@@ -104,7 +112,7 @@ class StableDiffusion(NetworkProvider):
         self.autoencoder = self._filled(autoencoder, autoencoder_file, autoencoder_keys).to(device)
         self.network = self._filled(unet, unet_file, dict).to(device)
         self.network.up_blocks[_UP_BLOCK].register_forward_hook(_stop)
-        self.scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+        self.scheduler: Any = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 
     def forward(self, images: Tensor) -> Tensor:
         latents = self.autoencoder.encode(images).latent_dist.mode() * self.autoencoder.config.scaling_factor
@@ -118,13 +126,16 @@ class StableDiffusion(NetworkProvider):
             return activation.permute(0, 2, 3, 1)
         raise RuntimeError("the denoiser ended before the block whose output was asked for")
 
+    def _file(self, file: str) -> Path:
+        if self.checkpoint is None:
+            return locate(f"{self.card.weights}/{file}", self.card.name)
+        if self.checkpoint.is_absolute() or self.checkpoint.exists() or len(self.checkpoint.parts) != 2:
+            return self.checkpoint / file
+        return locate(f"hf:{self.checkpoint.as_posix()}/{file}", self.card.name)
+
     def _filled(self, build: Callable[[], Any], file: str, convert: Callable[[State], State]) -> Any:
         network = seeded(build)
         if self.weights == "pretrained":
-            if self.checkpoint is not None and self.checkpoint.is_dir():
-                path = self.checkpoint / file
-            else:
-                repository = f"hf:{self.checkpoint.as_posix()}" if self.checkpoint else self.card.weights
-                path = Path(locate(f"{repository}/{file}", self.card.name))
+            path = self._file(file)
             load_strictly(network, convert(read_state(path)), path)
         return network.eval().requires_grad_(False)

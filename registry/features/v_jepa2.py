@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.registry import features
-from bench.types import Card, Unavailable
+from bench.types import Card
 from registry.features._checkpoints import State, renamed, without
 from registry.features._timm import NetworkProvider
 
@@ -30,13 +31,13 @@ class VJEPA2(NetworkProvider):
         paper="arXiv:2506.09985",
     )
 
+    needs = MappingProxyType({"transformers": "pip install 'vfm3d-bench[hf]'"})
+
     def build(self) -> Any:
-        try:
-            from transformers import VJEPA2Config
-            from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2Encoder
-        except ImportError as error:
-            raise Unavailable("v-jepa2 needs transformers: pip install 'vfm3d-bench[hf]'") from error
-        return VJEPA2Encoder(VJEPA2Config())  # the default configuration is ViT-L/16
+        from transformers.models.vjepa2 import configuration_vjepa2, modeling_vjepa2
+
+        default: Any = configuration_vjepa2.VJEPA2Config  # ViT-L/16
+        return modeling_vjepa2.VJEPA2Encoder(default(attn_implementation="sdpa"))
 
     def forward(self, images: Tensor) -> Tensor:
         rows, columns = (side // self.card.stride for side in images.shape[-2:])

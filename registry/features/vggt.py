@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.registry import features
-from bench.types import Card, Unavailable
+from bench.types import Card
 from registry.features._checkpoints import State, renamed, without
 from registry.features._timm import IMAGENET, NetworkProvider, TimmProvider, centre_padded, normalised
 
@@ -66,13 +66,11 @@ class VGGTDecoder(NetworkProvider):
         note="needs the package `vggt` from its authors' repository",
     )
 
+    needs = MappingProxyType({"vggt": "install it from github.com/facebookresearch/vggt"})
+
     def build(self) -> Any:
-        try:
-            from vggt.models.vggt import VGGT as Model
-        except ImportError as error:
-            raise Unavailable(
-                "vggt-decoder needs the package `vggt`: install it from github.com/facebookresearch/vggt"
-            ) from error
+        from vggt.models.vggt import VGGT as Model
+
         return Model()
 
     @torch.no_grad()

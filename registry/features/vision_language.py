@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.registry import features
 from bench.types import Card
 from registry.features._checkpoints import State, renamed, without
-from registry.features._timm import HALF, TimmProvider
+from registry.features._timm import HALF, TimmProvider, block_tokens, position_to_size
 
 _OPENAI_NAMES = [
     (r"^visual\.", ""),
@@ -90,7 +90,11 @@ class SigLIP2(TimmProvider):
 
 @features.register("pe-spatial")
 class PerceptionEncoder(TimmProvider):
-    """Perception Encoder, spatial, ViT-B/16 at 512: the last block."""
+    """Perception Encoder, spatial, ViT-B/16 at 512: the last block.
+
+    At other sizes its authors resize the position embedding bilinearly and count rotary positions in patches; timm would
+    take bicubic weights and stretch the count to 32.
+    """
 
     card = Card(
         name="PE spatial",
@@ -106,3 +110,13 @@ class PerceptionEncoder(TimmProvider):
     )
     architecture = "vit_pe_spatial_base_patch16_512.fb"
     statistics = HALF
+
+    def build(self) -> Any:
+        network = super().build()
+        network.rope.ref_feat_shape = None
+        return network
+
+    def forward(self, images: Tensor) -> Tensor:
+        grid = images.shape[-2] // self.card.stride, images.shape[-1] // self.card.stride
+        position = position_to_size(self.network.pos_embed, grid, "bilinear")
+        return block_tokens(self.network, images, position, rope=self.network.rope.get_embed(shape=grid))

@@ -1,7 +1,7 @@
 """The foundation models with seeded random weights: what each gives, and the settings that each must not have.
 
-Depths are cut to a block or two: every setting under test acts before the second block or in each block alike. Each wrong setting
-is one that looks equivalent, and is not what was probed (measured against the official forwards on the real architectures).
+Depths are cut to a block or two: every setting under test acts before the second block or in each block alike. Each wrong
+setting is one that looks equivalent and is not what was probed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _photos(height: int = 96, width: int = 128, views: int = 1) -> Tensor:
 
 
 def _shallow(name: str, depth: int = 1, **options: Any) -> Any:
-    """A timm provider of that depth, loaded, its weights spread so that nothing is hidden by a zero or a tiny scale."""
+    """A timm provider of that depth, loaded, its weights spread so that no zero and no tiny scale hides anything."""
     cls: Any = features[name]
     provider = type(cls.__name__, (cls,), {"options": MappingProxyType({**cls.options, "depth": depth, **options})})(
         "random"
@@ -185,6 +185,21 @@ def test_clip_needs_the_quick_gelu_the_projection_and_antialiased_positions() ->
     assert _difference(ours, provider.extract(_photos())) > 1e-3
     tokens = quick.forward_features(_timm.normalised(_photos(), _timm.IMAGENET))[:, 1:]
     assert torch.allclose(ours.reshape(1, 48, 512), quick.head(tokens), atol=1e-5)
+
+
+def test_perception_encoder_is_not_the_timm_setting() -> None:
+    provider = _shallow("pe-spatial")
+    ours = provider.extract(_photos())
+    photos = _timm.normalised(_photos(), _timm.HALF)
+    as_timm = _timm.TimmProvider.forward(provider, photos).reshape(ours.shape)
+    assert _difference(ours, as_timm) > 1e-3
+    assert torch.allclose(
+        provider.network.rope.get_embed(shape=(6, 8)),
+        provider.network.rope.get_embed(shape=(32, 32)).unflatten(0, (32, 32))[:6, :8].flatten(0, 1),
+    )
+    whole = _photos(512, 512)
+    published_size = _timm.TimmProvider.forward(provider, _timm.normalised(whole, _timm.HALF))
+    assert torch.allclose(provider.extract(whole).flatten(1, 2), published_size, atol=1e-4)
 
 
 def test_mae_ends_a_block_early_and_makes_its_positions_for_each_size() -> None:
