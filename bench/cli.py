@@ -61,7 +61,9 @@ def run(
         str, typer.Option(help="Names, a+b for a concatenation, `all`, or `embedded` (no download).")
     ] = "embedded",
     datasets: Annotated[str, typer.Option(help="Names, or `all`.")] = "procedural",
-    scenes: Annotated[str, typer.Option(help="Scene (or sample) names, or `all`.")] = "all",
+    scenes: Annotated[
+        str, typer.Option(help="Scene (or sample) names, `all`, or `auto`: the data set's own choice.")
+    ] = "auto",
     modes: Annotated[str, typer.Option(help="Of G,T,A,Gft,Tft,Aft,instantsplat, or `all`.")] = "all",
     pointmap: Annotated[str, typer.Option(help="Initialiser, or `auto`: the data set's own choice.")] = "auto",
     protocol: Annotated[
@@ -116,7 +118,9 @@ def run(
 
 @app.command()
 def report(
-    folders: Annotated[list[Path] | None, typer.Argument(help="Results folders [results/run].")] = None,
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Results folders [results/run]; `published`: the papers' own tables.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Report folder [reports/<name of the first folder>].")] = None,
     formats: Annotated[str, typer.Option("--format", help="Of html,md,latex,csv.")] = "html,md,latex,csv",
 ) -> None:
@@ -126,6 +130,33 @@ def report(
     chosen = folders or [Path("results/run")]
     index = build_report(chosen, out or Path("reports") / chosen[0].resolve().name, _names(formats))
     console.print(f"report: {index}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    folder: Annotated[Path, typer.Argument(help="Results folder.")],
+    to: Annotated[Path, typer.Option(help="`published`, or another results folder.")] = Path("published"),
+    out: Annotated[Path | None, typer.Option(help="Report folder [reports/<folder>-against-<to>].")] = None,
+) -> None:
+    """Set results beside the published numbers or another run: agreement, deviations, significance."""
+    from bench.commands.compare import compare_command
+
+    compare_command(folder, to, out or Path("reports") / f"{folder.resolve().name}-against-{to.resolve().name}", console)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Results folder.")],
+    recompute: Annotated[int, typer.Option(help="Run so many of its cells anew and compare.", min=0)] = 0,
+    data_root: DataRoot = None,
+    plugin: Plugins = None,
+) -> None:
+    """Check results before they are shared: files, digests, keys, duplicates, rows; exit code 1 where something is wrong."""
+    from bench.commands.verify import verify_command
+
+    if recompute:
+        _load(plugin)
+    raise typer.Exit(verify_command(folder, recompute, data_root, console))
 
 
 @app.command("list")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.probe.composite import parse_features
 from bench.protocols import GEOMETRY_PROTOCOLS, MODES, PROBE_PROTOCOLS, protocol_named
 from bench.registry import Registry, datasets, estimators, features, pointmaps
 from bench.types import Dataset, Track, Unavailable, UserError, Weights
 
 ALL = "all"
+AUTO = "auto"
 EMBEDDED = "embedded"  #: every model that needs no download
 NO_MODEL = "-"  #: the model of an InstantSplat cell
 
@@ -39,13 +40,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Selection:
-    """What `bench run` was asked for. Names may be `all`; models may be `embedded`; pointmap may be `auto`."""
+    """What `bench run` was asked for.
+
+    Names may be `all`; models may be `embedded`; scenes and pointmap may be `auto`: the data set's own choice.
+    """
 
     models: tuple[str, ...] = (EMBEDDED,)
     datasets: tuple[str, ...] = ("procedural",)
-    scenes: tuple[str, ...] = (ALL,)
+    scenes: tuple[str, ...] = (AUTO,)
     modes: tuple[str, ...] = (ALL,)
-    pointmap: str = "auto"
+    pointmap: str = AUTO
     protocols: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     weights: Weights = "pretrained"
@@ -77,9 +81,12 @@ def make_plan(selection: Selection) -> Plan:
     providers = _models(selection, features)
     chosen_estimators = _models(selection, estimators)
     modes = _modes(selection.modes)
-    if selection.pointmap != "auto":
+    if not providers and "instantsplat" not in selection.modes:
+        modes = []  # the baseline stands beside features, it does not come along with estimators
+    if selection.pointmap != AUTO:
         pointmaps[selection.pointmap]
     cells: list[Cell] = []
+    known_scenes: list[str] = []
     for name in _dataset_names(selection.datasets):
         dataset = datasets[name]()
         for track in dataset.tracks:
@@ -90,7 +97,8 @@ def make_plan(selection: Selection) -> Plan:
                     raise
                 left_out.append(LeftOut(f"dataset {name}", str(error)))
                 break
-            for scene in _scenes(selection.scenes, found, name, track, len(dataset.tracks)):
+            known_scenes += found
+            for scene in _scenes(selection.scenes, found, dataset, track):
                 if track == "geometry":
                     cells += [
                         Cell(track, name, scene, model, "-", "-", geometry_protocol, seed)
@@ -98,8 +106,9 @@ def make_plan(selection: Selection) -> Plan:
                         for seed in selection.seeds
                     ]
                 else:
-                    pointmap = dataset.default_pointmap if selection.pointmap == "auto" else selection.pointmap
+                    pointmap = dataset.default_pointmap if selection.pointmap == AUTO else selection.pointmap
                     cells += _probe_cells(name, scene, providers, modes, pointmap, probe_protocol, selection.seeds)
+    _check_scenes(selection.scenes, known_scenes, selection.datasets)
     if not cells and not left_out:
         raise UserError(_nothing(selection))
     return Plan(tuple(cells), tuple(left_out))
@@ -142,6 +151,8 @@ def _models(selection: Selection, registry: Registry[Any]) -> list[str]:
                 if asked == ALL or not card.weights:
                     chosen.append(name)
         elif "+" in asked or "@" in asked:
+            from bench.probe.composite import parse_features  # brings PyTorch, which a report does without
+
             parse_features(asked)
             if registry is features:
                 chosen.append(asked)
@@ -153,8 +164,6 @@ def _models(selection: Selection, registry: Registry[Any]) -> list[str]:
 
 
 def _unknown_model(name: str) -> None:
-    import difflib
-
     known = sorted({*features, *estimators})
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`bench list models` shows them all"
@@ -178,15 +187,19 @@ def _dataset_names(asked: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(asked))
 
 
-def _scenes(asked: Sequence[str], found: Sequence[str], dataset: str, track: Track, tracks: int) -> list[str]:
-    if ALL in asked:
-        return list(found)
-    chosen = [name for name in dict.fromkeys(asked) if name in found]
-    missing = [name for name in asked if name not in found]
-    if missing and not chosen and tracks == 1:
-        shown = ", ".join(found[:12]) + (", …" if len(found) > 12 else "")
-        raise UserError(f"dataset {dataset}: no scene is named {missing[0]!r}; there are {shown}")
-    return chosen
+def _scenes(asked: Sequence[str], found: Sequence[str], dataset: Dataset, track: Track) -> list[str]:
+    if AUTO in asked:
+        chosen = [scene for scene in dataset.default_scenes if scene in found] if track == "probe" else []
+        return chosen or list(found)
+    return list(found) if ALL in asked else [name for name in dict.fromkeys(asked) if name in found]
+
+
+def _check_scenes(asked: Sequence[str], known: Sequence[str], datasets_asked: Sequence[str]) -> None:
+    """Raises UserError for a scene that no selected data set has."""
+    for name in asked:
+        if name not in (AUTO, ALL) and name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:12]
+            raise UserError(f"--scenes: {','.join(datasets_asked)} has no scene {name!r}; there are {', '.join(near)}, …")
 
 
 def _nothing(selection: Selection) -> str:

@@ -56,7 +56,7 @@ def test_protocols_follow_the_device_unless_named() -> None:
         (Selection(datasets=("procedura",)), "did you mean procedural"),
         (Selection(modes=("X",)), "no mode is named 'X'"),
         (Selection(models=("rgb",), pointmap="nowhere"), "no point-map initialiser is named 'nowhere'"),
-        (Selection(models=("rgb",), scenes=("atlantis",)), "atlantis"),
+        (Selection(models=("rgb",), scenes=("room", "atlantis")), "has no scene 'atlantis'"),
         (Selection(protocols=("paper-v0",)), "no protocol is named 'paper-v0'"),
     ],
 )

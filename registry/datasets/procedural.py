@@ -47,6 +47,7 @@ class Procedural(Dataset):
     )
     tracks = ("probe", "geometry")
     default_pointmap = "simulated"
+    default_scenes = ("courtyard", "room")  # one outdoors, one indoors: what five minutes hold
 
     def scenes(self, root: Path | None, track: Track) -> Sequence[str]:
         if track == "probe":
