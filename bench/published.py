@@ -78,6 +78,11 @@ def published_cards(name: str) -> pd.DataFrame:
     return _read(name)
 
 
+def published_unranked() -> pd.DataFrame:
+    """The places (alignment, model, dataset) whose values a paper prints without ranking them: not_ranked.csv."""
+    return _read("not_ranked")
+
+
 def disagreements() -> pd.DataFrame:
     """The printed averages and ranks that the recomputation does not give, as results/published/disagreements.csv lists
     them."""
@@ -148,7 +153,7 @@ def _averages() -> Iterator[tuple[object, ...]]:
 
 
 def _ranks() -> Iterator[tuple[object, ...]]:
-    unranked = _read("not_ranked")
+    unranked = published_unranked()
     for table in ("moge_points", "moge_depth", "moge_fov"):
         for alignment, block in _read(table).groupby("alignment", sort=False):
             values = block[block["dataset"] != ALL].assign(value=lambda rows: rows["value"].astype(float))

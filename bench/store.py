@@ -24,7 +24,7 @@ import pandas as pd
 
 from bench.files import write_atomically, write_text
 from bench.plan import Cell
-from bench.schema import ROW_COLUMNS, as_rows
+from bench.schema import ROW_COLUMNS, SCHEMA_VERSION, as_rows
 from bench.types import Array, Measurement, UserError
 
 Status = Literal["ok", "failed", "unavailable"]
@@ -52,6 +52,11 @@ class CellRecord:
 def digest(parts: Any) -> str:
     """sha256 of the canonical JSON of anything made of dicts, lists, strings and numbers."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def content_digest(stored: Mapping[str, Any]) -> str:
+    """The digest that a cell's file carries of everything else in it."""
+    return digest({name: value for name, value in stored.items() if name != "digest"})
 
 
 class Store:
@@ -85,12 +90,16 @@ class Store:
         for name, picture in pictures.items():
             image = Image.fromarray(np.ascontiguousarray(picture))
             write_atomically(self.folder / "pictures" / record.key / f"{name}.png", image.save)
-        stored = {
-            **asdict(record),
-            "pictures": sorted(pictures),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        write_text(self.path(record.key), json.dumps(_without_nan(stored), indent=1, sort_keys=True))
+        stored = _without_nan(
+            {
+                **asdict(record),
+                "pictures": sorted(pictures),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "schema": SCHEMA_VERSION,
+            }
+        )
+        stored["digest"] = content_digest(stored)
+        write_text(self.path(record.key), json.dumps(stored, indent=1, sort_keys=True))
 
     def records(self) -> list[CellRecord]:
         """All stored cells, the newest of each identity (an older one was run by older code or on older data)."""
@@ -115,7 +124,7 @@ def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for record in records:
         shared = {
-            **asdict(record.cell),
+            **vars(record.cell),
             "weights": record.weights,
             "device": record.device,
             "seconds": record.seconds,
@@ -125,9 +134,9 @@ def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:
         }
         if record.status != "ok":
             gap = Measurement(CELL_METRIC, math.nan, view="all")
-            rows.append({**shared, **asdict(gap), "status": record.status, "note": record.error})
+            rows.append({**shared, **vars(gap), "status": record.status, "note": record.error})
             continue
-        rows += [{**shared, **asdict(measurement)} for measurement in record.measurements]
+        rows += [{**shared, **vars(measurement)} for measurement in record.measurements]
     return as_rows(pd.DataFrame(rows, columns=list(ROW_COLUMNS)))
 
 
@@ -158,6 +167,10 @@ def _without_nan(value: Any) -> Any:
 def _parse(path: Path) -> CellRecord:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
+        version = stored.pop("schema", SCHEMA_VERSION)
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"its row format is version {version}, this suite reads version {SCHEMA_VERSION}")
+        stored.pop("digest", None)
         measurements = tuple(
             Measurement(**{**row, "value": math.nan if row["value"] is None else row["value"]})
             for row in stored["measurements"]

@@ -14,6 +14,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor
 from bench.types import FeatureInput, UserError
 
 VERSION = 1  #: raised when the numerics of the providers change
+_LIBRARIES = ("torch", "timm", "transformers", "diffusers", "scikit-image")  #: whose numerics the features depend on
 _KEY = "values"
 
 
@@ -29,6 +31,7 @@ def feature_key(provider: str, weights_digest: str, scene: FeatureInput) -> str:
     """The digest of what decides a provider's raw features of a scene."""
     identity = {
         "version": VERSION,
+        "libraries": {package: _installed(package) for package in _LIBRARIES},
         "provider": provider,
         "weights": weights_digest,
         "images": _digest(scene.images),
@@ -49,6 +52,13 @@ def cached_features(folder: Path, key: str, compute: Callable[[], Tensor]) -> Te
         held = _rounded(compute().detach().cpu())
         _write(path, held)
     return held.float()
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _rounded(values: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ def camera_alignment(estimated: Sequence[Camera], truth: Sequence[Camera]) -> Si
 
     The rotation is the mean (in the chordal sense) of the views' relative rotations; scale and translation are the
     least-squares fit of the camera centres under it. That is defined from two views on, where centres alone leave a turn
-    about their line free. The scale is 1 where all the estimated centres fall together.
+    about their line free. The scale is not negative, and 1 where all the estimated centres fall together.
     """
     turns = sum(_to_world(true) @ _to_world(mine).T for mine, true in zip(estimated, truth, strict=True))
     left, _, right = np.linalg.svd(turns)
@@ -113,7 +113,8 @@ def camera_alignment(estimated: Sequence[Camera], truth: Sequence[Camera]) -> Si
     target = np.stack([camera.centre for camera in truth])
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     spread = ((source - source_mean) ** 2).sum()
-    scale = float(((source - source_mean) * (target - target_mean)).sum() / spread) if spread > 0 else 1.0
+    overlap = float(((source - source_mean) * (target - target_mean)).sum())
+    scale = max(overlap, 0.0) / spread if spread > 0 else 1.0
     return Similarity(scale, rotation, target_mean - scale * source_mean)
 
 

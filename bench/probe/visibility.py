@@ -44,7 +44,7 @@ def visibility(initialisation: Initialisation, height: int, width: int, threshol
         if depth is None:
             found.append(Visibility(_covered(initialisation, camera.resized(width, height)), PROJECTED))
             continue
-        points = nearest(camera.unproject(np.where(depth > 0, depth, np.nan)), height, width)
+        points = nearest(camera.unproject(np.where(np.isfinite(depth) & (depth > 0), depth, np.nan)), height, width)
         agree = [_agrees(points, *view, threshold) for view in zip(initialisation.cameras, depths, strict=True)]
         found.append(Visibility(np.any(agree, axis=0)))
     return tuple(found)
@@ -52,7 +52,7 @@ def visibility(initialisation: Initialisation, height: int, width: int, threshol
 
 def _depth_map(points: Array, usable: Array, camera: Camera) -> Array:
     """(H, W) depth of a view's own point map, NaN where it keeps no point."""
-    return np.where(usable, camera.project(points)[1], np.nan)
+    return camera.project(np.where(usable[..., None], points, np.nan))[1]
 
 
 def _agrees(points: Array, camera: Camera, depth_map: Array, threshold: float) -> Array:

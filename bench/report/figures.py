@@ -1,129 +1,151 @@
-"""Figures as Matplotlib objects, drawn from frames; writing them to files is `save`'s business."""
+"""Drawing and saving figures: one style, three file types, bytes that depend on the drawing alone."""
 
 from __future__ import annotations
 
 import functools
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-import numpy as np
-import pandas as pd
+from typing import Any, cast
 
 from bench.files import write_atomically
-from bench.metrics.catalogue import METRICS
 
-matplotlib.use("Agg")
-matplotlib.rcParams.update(
-    {
-        "svg.hashsalt": "vfm3d-bench",
-        "svg.fonttype": "none",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-)
+STYLE: dict[str, Any] = {
+    "svg.hashsalt": "vfm3d-bench",  # else every SVG has ids of its own
+    "svg.fonttype": "path",  # looks the same whatever fonts the reader's machine has
+    "pdf.fonttype": 42,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "legend.frameon": False,
+}
 #: file type -> the metadata that would make two equal figures differ
 FORMATS: dict[str, dict[str, None]] = {"svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}}
+_DISTANCES = (5, 9, 14, 20, 28, 38)  # of a label from its point, in typographic points
+_DIRECTIONS = ((1, 0), (1, 1), (1, -1), (0, 1), (0, -1), (-1, 0), (-1, 1), (-1, -1))
+_ALIGNED = {1: ("left", "bottom"), 0: ("center", "center"), -1: ("right", "top")}
 
 
-def correlation_heat_map(matrix: pd.DataFrame, split: int, title: str) -> Any:
-    """The metrics' correlation matrix (a square frame indexed by metric name); the first `split` metrics are the 2D ones."""
-    import matplotlib.pyplot as plt
-    import seaborn
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A figure of the report, still to be drawn: `chart(*arguments)` gives the Matplotlib figure. Its files will lie in
+    figures/<name>.svg, .png and .pdf."""
 
-    labels = [METRICS[str(name)].label for name in matrix]
-    figure, axes = plt.subplots(figsize=(1.6 + 0.62 * len(labels), 1.2 + 0.55 * len(labels)), layout="constrained")
-    seaborn.heatmap(
-        matrix.set_axis(labels).set_axis(labels, axis=1),
-        vmin=-1,
-        vmax=1,
-        cmap="RdBu_r",
-        annot=True,
-        fmt=".2f",
-        annot_kws={"size": 8},
-        square=True,
-        linewidths=0.5,
-        cbar_kws={"shrink": 0.8},
-        ax=axes,
-    )
-    axes.axhline(split, color="black", linewidth=1.5)
-    axes.axvline(split, color="black", linewidth=1.5)
-    axes.tick_params(axis="y", rotation=0)
-    axes.set_title(title)
-    return figure
+    name: str
+    title: str
+    caption: str
+    marks: tuple[str, ...]
+    chart: Callable[..., Any]
+    arguments: tuple[Any, ...]
 
 
-def mode_bars(means: pd.DataFrame, modes: Sequence[str], metric: str, title: str) -> Any:
-    """One group of bars a model, one bar a mode, with the spread over scenes as whiskers."""
-    import matplotlib.pyplot as plt
-    import seaborn
+@dataclass(frozen=True)
+class Drawer:
+    """Makes the figures of one section, with its marks."""
 
-    rows = means[(means["metric"] == metric) & means["mode"].isin([*modes, "instantsplat"]) & means["value"].notna()]
-    baseline = rows[rows["mode"] == "instantsplat"]["value"]
-    rows = rows[rows["mode"].isin(modes)]
-    models = list(rows.groupby("model")["value"].max().sort_values(ascending=not METRICS[metric].higher_is_better).index)
-    figure, axes = plt.subplots(figsize=(1.5 + 0.9 * max(3, len(models)), 3), layout="constrained")
-    colours = seaborn.color_palette("colorblind", len(modes))
-    width = 0.8 / len(modes)
-    for position, (mode, colour) in enumerate(zip(modes, colours, strict=True)):
-        chosen = rows[rows["mode"] == mode].drop_duplicates("model").set_index("model").reindex(models)
-        places = np.arange(len(models)) + (position - (len(modes) - 1) / 2) * width
-        axes.bar(
-            places, chosen["value"], width, yerr=chosen["spread"].fillna(0), color=colour, label=mode, error_kw={"lw": 0.8}
+    anchor: str
+    marks: tuple[str, ...]
+
+    def __call__(self, name: str, title: str, caption: str, chart: Callable[..., Any], *arguments: Any) -> Figure:
+        return Figure(f"{self.anchor}-{name}", title, caption, self.marks, chart, arguments)
+
+
+def write_figure(figure: Figure, folder: Path) -> None:
+    """Draw a figure in the report's style, with its marks at the foot, and write it as SVG, PNG and PDF."""
+    import matplotlib
+
+    with matplotlib.rc_context(cast(Any, STYLE)):
+        drawing = figure.chart(*figure.arguments)
+        lay_out(drawing)
+        if figure.marks:
+            drawing.text(0.995, 0.005, " · ".join(figure.marks), ha="right", va="bottom", fontsize=6.5, color="#9a4b00")
+        for kind, undated in FORMATS.items():
+            save = functools.partial(drawing.savefig, format=kind, dpi=150, metadata=undated)
+            write_atomically(folder / f"{figure.name}.{kind}", save)
+
+
+def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
+    """A figure of `width` x `height` inches and its axes, (rows, columns); a strip at the foot is kept for the marks."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(rect=(0, 0.14 / height, 1, 1 - 0.14 / height))
+    figure = Drawing(figsize=(width, height), layout=layout)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, axes
+
+
+def lay_out(figure: Any) -> None:
+    """Give everything its place, once: what is drawn afterwards moves nothing."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
+def label_points(
+    axes: Any,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    texts: Sequence[str],
+    size: float = 7,
+    lines: Sequence[tuple[float, float, float, float]] = (),
+) -> None:
+    """Write `texts` beside the points so that no label covers a point, another label or one of the `lines` (x0, y0, x1, y1),
+    or leaves the axes; a thin line leads to a label that has to stand apart. Everything else must stand in the figure by
+    now: it is laid out here."""
+    figure = axes.figure
+    lay_out(figure)  # only what is laid out has a place in pixels
+    renderer = figure.canvas.get_renderer()
+    pixels = axes.transData.transform(list(zip(xs, ys, strict=True)))
+    reach = 3.5 * figure.dpi / 72
+    taken = [(x - reach, y - reach, x + reach, y + reach) for x, y in pixels]
+    frame = axes.get_window_extent(renderer)
+    for x0, y0, x1, y1 in lines:
+        ends = axes.transData.transform([(x0, y0), (x1, y1)])
+        for share in range(41):
+            x, y = ends[0] + (ends[1] - ends[0]) * share / 40
+            taken.append((x - 1, y - 1, x + 1, y + 1))
+    for x, y, text in zip(xs, ys, texts, strict=True):
+        note = axes.annotate(
+            text, (x, y), (0, 0), textcoords="offset points", fontsize=size, arrowprops={"arrowstyle": "-", "lw": 0.4}
         )
-    if len(baseline):
-        axes.axhline(baseline.iloc[0], color="0.3", linestyle="--", linewidth=1, label="InstantSplat")
-    axes.set_xticks(np.arange(len(models)), models, rotation=30, ha="right")
-    axes.set_ylabel(f"{METRICS[metric].label} {METRICS[metric].unit}".strip())
-    finite = rows["value"].dropna()
-    if len(finite) and METRICS[metric].unit == "dB":
-        axes.set_ylim(bottom=max(0.0, float(finite.min()) - 3))
-    axes.legend(frameon=False, ncols=len(modes) + 1, loc="upper center", bbox_to_anchor=(0.5, 1.2))
-    axes.set_title(title, pad=24)
-    return figure
+        note.arrow_patch.set_color("0.6")
+        best: tuple[float, Any] = (float("inf"), None)
+        for distance in _DISTANCES:
+            for right, up in _DIRECTIONS:
+                note.set(ha=_ALIGNED[right][0], va=_ALIGNED[up][1])
+                note.xyann = (right * distance, up * distance)
+                box = _text_box(note, renderer)
+                outside = box[0] < frame.x0 or box[2] > frame.x1 or box[1] < frame.y0 or box[3] > frame.y1
+                covered = sum(_overlap(box, other) for other in taken) + (1e6 if outside else 0)
+                if covered < best[0]:
+                    best = (covered, (right, up, distance, box))
+                if not covered:
+                    break
+            if not best[0]:
+                break
+        right, up, distance, box = best[1]
+        note.set(ha=_ALIGNED[right][0], va=_ALIGNED[up][1])
+        note.xyann = (right * distance, up * distance)
+        note.arrow_patch.set_visible(distance > _DISTANCES[1])
+        taken.append(box)
 
 
-def scatter_2d_3d(table: pd.DataFrame, metric_2d: str, metric_3d: str, title: str) -> Any:
-    """One dot a model, with the least-squares line. table: models x metrics."""
-    import matplotlib.pyplot as plt
-    import seaborn
+def _text_box(note: Any, renderer: Any) -> tuple[float, float, float, float]:
+    from matplotlib.text import Text
 
-    pairs = table[[metric_2d, metric_3d]].dropna()
-    figure, axes = plt.subplots(figsize=(4, 3), layout="constrained")
-    seaborn.regplot(x=pairs[metric_3d], y=pairs[metric_2d], ci=None, ax=axes, scatter_kws={"s": 18}, line_kws={"lw": 1})
-    for name, row in pairs.iterrows():
-        axes.annotate(str(name), (row[metric_3d], row[metric_2d]), textcoords="offset points", xytext=(4, 3), fontsize=7)
-    axes.set_xlabel(METRICS[metric_3d].label)
-    axes.set_ylabel(METRICS[metric_2d].label)
-    axes.set_title(title)
-    return figure
+    note.update_positions(renderer)
+    box = Text.get_window_extent(note, renderer)
+    return box.x0 - 1, box.y0 - 1, box.x1 + 1, box.y1 + 1
 
 
-def cost_against_quality(table: pd.DataFrame, quality: str, title: str) -> Any:
-    """One dot a model: seconds against a metric. table: columns model, seconds, value."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(4.5, 3), layout="constrained")
-    axes.scatter(table["seconds"], table["value"], s=18)
-    for _, row in table.iterrows():
-        axes.annotate(row["model"], (row["seconds"], row["value"]), textcoords="offset points", xytext=(4, 3), fontsize=7)
-    axes.set_xlabel("seconds a cell")
-    axes.set_ylabel(METRICS[quality].label)
-    axes.set_title(title)
-    return figure
-
-
-def save(figure: Any, folder: Path, name: str) -> str:
-    """Write the figure as SVG, PNG and PDF without dates; returns the SVG's text, for inlining."""
-    import matplotlib.pyplot as plt
-
-    for kind, undated in FORMATS.items():
-        write = functools.partial(figure.savefig, dpi=150, metadata=undated)
-        write_atomically(folder / f"{name}.{kind}", write)
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    return text.getvalue()[text.getvalue().index("<svg") :]
+def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    return width * height if width > 0 and height > 0 else 0.0

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from bench.files import write_atomically
+from bench.plan import NO_MODEL
+from bench.protocols import MODES
+from bench.report.cards import dataset_title, in_order, title_of
 from bench.store import CellRecord
 from bench.types import UserError
 
@@ -33,15 +38,29 @@ COLUMNS = {
         "points": "aligned points",
     },
 }
+SCENES = 4  #: how many scenes of a data set a report shows
+MODE_TITLES = {"-": "", "instantsplat": "InstantSplat", **{mode: f"mode {mode}" for mode in MODES if mode != "instantsplat"}}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture: where it lies in the results, and where it will lie in the report (a relative URL)."""
+
+    source: Path
+    target: str
+
+    @property
+    def url(self) -> str:
+        return quote(self.target)
 
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """One model's pictures: paths relative to the report, None where there is no such picture."""
+    """One model's pictures, None where there is no such picture."""
 
     label: str
     detail: str
-    pictures: tuple[str | None, ...]
+    pictures: tuple[Picture | None, ...]
     marks: tuple[str, ...] = ()
 
 
@@ -52,51 +71,53 @@ class Gallery:
     title: str
     columns: tuple[str, ...]
     rows: tuple[GalleryRow, ...]
+    marks: tuple[str, ...] = ()
 
 
-def galleries(records: Sequence[tuple[CellRecord, Path]], out: Path, views: int = 1) -> list[Gallery]:
-    """One gallery a scene and mode, `views` held-out views of each; the pictures are copied into out/pictures.
+Stored = tuple[CellRecord, Path]  #: a finished cell and the results folder that it lies in
 
-    records: finished cells of one data set with the results folder that each lies in.
-    """
-    groups: dict[tuple[str, str], list[tuple[CellRecord, Path]]] = {}
+
+def galleries(records: Sequence[Stored], marks: tuple[str, ...] = ()) -> list[Gallery]:
+    """One gallery a scene and mode, one held-out view of each, for the first SCENES scenes of each data set; InstantSplat
+    stands beside every mode."""
+    by_scene: dict[tuple[str, str], list[Stored]] = {}
     for record, folder in records:
         if record.pictures:
-            mode = "" if record.cell.mode == "instantsplat" else record.cell.mode
-            groups.setdefault((record.cell.scene, mode), []).append((record, folder))
-    shared = {scene: members for (scene, mode), members in groups.items() if not mode}
+            by_scene.setdefault((record.cell.dataset, record.cell.scene), []).append((record, folder))
+    shown: dict[str, int] = {}
     made = []
-    for (scene, mode), members in sorted(groups.items()):
-        if not mode and any(other != (scene, mode) and other[0] == scene for other in groups):
-            continue  # InstantSplat stands beside every mode rather than alone
-        everyone = members + (shared.get(scene, []) if mode else [])
-        gallery = _gallery(scene, mode, sorted(everyone, key=lambda member: _order(member[0])), out, views)
-        if gallery.rows:
-            made.append(gallery)
+    for (dataset, scene), members in sorted(by_scene.items()):
+        shown[dataset] = shown.get(dataset, 0) + 1
+        if shown[dataset] > SCENES:
+            continue
+        modes = dict.fromkeys(record.cell.mode for record, _ in members)
+        own = [mode for mode in (*MODES, "-") if mode in modes and mode != "instantsplat"] or list(modes)
+        for mode in own:
+            chosen = [member for member in members if member[0].cell.mode in (mode, "instantsplat")]
+            title = ", ".join(part for part in (dataset_title(dataset), scene, MODE_TITLES[mode]) if part)
+            made.append(_gallery(title, chosen, marks))
     return made
 
 
-def _order(record: CellRecord) -> tuple[bool, bool, str]:
-    return record.cell.mode == "instantsplat", "+" in record.cell.model, record.cell.model
-
-
-def _gallery(scene: str, mode: str, members: Sequence[tuple[CellRecord, Path]], out: Path, views: int) -> Gallery:
-    titles = COLUMNS[members[0][0].cell.track]
-    present = {kind for record, _ in members for kind in (name.partition(".")[0] for name in record.pictures)}
+def _gallery(title: str, members: Sequence[Stored], marks: tuple[str, ...]) -> Gallery:
+    track = members[0][0].cell.track
+    titles = COLUMNS[track]
+    present = {name.partition(".")[0] for record, _ in members for name in record.pictures}
     kinds = [kind for kind in titles if kind in present]
+    order = in_order((record.cell.model for record, _ in members), track)
     rows = []
-    for record, folder in members:
+    for record, folder in sorted(members, key=lambda member: (order.index(member[0].cell.model), member[0].weights)):
         names = set(record.pictures)
-        shown = sorted({name.partition(".")[2] for name in names if not name.startswith("features.")})[:views]
+        views = sorted({name.partition(".")[2] for name in names if not name.startswith("features.")})
+        if not views:
+            continue
         first_feature = min((name for name in names if name.startswith("features.")), default=None)
-        for view in shown:
-            wanted = [first_feature if kind == "features" else f"{kind}.{view}" for kind in kinds]
-            pictures = tuple(_copied(record, folder, name, out) if name in names else None for name in wanted)
-            label = "InstantSplat" if record.cell.model == "-" else record.cell.model
-            marks = ("random weights",) if record.weights == "random" else ()
-            rows.append(GalleryRow(label, _detail(record, view), pictures, marks))
-    title = f"{scene}, mode {mode}" if mode not in ("", "-") else scene
-    return Gallery(title, tuple(titles[kind] for kind in kinds), tuple(rows))
+        wanted = [first_feature if kind == "features" else f"{kind}.{views[0]}" for kind in kinds]
+        pictures = tuple(_picture(record, folder, name) if name in names else None for name in wanted)
+        label = title_of(record.cell.model, track)
+        own_marks = ("random weights",) if record.weights == "random" and record.cell.model != NO_MODEL else ()
+        rows.append(GalleryRow(label, _detail(record, views[0]), pictures, own_marks))
+    return Gallery(title, tuple(titles[kind] for kind in kinds), tuple(rows), marks)
 
 
 def _detail(record: CellRecord, view: str) -> str:
@@ -108,11 +129,13 @@ def _detail(record: CellRecord, view: str) -> str:
     return view
 
 
-def _copied(record: CellRecord, folder: Path, name: str, out: Path) -> str:
-    """Copy a picture into the report and give its path there. Raises UserError where the results folder lost it."""
-    source = folder / "pictures" / record.key / f"{name}.png"
-    if not source.is_file():
-        raise UserError(f"{source} is missing: the results folder was changed; run the cell again")
-    target = Path("pictures") / record.key[:12] / f"{name}.png"
-    write_atomically(out / target, lambda path: shutil.copyfile(source, path))
-    return target.as_posix()
+def _picture(record: CellRecord, folder: Path, name: str) -> Picture:
+    return Picture(folder / "pictures" / record.key / f"{name}.png", f"pictures/{record.key[:12]}/{name}.png")
+
+
+def copy_pictures(gallery: Gallery, out: Path) -> None:
+    """Copy the pictures of a gallery into the report. Raises UserError where the results folder lost one."""
+    for picture in (picture for row in gallery.rows for picture in row.pictures if picture):
+        if not picture.source.is_file():
+            raise UserError(f"{picture.source} is missing: the results folder was changed; run the cell again")
+        write_atomically(out / picture.target, functools.partial(shutil.copyfile, picture.source))

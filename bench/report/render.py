@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
+from collections.abc import Sequence
 
-from bench.report.tables import Entry, Heading, Table
+from bench.report.tables import Entry, Heading, Line, Table
 
 _LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -18,102 +20,140 @@ _LATEX_SPECIAL = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
+    "→": r"$\to$",
     "δ": r"$\delta$",
+    "Δ": r"$\Delta$",
+    "ᵖ": r"$^{p}$",
+    "ᵈ": r"$^{d}$",
     "–": "--",
+    "−": "$-$",
+    "±": r"$\pm$",
     "✗": r"$\times$",
     "·": r"$\cdot$",
+    "…": r"\dots{}",
 }
+_MARKDOWN_SPECIAL = {"|": r"\|", "<": "&lt;", ">": "&gt;", "*": r"\*", "_": r"\_", "`": r"\`", "\n": " "}
+
+
+# --------------------------------------------------------------------------------------------------------------- markdown
 
 
 def to_markdown(table: Table) -> str:
-    """A pipe table; header levels are joined, since Markdown knows one. Best is bold, second is underlined."""
+    """A pipe table; header levels are joined, since Markdown knows one. Best is bold, second is underlined; letters lead to
+    the notes below the table."""
 
     def show(entry: Entry) -> str:
-        text = {"best": f"**{entry.text}**", "second": f"<u>{entry.text}</u>"}.get(entry.emphasis, entry.text)
-        return f"{text} ({entry.note})" if entry.note else text
+        text = markdown_escaped(entry.text)
+        text = {"best": f"**{text}**", "second": f"<u>{text}</u>"}.get(entry.emphasis, text)
+        return f"{text}<sup>{table.note_mark(entry)}</sup>" if entry.note else text
+
+    def row(line: Line) -> str:
+        return "| " + " | ".join([markdown_escaped(line.label + marked(line.marks)), *map(show, line.entries)]) + " |"
 
     names = _column_names(table)
     lines = [
-        f"**{table.title}**" + _marks(table.marks),
+        f"**{markdown_escaped(table.title)}**" + marked(table.marks),
         "",
-        "| " + " | ".join([table.corner, *names]) + " |",
-        "|" + "|".join([":--", *("--:" for _ in names)]) + "|",
-        *("| " + " | ".join([line.label + _marks(line.marks), *map(show, line.entries)]) + " |" for line in table.lines),
+        "| " + " | ".join([table.corner, *map(markdown_escaped, names)]) + " |",
+        "|" + "|".join([":--", *(":--" if table.words else "--:" for _ in names)]) + "|",
     ]
-    return "\n".join([*lines, *(["", table.caption] if table.caption else []), ""])
+    for group, members in table.groups:
+        lines += [f"| **{markdown_escaped(group)}** |" + " |" * len(names)] if group else []
+        lines += map(row, members)
+    below = [markdown_escaped(table.caption)] if table.caption else []
+    below += ["; ".join(f"<sup>{mark}</sup> {markdown_escaped(note)}" for note, mark in table.footnotes)]
+    return "\n".join([*lines, "", *(f"{text}\n" for text in below if text)])
+
+
+def markdown_escaped(text: str) -> str:
+    return "".join(_MARKDOWN_SPECIAL.get(character, character) for character in text)
+
+
+# ------------------------------------------------------------------------------------------------------------------ latex
 
 
 def to_latex(table: Table) -> str:
-    """A booktabs table in a table environment. Best is bold, second is underlined."""
+    """A booktabs table in a table environment. Best is bold, second is underlined; letters lead to the notes."""
 
     def show(entry: Entry) -> str:
-        text = _escaped(entry.text)
-        return {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}"}.get(entry.emphasis, text)
+        text = latex_escaped(entry.text)
+        text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}"}.get(entry.emphasis, text)
+        return rf"{text}\textsuperscript{{{table.note_mark(entry)}}}" if entry.note else text
 
     width = len(_column_names(table))
     header = []
     for depth, level in enumerate(table.header):
         last = depth == len(table.header) - 1
-        header.append(" & ".join([_escaped(table.corner) if last else "", *map(_latex_heading, level)]) + r" \\")
+        header.append(" & ".join([latex_escaped(table.corner) if last else "", *map(_latex_heading, level)]) + r" \\")
         if not last:
             header.append(_rules(level))
-    body = [
-        " & ".join([_escaped(line.label + _marks(line.marks)), *map(show, line.entries)]) + r" \\" for line in table.lines
-    ]
+    body: list[str] = []
+    for group, members in table.groups:
+        if group:
+            body += [r"\midrule"] if body else []
+            body.append(rf"\multicolumn{{{width + 1}}}{{l}}{{\textit{{{latex_escaped(group)}}}}} \\")
+        body += [
+            " & ".join([latex_escaped(line.label + marked(line.marks)), *map(show, line.entries)]) + r" \\"
+            for line in members
+        ]
+    notes = "; ".join(rf"\textsuperscript{{{mark}}} {latex_escaped(note)}" for note, mark in table.footnotes)
+    caption = " ".join(
+        part for part in (f"{latex_escaped(table.title + marked(table.marks))}.", latex_escaped(table.caption)) if part
+    )
     return "\n".join(
         [
-            r"\begin{table}[t]",
+            r"\begin{table}[p]",
             r"\centering",
-            rf"\caption{{{_escaped(table.title + _marks(table.marks))}. {_escaped(table.caption)}}}",
+            rf"\caption{{{caption}}}",
             rf"\label{{tab:{table.name}}}",
-            r"\resizebox{\linewidth}{!}{%",
-            rf"\begin{{tabular}}{{l{'r' * width}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{l{('l' if table.words else 'r') * width}}}",
             r"\toprule",
             *header,
             r"\midrule",
             *body,
             r"\bottomrule",
             r"\end{tabular}}",
+            *([rf"\par\smallskip\footnotesize {notes}"] if notes else []),
             r"\end{table}",
             "",
         ]
     )
 
 
-def latex_document(tables: list[Table]) -> str:
-    """A document that compiles, with every table."""
-    head = r"\documentclass{article}" "\n" r"\usepackage{booktabs,graphicx,amsmath}" "\n" r"\begin{document}" "\n"
-    return head + "\n".join(to_latex(table) for table in tables) + "\n" + r"\end{document}" "\n"
+def latex_document(tables: Sequence[Table]) -> str:
+    """A document that compiles with pdflatex, with every table."""
+    head = [
+        r"\documentclass{article}",
+        r"\usepackage[margin=1.5cm,landscape]{geometry}",
+        r"\usepackage{booktabs,graphicx,textcomp}",
+        r"\extrafloats{200}",
+        r"\begin{document}",
+        "",
+    ]
+    body = [f"{to_latex(table)}\\clearpage\n" if place % 4 == 3 else to_latex(table) for place, table in enumerate(tables)]
+    return "\n".join([*head, *body, r"\end{document}", ""])
 
 
-def to_csv(table: Table) -> str:
-    """What is printed, one line a model, with the header levels joined; notes and emphasis are left out."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([table.corner, "marks", *_column_names(table)])
-    for line in table.lines:
-        writer.writerow([line.label, "; ".join((*line.marks, *table.marks)), *(entry.text for entry in line.entries)])
-    return text.getvalue()
+def latex_escaped(text: str) -> str:
+    """The text with LaTeX's special characters escaped; what pdflatex cannot set becomes its nearest ASCII letters or ?."""
+    return "".join(_LATEX_SPECIAL.get(character) or _plain(character) for character in text)
 
 
-def _column_names(table: Table) -> list[str]:
-    """One name a column: the headings above it, outermost first."""
-    levels = [[heading.text for heading in level for _ in range(heading.span)] for level in table.header]
-    return [" ".join(part for part in parts if part) for parts in zip(*levels, strict=True)]
-
-
-def _marks(marks: tuple[str, ...]) -> str:
-    return f" [{', '.join(marks)}]" if marks else ""
-
-
-def _escaped(text: str) -> str:
-    return "".join(_LATEX_SPECIAL.get(character, character) for character in text)
+def _plain(character: str) -> str:
+    if character.isascii():
+        return character if character.isprintable() else " "
+    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
 
 
 def _latex_heading(heading: Heading) -> str:
-    text = _escaped(heading.text)
+    text = latex_escaped(heading.text)
     return rf"\multicolumn{{{heading.span}}}{{c}}{{{text}}}" if heading.span > 1 else text
 
 
@@ -123,3 +163,30 @@ def _rules(level: tuple[Heading, ...]) -> str:
         rules.append(rf"\cmidrule(lr){{{start}-{start + heading.span - 1}}}")
         start += heading.span
     return "".join(rules)
+
+
+# -------------------------------------------------------------------------------------------------------------------- csv
+
+
+def to_csv(table: Table) -> str:
+    """What is printed, one line a row, with the header levels joined; the last column holds the notes, by column."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = _column_names(table)
+    writer.writerow([table.corner, "block", "marks", *names, "notes"])
+    for line in table.lines:
+        notes = [f"{name}: {entry.note}" for name, entry in zip(names, line.entries, strict=True) if entry.note]
+        marks = "; ".join((*line.marks, *table.marks))
+        writer.writerow([line.label, line.group, marks, *(entry.text for entry in line.entries), "; ".join(notes)])
+    return text.getvalue()
+
+
+def _column_names(table: Table) -> list[str]:
+    """One name a column: the headings above it, outermost first."""
+    levels = [[heading.text for heading in level for _ in range(heading.span)] for level in table.header]
+    return [" ".join(part for part in parts if part) for parts in zip(*levels, strict=True)]
+
+
+def marked(marks: Sequence[str]) -> str:
+    """Marks as text: " [random weights]"."""
+    return f" [{', '.join(marks)}]" if marks else ""

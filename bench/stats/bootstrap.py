@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,13 @@ def complete_units(units: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 def resampled_means(values: Array, resamples: int, seed: int) -> Array:
     """Means (resamples, models) of `values` (units, models), the units drawn with replacement, alike for all models."""
     n = len(values)
-    weights = (
-        np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples) / n if n else np.empty((resamples, 0))
-    )
-    return np.asarray(weights @ values) if n else np.full((resamples, values.shape[1]), np.nan)
+    return np.asarray(_weights(n, resamples, seed) @ values) if n else np.full((resamples, values.shape[1]), np.nan)
+
+
+@functools.lru_cache(maxsize=2)
+def _weights(n: int, resamples: int, seed: int) -> Array:
+    """How much each of `n` units weighs in each resample; kept, since every pair of models asks for the same ones."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples) / n
 
 
 def mean_intervals(units: pd.DataFrame, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import combinations
 from typing import Any, Literal
 
@@ -29,10 +30,21 @@ def sign_flip_test(differences: ArrayLike, *, resamples: int = 10_000, seed: int
     observed = abs(values.sum())
     slack = 1e-12 * np.abs(values).sum()
     if n <= EXACT_UNITS:
-        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-        return float(np.mean(np.abs(signs @ values) >= observed - slack))
-    signs = 1 - 2 * np.random.default_rng(seed).integers(0, 2, size=(resamples, n), dtype=np.int8).astype(np.int64)
+        return float(np.mean(np.abs(_every_sign(n) @ values) >= observed - slack))
+    signs = _random_signs(n, resamples, seed)
     return float((1 + np.count_nonzero(np.abs(signs @ values) >= observed - slack)) / (resamples + 1))
+
+
+@functools.lru_cache(maxsize=2)
+def _every_sign(n: int) -> Array:
+    """All 2^n sign patterns of n units; kept, since every pair of models asks for the same ones."""
+    return 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+
+
+@functools.lru_cache(maxsize=1)
+def _random_signs(n: int, resamples: int, seed: int) -> Array:
+    """Sign patterns drawn at random; kept, likewise."""
+    return 1.0 - 2.0 * np.random.default_rng(seed).integers(0, 2, size=(resamples, n), dtype=np.int8)
 
 
 def holm(p_values: ArrayLike) -> Array:

@@ -29,7 +29,7 @@ def _index_and_position(images: Tensor) -> Tensor:
 class IUV(FeatureProvider):
     """View index and pixel position."""
 
-    card = Card(name="IUV", channels=3, supervision="None", license="Apache-2.0", paper="arXiv:2412.09606")
+    card = Card(name="IUV", channels=3, supervision="None", license="Apache-2.0", paper="arXiv:2412.09606")  # fmt: skip
     per_pixel = True
 
     def extract(self, images: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class IUV(FeatureProvider):
 class RGB(FeatureProvider):
     """The pixel's colour, in [-1, 1]."""
 
-    card = Card(name="RGB", channels=3, supervision="None", license="Apache-2.0")
+    card = Card(name="RGB", channels=3, supervision="None", license="Apache-2.0")  # fmt: skip
     per_pixel = True
 
     def extract(self, images: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class RGB(FeatureProvider):
 class IUVRGB(FeatureProvider):
     """The paper's baseline: view index, pixel position and colour."""
 
-    card = Card(name="IUVRGB", channels=6, supervision="None", license="Apache-2.0", paper="arXiv:2412.09606")
+    card = Card(name="IUVRGB", channels=6, supervision="None", license="Apache-2.0", paper="arXiv:2412.09606")  # fmt: skip
     per_pixel = True
 
     def extract(self, images: Tensor) -> Tensor:
@@ -62,16 +62,8 @@ class IUVRGB(FeatureProvider):
 class DAISY(FeatureProvider):
     """DAISY histograms of the grey photo's gradients, one at the centre of every patch of 16 pixels."""
 
-    card = Card(
-        name="DAISY",
-        arch="hand-crafted",
-        channels=200,
-        stride=16,
-        supervision="None",
-        domain="2D",
-        license="BSD-3-Clause",
-        paper="doi:10.1109/TPAMI.2009.77",
-    )
+    card = Card(name="DAISY", arch="hand-crafted", channels=200, stride=16, supervision="None", domain="2D",
+                license="BSD-3-Clause", paper="doi:10.1109/TPAMI.2009.77")  # fmt: skip
 
     def extract(self, images: Tensor) -> Tensor:
         from skimage.feature import daisy
@@ -93,34 +85,18 @@ class DAISY(FeatureProvider):
 class RandomViT(TimmProvider):
     """A ViT-B/16 that was never trained: what the architecture gives away without any learning."""
 
-    card = Card(
-        name="Random ViT",
-        arch="ViT-B/16",
-        channels=768,
-        stride=16,
-        supervision="None",
-        license="Apache-2.0",
-        note="seeded random weights by design; nothing is downloaded",
-    )
+    card = Card(name="Random ViT", arch="ViT-B/16", channels=768, stride=16, supervision="None", license="Apache-2.0",
+                note="seeded random weights by design; nothing is downloaded")  # fmt: skip
     architecture = "vit_base_patch16_224"
 
 
 @features.register("oracle-xyz")
 class OracleXYZ(FeatureProvider):
-    """The ground-truth position of every pixel: the upper bound of what a feature can know of geometry.
+    """The ground-truth position of every pixel, scaled to [-1, 1] by the scene's box (one scale for all axes), with sines
+    and cosines of ten octaves, since the readout is only as wide as its input. Sky gets the centre of the box."""
 
-    Positions are scaled to [-1, 1] by the scene's box (one scale for all axes) and followed by sines and cosines of ten
-    octaves, since the readout is only as wide as its input. Pixels without a position (sky) get the centre of the box.
-    """
-
-    card = Card(
-        name="Oracle XYZ",
-        channels=63,
-        supervision="Ground truth",
-        domain="3D",
-        license="Apache-2.0",
-        note="reads the ground truth: an upper bound, not a model",
-    )
+    card = Card(name="Oracle XYZ", channels=63, supervision="Ground truth", domain="3D", license="Apache-2.0",
+                note="reads the ground truth: an upper bound, not a model")  # fmt: skip
     per_pixel = True
     octaves = 10
 

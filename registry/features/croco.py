@@ -65,51 +65,25 @@ def _paired(qkv: Tensor) -> Tensor:
 class CroCo(_Encoder):
     """CroCo v2 ViT-L/16, base decoder."""
 
-    card = Card(
-        name="CroCo v2",
-        arch="ViT-L/16",
-        channels=1024,
-        stride=16,
-        supervision="Cross-view Completion",
-        domain="3D",
-        data="Habitat + real pairs",
-        license="CC-BY-NC-SA-4.0",
-        weights="torchhub:https://download.europe.naverlabs.com/ComputerVision/CroCo/CroCo_V2_ViTLarge_BaseDecoder.pth",
-        paper="arXiv:2211.10408",
-    )
+    card = Card(name="CroCo v2", arch="ViT-L/16", channels=1024, stride=16, supervision="Cross-view Completion", domain="3D",
+                data="Habitat + real pairs", license="CC-BY-NC-SA-4.0",
+                weights="torchhub:https://download.europe.naverlabs.com/ComputerVision/CroCo/CroCo_V2_ViTLarge_BaseDecoder.pth",
+                paper="arXiv:2211.10408")  # fmt: skip
 
 
 @features.register("dust3r")
 class DUSt3R(_Encoder):
     """DUSt3R ViT-L/16, 512, DPT head."""
 
-    card = Card(
-        name="DUSt3R",
-        arch="ViT-L/16",
-        channels=1024,
-        stride=16,
-        supervision="Point Regression",
-        domain="3D",
-        data="DUSt3R-Mix",
-        license="CC-BY-NC-SA-4.0",
-        weights="hf:naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt",
-        paper="arXiv:2312.14132",
-    )
+    card = Card(name="DUSt3R", arch="ViT-L/16", channels=1024, stride=16, supervision="Point Regression", domain="3D",
+                data="DUSt3R-Mix", license="CC-BY-NC-SA-4.0", weights="hf:naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt",
+                paper="arXiv:2312.14132")  # fmt: skip
 
 
 @features.register("mast3r")
 class MASt3R(_Encoder):
     """MASt3R ViT-L/16, 512, metric."""
 
-    card = Card(
-        name="MASt3R",
-        arch="ViT-L/16",
-        channels=1024,
-        stride=16,
-        supervision="Point Regression",
-        domain="3D",
-        data="MASt3R-Mix",
-        license="CC-BY-NC-SA-4.0",
-        weights="hf:naver/MASt3R_ViTLarge_BaseDecoder_512_catmlpdpt_metric",
-        paper="arXiv:2406.09756",
-    )
+    card = Card(name="MASt3R", arch="ViT-L/16", channels=1024, stride=16, supervision="Point Regression", domain="3D",
+                data="MASt3R-Mix", license="CC-BY-NC-SA-4.0",
+                weights="hf:naver/MASt3R_ViTLarge_BaseDecoder_512_catmlpdpt_metric", paper="arXiv:2406.09756")  # fmt: skip

@@ -16,18 +16,10 @@ from registry.features._timm import HALF, TimmProvider, block_tokens, position_b
 class MiDaS(TimmProvider):
     """The encoder of MiDaS 3.0, DPT-Large: the last block, no final norm."""
 
-    card = Card(
-        name="MiDaS",
-        arch="ViT-L/16",
-        channels=1024,
-        stride=16,
-        supervision="Depth Regression",
-        domain="3D",
-        data="MiDaS-Mix",
-        license="MIT",
-        weights="torchhub:https://github.com/isl-org/MiDaS/releases/download/v3/dpt_large_384.pt",
-        paper="arXiv:2103.13413",
-    )
+    card = Card(name="MiDaS", arch="ViT-L/16", channels=1024, stride=16, supervision="Depth Regression", domain="3D",
+                data="MiDaS-Mix", license="MIT",
+                weights="torchhub:https://github.com/isl-org/MiDaS/releases/download/v3/dpt_large_384.pt",
+                paper="arXiv:2103.13413")  # fmt: skip
     architecture = "vit_large_patch16_384"
     statistics = HALF
 
@@ -40,18 +32,10 @@ class MiDaS(TimmProvider):
 class DepthAnythingV2(TimmProvider):
     """The encoder of Depth Anything V2 Base, a fine-tuned DINOv2: the last block, normed as its head sees it."""
 
-    card = Card(
-        name="Depth Anything V2",
-        arch="ViT-B/14",
-        channels=768,
-        stride=14,
-        supervision="Depth Regression",
-        domain="2.5D",
-        data="595k synthetic + 62M pseudo-labelled",
-        license="CC-BY-NC-4.0",
-        weights="hf:depth-anything/Depth-Anything-V2-Base/depth_anything_v2_vitb.pth",
-        paper="arXiv:2406.09414",
-    )
+    card = Card(name="Depth Anything V2", arch="ViT-B/14", channels=768, stride=14, supervision="Depth Regression",
+                domain="2.5D", data="595k synthetic + 62M pseudo-labelled", license="CC-BY-NC-4.0",
+                weights="hf:depth-anything/Depth-Anything-V2-Base/depth_anything_v2_vitb.pth",
+                paper="arXiv:2406.09414")  # fmt: skip
     architecture = "vit_base_patch14_dinov2"
     options = MappingProxyType({"dynamic_img_size": True, "init_values": 1.0})
 

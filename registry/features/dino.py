@@ -27,18 +27,9 @@ class _ScaledPosition(TimmProvider):
 class DINO(_ScaledPosition):
     """DINO ViT-B/16."""
 
-    card = Card(
-        name="DINO",
-        arch="ViT-B/16",
-        channels=768,
-        stride=16,
-        supervision="Self Distillation",
-        domain="2D",
-        data="ImageNet-1k",
-        license="Apache-2.0",
-        weights="hf:timm/vit_base_patch16_224.dino",
-        paper="arXiv:2104.14294",
-    )
+    card = Card(name="DINO", arch="ViT-B/16", channels=768, stride=16, supervision="Self Distillation", domain="2D",
+                data="ImageNet-1k", license="Apache-2.0", weights="hf:timm/vit_base_patch16_224.dino",
+                paper="arXiv:2104.14294")  # fmt: skip
     architecture = "vit_base_patch16_224.dino"
 
 
@@ -46,18 +37,9 @@ class DINO(_ScaledPosition):
 class DINOv2(_ScaledPosition):
     """DINOv2 ViT-B/14."""
 
-    card = Card(
-        name="DINOv2",
-        arch="ViT-B/14",
-        channels=768,
-        stride=14,
-        supervision="Self Distillation",
-        domain="2D",
-        data="LVD-142M",
-        license="Apache-2.0",
-        weights="hf:timm/vit_base_patch14_dinov2.lvd142m",
-        paper="arXiv:2304.07193",
-    )
+    card = Card(name="DINOv2", arch="ViT-B/14", channels=768, stride=14, supervision="Self Distillation", domain="2D",
+                data="LVD-142M", license="Apache-2.0", weights="hf:timm/vit_base_patch14_dinov2.lvd142m",
+                paper="arXiv:2304.07193")  # fmt: skip
     architecture = "vit_base_patch14_dinov2.lvd142m"
     options = MappingProxyType({"dynamic_img_size": True, "init_values": 1.0})
 
@@ -66,16 +48,7 @@ class DINOv2(_ScaledPosition):
 class DINOv3(TimmProvider):
     """DINOv3 ViT-B/16: the last block, no final norm; positions are rotary."""
 
-    card = Card(
-        name="DINOv3",
-        arch="ViT-B/16",
-        channels=768,
-        stride=16,
-        supervision="Self Distillation",
-        domain="2D",
-        data="LVD-1689M",
-        license="DINOv3",
-        weights="hf:timm/vit_base_patch16_dinov3.lvd1689m",
-        paper="arXiv:2508.10104",
-    )
+    card = Card(name="DINOv3", arch="ViT-B/16", channels=768, stride=16, supervision="Self Distillation", domain="2D",
+                data="LVD-1689M", license="DINOv3", weights="hf:timm/vit_base_patch16_dinov3.lvd1689m",
+                paper="arXiv:2508.10104")  # fmt: skip
     architecture = "vit_base_patch16_dinov3.lvd1689m"

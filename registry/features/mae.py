@@ -14,18 +14,9 @@ from registry.features._timm import TimmProvider, block_tokens
 class MAE(TimmProvider):
     """MAE ViT-B/16: the output of block 11 of 12, as probed; its fixed sine-cosine position embedding made for each size."""
 
-    card = Card(
-        name="MAE",
-        arch="ViT-B/16",
-        channels=768,
-        stride=16,
-        supervision="Image Reconstruction",
-        domain="2D",
-        data="ImageNet-1k",
-        license="CC-BY-NC-4.0",
-        weights="hf:timm/vit_base_patch16_224.mae",
-        paper="arXiv:2111.06377",
-    )
+    card = Card(name="MAE", arch="ViT-B/16", channels=768, stride=16, supervision="Image Reconstruction", domain="2D",
+                data="ImageNet-1k", license="CC-BY-NC-4.0", weights="hf:timm/vit_base_patch16_224.mae",
+                paper="arXiv:2111.06377")  # fmt: skip
     architecture = "vit_base_patch16_224.mae"
 
     def forward(self, images: Tensor) -> Tensor:

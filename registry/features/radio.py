@@ -46,18 +46,9 @@ class _Radio(TimmProvider):
 class RADIO(_Radio):
     """RADIO v2 ViT-H/16, the paper's version."""
 
-    card = Card(
-        name="RADIO",
-        arch="ViT-H/16",
-        channels=1280,
-        stride=16,
-        supervision="Multi-teacher Distillation",
-        domain="2D",
-        data="DataComp-1B",
-        license="NVIDIA non-commercial",
-        weights="hf:nvidia/RADIO/radio_v2.pth.tar",
-        paper="arXiv:2312.06709",
-    )
+    card = Card(name="RADIO", arch="ViT-H/16", channels=1280, stride=16, supervision="Multi-teacher Distillation",
+                domain="2D", data="DataComp-1B", license="NVIDIA non-commercial", weights="hf:nvidia/RADIO/radio_v2.pth.tar",
+                paper="arXiv:2312.06709")  # fmt: skip
     architecture = "naflexvit_huge_patch16_radio_v4"
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({"reg_tokens": 15})  # summary tokens and registers: 16 in all
 
@@ -66,17 +57,8 @@ class RADIO(_Radio):
 class CRADIO(_Radio):
     """C-RADIO v3 ViT-B/16, the openly licensed successor."""
 
-    card = Card(
-        name="C-RADIO",
-        arch="ViT-B/16",
-        channels=768,
-        stride=16,
-        supervision="Multi-teacher Distillation",
-        domain="2D",
-        data="NVIDIA open mix",
-        license="NVIDIA open model",
-        weights="hf:timm/naflexvit_base_patch16_radio_v3.c_radio",
-        paper="arXiv:2412.07679",
-    )
+    card = Card(name="C-RADIO", arch="ViT-B/16", channels=768, stride=16, supervision="Multi-teacher Distillation",
+                domain="2D", license="NVIDIA open model", weights="hf:timm/naflexvit_base_patch16_radio_v3.c_radio",
+                paper="arXiv:2412.07679")  # fmt: skip
     architecture = "naflexvit_base_patch16_radio_v3.c_radio"
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({})

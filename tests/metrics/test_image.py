@@ -120,7 +120,7 @@ def test_a_broken_checkpoint_is_a_stated_gap(
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "vgg16-397923af.pth").write_bytes(b"not a checkpoint")
-    with pytest.raises(Unavailable, match="vgg16-397923af.pth"):
+    with pytest.raises(Unavailable, match=r"vgg16-397923af\.pth"):
         image.lpips(*pair)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import BALL_CENTRE, BALL_RADIUS, camera_at, rendered, truth
+from closed_form_scene import BALL_CENTRE, BALL_RADIUS, camera_at, rendered, truth
 
 from bench.metrics import image
 from bench.probe import evaluate

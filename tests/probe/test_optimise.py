@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from conftest import camera_at
+from closed_form_scene import camera_at
 from torch import Tensor
 
 from bench.probe.evaluate import photo_tensor
@@ -35,7 +35,7 @@ PAPER = PROBE_PROTOCOLS["paper-v1"]
 SHORT = replace(PAPER, iterations=14, warm_start=8, instantsplat_iterations=6)
 
 
-# ----------------------------------------------------------------------------------------------- schedules, worked by hand
+# --------------------------------------------------------------------------------------------- schedules, worked by hand
 
 
 def test_log_linear_by_hand() -> None:
@@ -79,7 +79,7 @@ def test_every_view_comes_once_a_round() -> None:
     assert drawn == list(islice(_shuffled(4, seed=3), 40))
 
 
-# ------------------------------------------------------------------------------------------------- the stages, on a tiny scene
+# --------------------------------------------------------------------------------------------- the stages, on a tiny scene
 
 
 class Problem:
@@ -98,7 +98,9 @@ class Problem:
 
     def views(self) -> TrainingViews:
         intrinsics = torch.stack([intrinsics_tensor(camera, CPU) for camera in self.start.cameras])
-        return TrainingViews(self.photos, intrinsics, pose_vectors(self.start.cameras, CPU), scene_extent(self.start.cameras))
+        return TrainingViews(
+            self.photos, intrinsics, pose_vectors(self.start.cameras, CPU), scene_extent(self.start.cameras)
+        )
 
     def run(self, parameters: Parameters, protocol: ProbeProtocol, scale_prior: bool = False) -> Optimised:
         schedule = schedule_of(parameters.mode, protocol)

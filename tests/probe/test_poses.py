@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import camera_at
+from closed_form_scene import camera_at
 
 from bench.metrics.similarity import Similarity
 from bench.probe.evaluate import photo_tensor

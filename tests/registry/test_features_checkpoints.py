@@ -7,6 +7,7 @@ tensors have shapes and no values: a ViT-H costs nothing.
 from __future__ import annotations
 
 import argparse
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path

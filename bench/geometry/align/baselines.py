@@ -10,7 +10,7 @@ from bench.geometry.align.line import weighted_median
 from bench.geometry.align.problem import Alignment, Problem, degenerate
 
 
-def solve_least_squares(problem: Problem, scaled: bool = True) -> Alignment:
+def solve_least_squares(problem: Problem) -> Alignment:
     """min sum_c sum_i w_i (s p_ci + t_c - q_ci)^2 of a problem that determines the scale; the objective is that sum of
     squares.
 
@@ -20,9 +20,9 @@ def solve_least_squares(problem: Problem, scaled: bool = True) -> Alignment:
     mean_p, mean_q = (problem.prediction @ w) * flags, (problem.truth @ w) * flags
     p, q = problem.prediction - mean_p[:, None], problem.truth - mean_q[:, None]
     square = float(((p * p) @ w).sum())
-    if scaled and square == 0:
+    if square == 0:
         return degenerate("the prediction's spread underflows", "least-squares", problem.rows, len(flags))
-    scale = float(((p * q) @ w).sum()) / square if scaled else 1.0
+    scale = float(((p * q) @ w).sum()) / square
     found = problem.answer(scale, mean_q - scale * mean_p, 0.0, "least-squares")
     residuals = scale * p - q
     total = float(((residuals * residuals) @ problem.weight).sum())

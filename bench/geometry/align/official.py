@@ -8,11 +8,14 @@ shift in R^3. Kept on purpose, because published rows contain them:
   ties can make the choice of the anchor worse than optimal;
 - ratios are taken over max(|p_i - p_k|, 1e-7), an absolute threshold: predictions of size 1e-6 come out wrong;
 - a negative scale is returned as it is;
-- the truncated candidates are the points where the slope turns from negative to non-negative, else the smallest ratio's row.
+- the truncated candidates are where the slope turns from negative to non-negative, or row 0 where there is none.
 
 Not kept: the official code stops with an index error where no weight is positive, and lets one NaN decide the answer. Here
-such rows are left out. Where its scale is a division by its own epsilon (a constant prediction), the answer is
-"degenerate".
+such rows are left out. Where its scale is a division by its own epsilon (ties under truncation: the scale it picks comes
+from a row whose prediction equals the anchor's), the answer is "degenerate".
+
+Untruncated, anchors are screened by lower bounds before any is tried in full (the answer is the same, far sooner).
+Truncated, each is tried in full, as the official code does: seconds for 4096 rows.
 """
 
 from __future__ import annotations
@@ -96,11 +99,20 @@ def _all_anchors(problem: Problem, scale: float) -> tuple[Array, Array]:
         order = np.argsort(e)
         sums = np.zeros((3, e.size + 1))
         np.cumsum(np.stack([w, w * e, w * p])[:, order], axis=1, out=sums[:, 1:])
-        below, upto = sums[:, np.searchsorted(e[order], e, "left")], sums[:, np.searchsorted(e[order], e, "right")]
+        first, last = _runs(e[order])
+        below, upto = np.empty((3, e.size)), np.empty((3, e.size))
+        below[:, order], upto[:, order] = sums[:, first], sums[:, last]
         balance = sums[:, -1:] - upto - below  # weight above less weight below, and so on
         value += balance[1] - e * balance[0]
         slope += balance[2] - p * balance[0]
     return value, slope
+
+
+def _runs(values: Array) -> tuple[Array, Array]:
+    """For each of N sorted values where the run of values equal to it begins, and where it ends (exclusive), both (N,)."""
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    lengths = np.diff(starts, append=values.size)
+    return np.repeat(starts, lengths), np.repeat(starts + lengths, lengths)
 
 
 def _equal_rows(problem: Problem) -> Array:
@@ -108,8 +120,7 @@ def _equal_rows(problem: Problem) -> Array:
     total, w = np.zeros(problem.rows), problem.weight
     for p, q in zip(problem.prediction[problem.shifted], problem.truth[problem.shifted], strict=True):
         order = np.lexsort((q, p))
-        first = np.searchsorted(p[order], p[order], "left")
-        last = np.searchsorted(p[order], p[order], "right")
+        first, last = _runs(p[order])
         if (last - first).max() == 1:
             continue
         sums = np.zeros((2, p.size + 1))

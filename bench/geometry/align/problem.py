@@ -51,11 +51,11 @@ class Alignment:
     note: str = ""
 
     def apply(self, values: Any) -> Any:
-        """scale * values + shift, for points (..., 3) or depth (...): arrays keep their type, tensors theirs."""
-        if not isinstance(values, np.ndarray) and hasattr(values, "new_tensor"):
-            shift = values.new_tensor(self.shift)
-            return self.scale * values + (shift if shift.numel() > 1 else shift[0])
-        return self.scale * values + (self.shift if self.shift.size > 1 else self.shift[0])
+        """scale * values + shift of points (..., 3) or depth (...): arrays become float64, tensors keep theirs."""
+        shift = self.shift if self.shift.size > 1 else self.shift[0]
+        if hasattr(values, "detach"):
+            return self.scale * values + values.new_tensor(shift)
+        return self.scale * np.asarray(values, np.float64) + shift
 
 
 @dataclass(frozen=True, eq=False)

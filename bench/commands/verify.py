@@ -1,0 +1,40 @@
+"""`bench verify`: prints what is wrong with a results folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from bench.locations import cache_root, data_root
+from bench.verify import ABSOLUTE, RELATIVE, Verdict, verify
+
+MOST = 50  #: problems printed
+
+
+def verify_command(folder: Path, recompute: int, data: Path | None, console: Console) -> int:
+    """Verify and print; 0 where nothing is wrong, 1 else. Raises UserError where the folder holds no results."""
+    settings = None
+    if recompute:
+        from bench.tracks import Settings
+
+        settings = Settings(data_root(data), cache_root(), "cpu", "none")
+    verdict = verify(folder, recompute, settings)
+    print_verdict(folder, verdict, recompute, console)
+    return 1 if verdict.problems else 0
+
+
+def print_verdict(folder: Path, verdict: Verdict, asked: int, console: Console) -> None:
+    """Problems in red, remarks in yellow, then one line that sums up."""
+    for problem in verdict.problems[:MOST]:
+        console.print(f"[red]wrong[/] {escape(problem)}", highlight=False, soft_wrap=True)
+    if len(verdict.problems) > MOST:
+        console.print(f"and {len(verdict.problems) - MOST} more", highlight=False)
+    for remark in verdict.remarks:
+        console.print(f"[yellow]note[/] {escape(remark)}", highlight=False, soft_wrap=True)
+    checked = f"{folder}: {verdict.cells} cells, {verdict.rows} rows"
+    if asked:
+        checked += f"; {verdict.recomputed} of {asked} cells computed anew, compared within {RELATIVE:.0%} or {ABSOLUTE:g}"
+    said = "[green]nothing is wrong[/]" if not verdict.problems else f"[red]{len(verdict.problems)} problems[/]"
+    console.print(f"{escape(checked)}: {said}", highlight=False, soft_wrap=True)

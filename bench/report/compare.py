@@ -1,0 +1,161 @@
+"""A run against the published numbers or another run: agreement, and which differences between models are significant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from bench.metrics.catalogue import METRICS
+from bench.report import conditions
+from bench.report.beside import BLOCKS, MODES, beside_tables, joined, published_means
+from bench.report.build import Results, footer, is_published, load_results, page_marks
+from bench.report.cards import dataset_title, in_order, title_of
+from bench.report.means import table_means
+from bench.report.page import Page, Part, Section, section
+from bench.report.paper_tables import GTA
+from bench.report.run_tables import significance_table
+from bench.report.sections_geometry import headline_alignment
+from bench.report.tables import Entry, Table, arrow, number, words_table
+from bench.stats.agreement import agreement
+from bench.stats.bootstrap import paired_difference
+from bench.stats.significance import holm, sign_flip_test
+from bench.types import UserError
+
+AGREEMENT, SIGNIFICANCE, CHANGE = "Agreement", "Significance between models", "Change, scene by scene"  #: titles of parts
+
+
+def comparison(folder: Path, to: Path) -> Page:
+    """The page that compares the results of `folder` with `to`, a results folder or `published`.
+
+    Raises UserError for a folder without results, or where the two have no place in common.
+    """
+    ours = load_results([folder])
+    if is_published(folder) or ours.rows.empty:
+        raise UserError(f"bench compare {folder}: name a results folder first, then --to published or another folder")
+    theirs = None if is_published(to) else load_results([to])
+    name = "published" if theirs is None else theirs.names[0]
+    sections = list(_sections(ours, theirs, name))
+    if not any(each.parts for each in sections):
+        raise UserError(f"{folder} and {name} have no model, data set, mode and metric in common; nothing can be compared")
+    title = f"vfm3d-bench: {ours.names[0]} against {name}"
+    summary = "; ".join(each.text[-1] for each in sections)
+    return Page(title, f"{summary}.", tuple(sections), page_marks(ours), footer(ours))
+
+
+def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Section]:
+    """One section a track, protocol and point map."""
+    reference = published_means() if theirs is None else table_means(theirs.rows)
+    for key, rows in ours.rows.groupby(["track", "protocol", "pointmap"], sort=True):
+        track, protocol, pointmap = map(str, key)
+        same = reference
+        other = None
+        if theirs is not None:
+            same = reference[(reference["protocol"] == protocol) & (reference["pointmap"] == pointmap)]
+            other = theirs.rows[(theirs.rows["protocol"] == protocol) & (theirs.rows["pointmap"] == pointmap)]
+        marks = conditions.condition_marks(protocol, pointmap)
+        found = joined(table_means(rows), same)
+        met = found[found["found"] == "both"]
+        parts = []
+        if len(met):
+            parts.append(Part(AGREEMENT, tables=tuple(agreement_tables(met, name))))
+            parts.append(Part("Side by side", tables=tuple(beside_tables(found, "beside", name, marks))))
+        parts.append(Part(SIGNIFICANCE, tables=tuple(_significance(rows, track))))
+        if other is not None:
+            parts.append(Part(CHANGE, tables=tuple(_changes(rows, other, track, name))))
+        title = f"{track.capitalize()}: {protocol}" + (f", point map {pointmap}" if pointmap != "-" else "")
+        counts = f"{len(met)} values of {title} stand in both"
+        yield section(f"{track}-{protocol}-{pointmap}", title, parts if len(met) else (), marks, (counts,))
+
+
+def agreement_tables(met: pd.DataFrame, name: str) -> list[Table]:
+    """How ours agrees with the reference, a line a column of the papers' tables; random weights in a table of their own."""
+    tables = []
+    for random in (False, True):
+        rows = met[(met["weights"] == "random") == random]
+        if rows.empty:
+            continue
+        lines = []
+        for row in agreement(rows).to_dict("records"):
+            metric = METRICS[row["metric"]]
+            place = MODES.get(row["mode"]) if row["track"] == "probe" else BLOCKS.get(row["alignment"])
+            worst = f"{row['worst'] * metric.factor:.{metric.digits}f} ({title_of(row['worst_model'], row['track'])})"
+            interval = (
+                f" [{row['spearman_low']:.2f}, {row['spearman_high']:.2f}]" if math.isfinite(row["spearman_low"]) else ""
+            )
+            spearman = f"{row['spearman']:.2f}{interval}" if math.isfinite(row["spearman"]) else ""
+            entries: list[str | Entry] = [
+                arrow(metric),
+                str(row["n"]),
+                number(row["mean_difference"] * metric.factor, metric.digits),
+                number(row["mean_absolute"] * metric.factor, metric.digits),
+                worst,
+                spearman,
+                number(row["kendall"]),
+                {True: "yes", False: "no"}.get(row["same_best"], ""),
+            ]
+            lines.append((f"{dataset_title(row['dataset'])}, {place or row['alignment']}", entries))
+        header = ("Metric", "Models", "Mean Δ", "Mean |Δ|", "Largest |Δ|", "Spearman [95 %]", "Kendall", "Same best")
+        table = words_table(
+            "agreement-random" if random else "agreement",
+            f"Agreement with {name}",
+            header,
+            lines,
+            caption=f"Δ: ours less {name}. Rank correlations are over models, for three or more.",
+            corner="column",
+        )
+        tables.append(replace(table, marks=("random weights",) if random else ()))
+    return tables
+
+
+def _headlines(rows: pd.DataFrame, track: str) -> list[tuple[str, str, str, str]]:
+    """What models are compared in: (metric, mode, alignment, title)."""
+    if track == "probe":
+        return [("psnr", mode, "-", f"mode {mode} ({name.lower()})") for mode, name in GTA.items()]
+    alignment = headline_alignment(rows)
+    return [] if alignment is None else [("rel", "-", alignment, BLOCKS[alignment].lower())]
+
+
+def _significance(rows: pd.DataFrame, track: str) -> Iterator[Table]:
+    for metric, mode, alignment, what in _headlines(rows, track):
+        units = conditions.scenes_by_model(rows, metric, mode, alignment)
+        if len(units):
+            yield significance_table(
+                units, metric, f"significance-{mode.lower().strip('-') or metric}", f"{METRICS[metric].label}, {what}"
+            )
+
+
+def _changes(ours: pd.DataFrame, theirs: pd.DataFrame, track: str, name: str) -> Iterator[Table]:
+    """Each model against itself in the other run, over the scenes that both have."""
+    for metric, mode, alignment, what in _headlines(ours, track):
+        mine, other = (conditions.scenes_by_model(rows, metric, mode, alignment) for rows in (ours, theirs))
+        if mine.empty or other.empty:
+            continue
+        order = in_order(mine.columns.get_level_values("model"), track)
+        shared = sorted(mine.columns.intersection(other.columns), key=lambda column: (order.index(column[0]), column[1]))
+        if not shared:
+            continue
+        found = [paired_difference(mine[column], other[column]) for column in shared]
+        p = [sign_flip_test(mine[column] - other[column]) for column in shared]
+        lines: list[tuple[str, list[str]]] = []
+        marks: dict[str, tuple[str, ...]] = {}
+        models, kinds = (mine[shared].columns.get_level_values(level) for level in ("model", "weights"))
+        for model, weights, row, raw, adjusted in zip(models, kinds, found, p, holm(p), strict=True):
+            scale, digits = METRICS[metric].factor, METRICS[metric].digits
+            interval = f"[{row['low'] * scale:+.{digits}f}, {row['high'] * scale:+.{digits}f}]" if row["n"] > 1 else ""
+            label = title_of(model, track) + (" " if weights == "random" else "")
+            marks[label] = ("random weights",) if weights == "random" else ()
+            texts = [
+                f"{row['difference'] * scale:+.{digits}f}",
+                interval,
+                f"{row['n']:.0f}",
+                f"{raw:.3g}",
+                f"{adjusted:.3g}",
+            ]
+            lines.append((label, texts))
+        header = ("Mean Δ", "95 %", "Scenes", "p", "p (Holm)")
+        title = f"{arrow(METRICS[metric])}, {what}: ours less {name}"
+        yield words_table(f"change-{mode.lower().strip('-') or metric}", title, header, lines, corner="model", marks=marks)

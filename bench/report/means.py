@@ -1,0 +1,87 @@
+"""From tidy rows to what tables print: one value a setting and data set, with averages over data sets and mean ranks.
+
+Published rows are means already; what a paper prints as its average or rank is kept as printed, never recomputed.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.published import ALL, published_unranked
+from bench.schema import PUBLISHED
+from bench.stats.aggregate import OVER_DATASETS, expand_failures, over_datasets, per_dataset
+from bench.stats.rank import mean_ranks
+
+RANKED = {"rel": False, "delta": True, "fov_x_error": False, "fov_x_error_median": False, "boundary_f1": True}
+_CONDITION = ["protocol", "pointmap", "alignment"]
+
+
+def table_means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means of tidy rows: the columns of bench.stats.aggregate.per_dataset and `ranked` (False where a paper prints a value
+    but does not rank it).
+
+    Data set "all" holds averages over data sets; in the geometry track the metric "rank" there is the mean rank over data
+    sets and metrics, ties sharing the average rank, and the metric fov_x_error_median the median over views.
+    """
+    if rows.empty:
+        return pd.DataFrame(columns=[*rows.columns, "spread", "n_ok", "n_total", "ranked"])
+    measured = rows[rows["protocol"] != PUBLISHED]
+    means = pd.concat([per_dataset(rows), _fov_medians(measured)], ignore_index=True)
+    own = means[means["protocol"] != PUBLISHED]
+    parts = [means, *(_averages(part) for _, part in own.groupby(_CONDITION, sort=False))]
+    parts += [_ranks(part) for _, part in own[own["track"] == "geometry"].groupby(_CONDITION, sort=False)]
+    together = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return together.assign(note=together["note"].fillna(""), ranked=_is_ranked(together))
+
+
+def _averages(means: pd.DataFrame) -> pd.DataFrame:
+    """Averages over data sets; one that lacks a data set because nothing could be measured there says so."""
+    averages = over_datasets(means).assign(dataset=ALL)
+    failed = means[means["value"].isna()].drop_duplicates(list(OVER_DATASETS))
+    reasons = averages[list(OVER_DATASETS)].merge(
+        failed[[*OVER_DATASETS, "status", "note"]], on=list(OVER_DATASETS), how="left"
+    )
+    known = reasons["status"].notna().to_numpy() & averages["value"].isna().to_numpy()
+    status = averages["status"].mask(known, pd.Series(reasons["status"].to_numpy(), averages.index))
+    return averages.assign(status=status, note=reasons["note"].where(known).fillna("").to_numpy())
+
+
+def _fov_medians(rows: pd.DataFrame) -> pd.DataFrame:
+    views = expand_failures(rows)
+    crops = views[(views["metric"] == "fov_x_error") & (views["alignment"] == "fov_crops")]
+    return per_dataset(crops, "median").assign(metric="fov_x_error_median") if len(crops) else crops
+
+
+def _ranks(means: pd.DataFrame) -> pd.DataFrame:
+    """The mean rank of each model under one alignment; NaN for a model that lacks a value."""
+    chosen = means[means["metric"].isin(list(RANKED))]
+    if chosen.empty:
+        return chosen
+    wide = chosen.pivot_table(
+        index=["model", "weights"], columns=["dataset", "metric"], values="value", aggfunc="first", dropna=False, sort=False
+    )
+    wide = wide.dropna(axis=1, how="all")
+    ranks = mean_ranks(wide, [RANKED[metric] for metric in wide.columns.get_level_values("metric")])
+    whole = ranks["n"] == wide.shape[1]
+    first = chosen.drop_duplicates(["model", "weights"]).set_index(["model", "weights"])
+    shared = first[["track", "mode", "pointmap", "alignment", "protocol"]].reindex(wide.index)
+    return shared.assign(
+        dataset=ALL,
+        metric="rank",
+        value=ranks["rank"].where(whole),
+        n_ok=ranks["n"],
+        n_total=wide.shape[1],
+        unit="",
+        higher_is_better=False,
+        status=whole.map({True: "ok", False: "partial"}),
+    ).reset_index()
+
+
+def _is_ranked(means: pd.DataFrame) -> pd.Series:
+    """False for the published values that their paper prints without ranking them, and for averages over such values."""
+    gaps = published_unranked()
+    places = {(row["alignment"], row["model"], row["dataset"]) for row in gaps.to_dict("records")}
+    places |= {(alignment, model, ALL) for alignment, model, _ in places}
+    keys = list(zip(means["alignment"], means["model"], means["dataset"], strict=True))
+    left_out = pd.Series([key in places for key in keys], index=means.index)
+    return ~(left_out & (means["protocol"] == PUBLISHED) & (means["metric"] != "rank"))

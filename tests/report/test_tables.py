@@ -1,0 +1,129 @@
+"""Tables against a 3x3 table worked by hand, and the number formats of the papers."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.metrics.catalogue import METRICS
+from bench.report.tables import FAILED, MISSING, Column, Heading, Row, Table, fill, printed, words_table
+
+
+def mean(model: str, metric: str, value: float, **other: object) -> dict[str, object]:
+    base = {"model": model, "metric": metric, "dataset": "llff", "mode": "G", "alignment": "-", "value": value}
+    return {**base, "n_ok": 2, "n_total": 2, "status": "ok", "note": "", "ranked": True, **other}
+
+
+def hand_table() -> Table:
+    """
+    model   PSNR    SSIM              LPIPS
+    one     20.00   .5000             0.3
+    two     20.001  failed (why)      0.2 (1 of 2 scenes)
+    three   19.00   .6000             not asked for
+
+    As printed, one and two share the best PSNR (20.00), so three is second; two fails in SSIM: three best, one second;
+    LPIPS is better when lower: two best, one second.
+    """
+    rows = {
+        "one": [mean("one", "psnr", 20.0), mean("one", "ssim", 0.5), mean("one", "lpips", 0.3)],
+        "two": [
+            mean("two", "psnr", 20.001),
+            mean("two", "ssim", math.nan, n_ok=0, status="failed", note="why"),
+            mean("two", "lpips", 0.2, n_ok=1, status="partial"),
+        ],
+        "three": [mean("three", "psnr", 19.0), mean("three", "ssim", 0.6)],
+    }
+    names = ("psnr", "ssim", "lpips")
+    return fill(
+        [Row(name, pd.DataFrame(values)) for name, values in rows.items()],
+        [Column(METRICS[name], "llff", "G") for name in names],
+        ([Heading(METRICS[name].label) for name in names],),
+        name="hand",
+        title="By hand",
+    )
+
+
+def test_values_gaps_and_failures_are_printed() -> None:
+    texts = {line.label: [entry.text for entry in line.entries] for line in hand_table().lines}
+    assert texts == {
+        "one": ["20.00", ".5000", ".3000"],
+        "two": ["20.00", FAILED, ".2000"],
+        "three": ["19.00", ".6000", MISSING],
+    }
+
+
+def test_best_and_second_are_told_as_printed() -> None:
+    emphasis = {line.label: [entry.emphasis for entry in line.entries] for line in hand_table().lines}
+    assert emphasis == {"one": ["best", "second", "second"], "two": ["best", "", "best"], "three": ["second", "best", ""]}
+
+
+def test_a_reader_is_told_why_a_value_is_missing_or_rests_on_less() -> None:
+    table = hand_table()
+    assert table.footnotes == [("why", "a"), ("1 of 2 scenes", "b")]
+    two = table.lines[1]
+    assert [table.note_mark(entry) for entry in two.entries] == ["", "a", "b"]
+
+
+def test_blocks_are_ranked_on_their_own() -> None:
+    rows = [
+        Row("weak", pd.DataFrame([mean("weak", "psnr", 10.0)]), group="first"),
+        Row("weaker", pd.DataFrame([mean("weaker", "psnr", 9.0)]), group="first"),
+        Row("strong", pd.DataFrame([mean("strong", "psnr", 30.0)]), group="second"),
+    ]
+    table = fill(rows, [Column(METRICS["psnr"], "llff", "G")], ([Heading("PSNR")],), name="blocks", title="Blocks")
+    assert [line.entries[0].emphasis for line in table.lines] == ["best", "second", ""]
+    assert [(group, len(lines)) for group, lines in table.groups] == [("first", 2), ("second", 1)]
+
+
+def test_a_value_that_is_not_ranked_takes_no_place() -> None:
+    rows = [
+        Row("trained on it", pd.DataFrame([mean("x", "psnr", 40.0, ranked=False)])),
+        Row("one", pd.DataFrame([mean("one", "psnr", 20.0)])),
+        Row("two", pd.DataFrame([mean("two", "psnr", 19.0)])),
+    ]
+    table = fill(rows, [Column(METRICS["psnr"], "llff", "G")], ([Heading("PSNR")],), name="unranked", title="Unranked")
+    assert [line.entries[0].emphasis for line in table.lines] == ["", "best", "second"]
+    assert table.notes == ["not ranked in the paper"]
+
+
+def test_a_row_without_any_value_is_left_out() -> None:
+    rows = [Row("here", pd.DataFrame([mean("a", "psnr", 1.0)])), Row("elsewhere", pd.DataFrame([mean("b", "ssim", 1.0)]))]
+    table = fill(rows, [Column(METRICS["psnr"], "llff", "G")], ([Heading("PSNR")],), name="n", title="t")
+    assert [line.label for line in table.lines] == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("psnr", 19.876, "19.88"),
+        ("ssim", 0.7442, ".7442"),
+        ("ssim", 1.0, "1.0000"),
+        ("rel", 0.0486, "4.86"),
+        ("rel", 0.169, "16.9"),
+        ("delta", 1.0, "100"),
+        ("delta", 0.09996, "10.0"),
+        ("delta", 0.9996, "100"),
+        ("fov_x_error", 13.6, "13.6"),
+        ("distance", 46.671, "46.671"),
+    ],
+)
+def test_numbers_are_printed_as_in_the_papers(metric: str, value: float, text: str) -> None:
+    assert printed(value, METRICS[metric]) == text
+
+
+@given(st.floats(0, 2, allow_nan=False))
+def test_a_share_keeps_three_digits_and_its_value(value: float) -> None:
+    text = printed(value, METRICS["rel"])
+    assert sum(map(str.isdigit, text)) == 3
+    assert float(text) == pytest.approx(100 * value, rel=0.006, abs=0.0051)
+
+
+def test_words_that_lack_are_shown_as_missing() -> None:
+    table = words_table("w", "Words", ("a", "b"), [("x", ["yes", ""])], marks={"x": ("random weights",)})
+    assert [entry.text for entry in table.lines[0].entries] == ["yes", MISSING]
+    assert table.lines[0].marks == ("random weights",)
+    assert table.words

@@ -1,0 +1,153 @@
+"""`bench verify` names a tampered value, a doubled key, a truncated file, a foreign row format, and wrong numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import tracks
+from bench.commands.verify import verify_command
+from bench.store import Store
+from bench.tracks import Outcome, Settings
+from bench.types import Unavailable, UserError
+from bench.verify import verify
+
+
+@pytest.fixture
+def folder(new_results: Callable[[], Path]) -> Path:
+    return new_results()
+
+
+def first_file(folder: Path, model: str = "daisy", mode: str = "G") -> Path:
+    for path in sorted((folder / "cells").glob("*.json")):
+        cell = json.loads(path.read_text())["cell"]
+        if (cell["model"], cell["mode"]) == (model, mode):
+            return path
+    raise AssertionError("no such cell")
+
+
+def edited(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    stored = json.loads(path.read_text())
+    change(stored)
+    path.write_text(json.dumps(stored))
+
+
+def test_an_untouched_folder_has_nothing_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    verdict = verify(folder)
+    assert verdict.problems == ()
+    assert verdict.remarks == ()
+    assert verdict.cells == 28
+    assert verify_command(folder, 0, None, Console(width=200)) == 0
+    assert "28 cells" in capsys.readouterr().out
+
+
+def test_a_tampered_value_is_named(folder: Path) -> None:
+    path = first_file(folder)
+    edited(path, lambda stored: stored["measurements"][0].update(value=99.0))
+    problems = verify(folder).problems
+    assert any(path.name in problem and "digest" in problem for problem in problems)
+    assert any(
+        "rows.csv: value differs" in problem and "psnr" in problem and "99.0 in the cell" in problem for problem in problems
+    )
+
+
+def test_a_tampered_table_of_rows_is_named(folder: Path) -> None:
+    path = folder / "rows.csv"
+    lines = path.read_text().splitlines()
+    place = next(place for place, line in enumerate(lines) if ",psnr," in line)
+    fields = lines[place].split(",")
+    column = lines[0].split(",").index("value")
+    fields[column] = "42.0"
+    path.write_text("\n".join([*lines[:place], ",".join(fields), *lines[place + 1 :], ""]))
+    problems = verify(folder).problems
+    assert len(problems) == 1
+    assert "value differs from the cells in 1 rows" in problems[0]
+    assert "42.0 here" in problems[0]
+
+
+def test_a_doubled_key_is_named(folder: Path) -> None:
+    path = first_file(folder)
+    copy = path.with_name("f" * 64 + ".json")
+    copy.write_bytes(path.read_bytes())
+    problems = verify(folder).problems
+    assert any(f"the key {path.stem} stands in 2 files" in problem for problem in problems)
+    assert any(copy.name in problem and "named after its key" in problem for problem in problems)
+
+
+def test_a_truncated_file_is_named_and_the_rest_is_still_checked(folder: Path) -> None:
+    cut, tampered = first_file(folder), first_file(folder, "iuvrgb")
+    cut.write_bytes(cut.read_bytes()[:200])
+    edited(tampered, lambda stored: stored.update(seconds=1e-3))
+    problems = verify(folder).problems
+    assert any(cut.name in problem and "is not a stored cell" in problem for problem in problems)
+    assert any(tampered.name in problem and "digest" in problem for problem in problems)
+
+
+def test_a_foreign_row_format_is_named(folder: Path) -> None:
+    path = first_file(folder)
+    edited(path, lambda stored: stored.update(schema=7))
+    assert any(path.name in problem and "version 7" in problem for problem in verify(folder).problems)
+    with pytest.raises(UserError, match="version 7"):
+        Store(folder).records()
+
+
+def test_a_row_against_the_schema_and_a_lost_picture_are_named(folder: Path) -> None:
+    path = first_file(folder)
+    edited(path, lambda stored: stored.update(weights="borrowed"))
+    next((folder / "pictures" / path.stem).glob("*.png")).unlink()
+    problems = verify(folder).problems
+    assert any("weights is not one of" in problem for problem in problems)
+    assert any("1 of 3 pictures are missing" in problem for problem in problems)
+
+
+def test_rows_without_cells_are_checked_as_rows(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    text = (folder / "rows.csv").read_text()
+    (tmp_path / "rows" / "rows.csv").write_text(text)
+    verdict = verify(tmp_path / "rows")
+    assert verdict.problems == ()
+    assert "cannot be checked" in verdict.remarks[0]
+    (tmp_path / "rows" / "rows.csv").write_text(text.replace("quick-v1", "", 1))
+    assert any("protocol is empty" in problem for problem in verify(tmp_path / "rows").problems)
+    with pytest.raises(UserError, match="holds no results"):
+        verify(tmp_path / "nothing")
+
+
+def test_recomputed_cells_are_compared_value_by_value(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stored = {record.cell: record for record in Store(folder).records()}
+
+    def run(cell: Any, settings: Settings, shift: float = 0.0) -> Outcome:
+        from dataclasses import replace
+
+        assert settings.weights == stored[cell].weights
+        return Outcome(tuple(replace(m, value=m.value * (1 + shift)) for m in stored[cell].measurements), {})
+
+    settings = Settings(None, tmp_path, "cpu", "none")
+    monkeypatch.setattr(tracks, "cell_key", lambda cell, settings: stored[cell].key)
+    monkeypatch.setattr(tracks, "run", run)
+    verdict = verify(folder, 5, settings)
+    assert (verdict.problems, verdict.recomputed) == ((), 5)
+    monkeypatch.setattr(tracks, "run", lambda cell, settings: run(cell, settings, 0.02))
+    problems = verify(folder, 5, settings).problems
+    assert len(problems) >= 5
+    assert any("is stored as" in problem and "now" in problem for problem in problems)
+    monkeypatch.setattr(tracks, "run", lambda cell, settings: run(cell, settings, 0.005))
+    assert verify(folder, 5, settings).problems == ()
+
+
+def test_a_cell_that_cannot_be_computed_anew_is_a_remark(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(cell: Any, settings: Settings) -> Outcome:
+        raise Unavailable("there is no data set here")
+
+    monkeypatch.setattr(tracks, "cell_key", lambda cell, settings: "0" * 64)
+    monkeypatch.setattr(tracks, "run", run)
+    verdict = verify(folder, 1, Settings(None, folder, "cpu", "none"))
+    assert (verdict.problems, verdict.recomputed) == ((), 0)
+    assert any("another version of the code" in remark for remark in verdict.remarks)
+    assert any("could not be computed anew: Unavailable: there is no data set" in remark for remark in verdict.remarks)
