@@ -56,6 +56,7 @@ def verify(folder: Path, recompute: int = 0, settings: Settings | None = None) -
     remarks: list[str] = []
     records: list[tuple[str, CellRecord]] = []
     undigested = 0
+    pictured = (folder / "pictures").is_dir()
     for path in paths:
         try:
             record = store.read(path.stem)
@@ -71,7 +72,9 @@ def verify(folder: Path, recompute: int = 0, settings: Settings | None = None) -
             problems.append(f"{path}: its content does not fit its digest; a value was changed after it was stored")
         if record.key != path.stem:
             problems.append(f"{path}: it holds the key {record.key}; a cell's file is named after its key")
-        problems += _lost_pictures(folder, record)
+        problems += _lost_pictures(folder, record) if pictured else []
+    if not pictured and any(record.pictures for _, record in records):
+        remarks.append(f"{folder}: the pictures were left out")
     if undigested:
         remarks.append(f"{undigested} of {len(records)} cells carry no digest; an older version stored them")
     problems += _twice(records)

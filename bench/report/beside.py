@@ -77,17 +77,17 @@ def _beside(found: pd.DataFrame, track: str, dataset: str, name: str, reference:
     metrics = [METRICS[metric] for metric in METRICS if metric in set(found["metric"])]
     blocks = MODES if track == "probe" else BLOCKS
     column = "mode" if track == "probe" else "alignment"
-    places: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
+    places: dict[tuple[str, str, str], dict[str, dict[Any, Any]]] = {}
     for row in found.to_dict("records"):
         places.setdefault((row[column], row["model"], row["weights"]), {})[row["metric"]] = row
-    order = in_order(found["model"], track)
+    order, known = in_order(found["model"], track), list(blocks)
     lines = []
-    for block, model, weights in sorted(places, key=lambda place: (order.index(place[1]), place[2])):
+    for block, model, weights in sorted(
+        places, key=lambda at: (known.index(at[0]) if at[0] in blocks else len(known), at[0], order.index(at[1]), at[2])
+    ):
         values = places[block, model, weights]
         entries = [entry for metric in metrics for entry in _both(values.get(metric.name), metric)]
-        lines.append(Line(title_of(model, track), tuple(entries), weight_marks(weights), blocks[block]))
-    titles = list(blocks.values())
-    lines.sort(key=lambda line: titles.index(line.group))
+        lines.append(Line(title_of(model, track), tuple(entries), weight_marks(weights), blocks.get(block, block)))
     return Table(
         f"{name}-{track}-{dataset}",
         f"Beside {reference}: {dataset_title(dataset)}",
@@ -101,7 +101,7 @@ def _beside(found: pd.DataFrame, track: str, dataset: str, name: str, reference:
     )
 
 
-def _both(row: dict[str, Any] | None, metric: Metric) -> list[Entry]:
+def _both(row: dict[Any, Any] | None, metric: Metric) -> list[Entry]:
     """Ours, the reference's value and their difference."""
     if row is None:
         return [Entry()] * 3

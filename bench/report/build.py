@@ -78,9 +78,10 @@ def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FO
     if results.published:
         sections += published_sections()
     title = f"vfm3d-bench: {', '.join(results.names)}"
+    links = []
     if "html" in formats:
-        write_leaderboard(results.stored, results.rows, out)
-    page = Page(title, summary(results), tuple(sections), page_marks(results), footer(results))
+        links.append((write_leaderboard(results.stored, results.rows, out).name, "Leaderboard: sort, filter, search"))
+    page = Page(title, summary(results), tuple(sections), page_marks(results), footer(results), tuple(links))
     return write_page(page, out, formats)
 
 

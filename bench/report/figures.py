@@ -82,10 +82,15 @@ def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **optio
 
 
 def lay_out(figure: Any) -> None:
-    """Give everything its place, once: what is drawn afterwards moves nothing."""
+    """Give everything its place, once: what is drawn afterwards moves nothing.
+
+    The solver's last digits differ from run to run, and SVG names clip paths after them: places are rounded.
+    """
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
+        for axes in figure.axes:
+            axes.set_position([round(number, 6) for number in axes.get_position(original=True).bounds])
 
 
 def label_points(

@@ -45,13 +45,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report. `marks`: what holds somewhere on it."""
+    """A whole report. marks: what holds somewhere on it; links: (file beside the page, what it is)."""
 
     title: str
     summary: str
     sections: tuple[Section, ...]
     marks: tuple[str, ...] = ()
     footer: str = ""
+    links: tuple[tuple[str, str], ...] = ()
 
 
 def section(

@@ -42,7 +42,7 @@ def test_per_pixel_providers_say_so_and_need_no_weights(name: str) -> None:
 def test_daisy_is_one_normalised_descriptor_a_patch() -> None:
     values = features["daisy"]().extract(_photos(2, 3, 64, 96))
     assert values.shape == (2, 4, 6, features["daisy"].card.channels)
-    assert torch.allclose(values.sum(dim=-1), torch.ones(2, 4, 6), atol=1e-4)
+    assert torch.allclose(values.mean(dim=-1), torch.ones(2, 4, 6), atol=1e-4)
 
 
 def test_daisy_describes_patch_centres() -> None:

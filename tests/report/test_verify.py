@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,13 @@ def test_a_row_against_the_schema_and_a_lost_picture_are_named(folder: Path) -> 
     problems = verify(folder).problems
     assert any("weights is not one of" in problem for problem in problems)
     assert any("1 of 3 pictures are missing" in problem for problem in problems)
+
+
+def test_a_submission_may_leave_its_pictures_out(folder: Path) -> None:
+    shutil.rmtree(folder / "pictures")
+    verdict = verify(folder)
+    assert verdict.problems == ()
+    assert any("pictures were left out" in remark for remark in verdict.remarks)
 
 
 def test_rows_without_cells_are_checked_as_rows(folder: Path, tmp_path: Path) -> None:
