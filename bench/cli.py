@@ -159,6 +159,40 @@ def verify(
     raise typer.Exit(verify_command(folder, recompute, data_root, console))
 
 
+Cell = Annotated[str, typer.Argument(help="The first digits of a cell's key (rows.csv, column key).")]
+Source = Annotated[Path, typer.Option("--from", help="Results folder.")]
+
+
+@app.command()
+def export(
+    cell: Cell,
+    source: Source = Path("results/run"),
+    to: Annotated[Path | None, typer.Option(help="PLY file [<scene>-<model>-<mode>.ply].")] = None,
+    data_root: DataRoot = None,
+    plugin: Plugins = None,
+) -> None:
+    """Write the Gaussians of a probe cell as a PLY file in the standard 3DGS layout."""
+    from bench.commands.splats import export as write
+
+    _load(plugin)
+    console.print(f"{write(cell, source, to, data_root, console)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def view(
+    cell: Cell,
+    source: Source = Path("results/run"),
+    port: Annotated[int, typer.Option(help="Of the page on this machine.")] = 8080,
+    data_root: DataRoot = None,
+    plugin: Plugins = None,
+) -> None:
+    """Show the Gaussians of a probe cell in a browser (extra `view`)."""
+    from bench.commands.splats import view as serve
+
+    _load(plugin)
+    serve(cell, source, data_root, port, console)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(help="models, estimators, datasets, pointmaps, protocols or metrics.")],

@@ -35,6 +35,7 @@ from bench.types import (
 
 if TYPE_CHECKING:
     from bench.probe.features import FeatureMap
+    from bench.splat import Gaussians
 
 IUV_PROVIDERS = frozenset(
     {"iuv", "iuvrgb"}
@@ -64,10 +65,11 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a cell gives: its measurements and its pictures, (H, W, 3) uint8 by name."""
+    """What a cell gives: its measurements, its pictures, (H, W, 3) uint8 by name, and a probe's Gaussians."""
 
     measurements: tuple[Measurement, ...]
     pictures: Mapping[str, Array]
+    gaussians: Gaussians | None = None
 
 
 def run(cell: Cell, settings: Settings) -> Outcome:
@@ -153,7 +155,7 @@ def _run_probe(cell: Cell, settings: Settings) -> Outcome:
         device=settings.torch_device,
         per_pixel_prior=cell.model in IUV_PROVIDERS,
     )
-    return Outcome(outcome.measurements, outcome.pictures)
+    return Outcome(outcome.measurements, outcome.pictures, outcome.gaussians)
 
 
 @functools.lru_cache(maxsize=2)

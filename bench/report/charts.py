@@ -68,7 +68,8 @@ def scatter_2d_3d(table: pd.DataFrame, first: Sequence[str], second: Sequence[st
             if odd in pairs.index:
                 axes.scatter(pairs.loc[[odd], x], pairs.loc[[odd], y], s=18, color=_RED, marker="D", zorder=4)
                 _fit(axes, rest, x, y, color=_RED, linestyle="--")
-                text += f"\nwithout {title_of(odd)}: {correlation(rest[x], rest[y])['r']:.2f}"
+                left = correlation(rest[x], rest[y])["r"]
+                text += f"\nwithout {title_of(odd)}: {left:.2f}" if np.isfinite(left) else ""
             axes.set_title(text, fontsize=7, loc="left")
             axes.tick_params(labelsize=7)
             if y == first[-1]:

@@ -44,7 +44,7 @@ def leverage_table(table: pd.DataFrame, pearsons: pd.DataFrame, dataset: str) ->
     for pearson in pearsons.to_dict("records"):
         x, y = pearson["x"], pearson["y"]
         interval = f"[{pearson['low']:.2f}, {pearson['high']:.2f}]" if math.isfinite(pearson["low"]) else ""
-        influential = str(pearson["most_influential"])
+        influential = str(pearson["most_influential"]) if math.isfinite(pearson["r_without"]) else ""
         entries: list[str | Entry] = [
             number(pearson["r"]),
             interval,

@@ -101,7 +101,7 @@ def test_marks_stand_on_every_table_and_figure_of_marked_conditions(report: Path
     text = (report / "index.html").read_text(encoding="utf-8")
     start, end = text.index('<h2 id="probe-quick-v1-simulated"'), text.index('<h2 id="geometry-moge-v1"')
     probe = text[start:end]
-    captions = re.findall(r"<(?:caption|figcaption|summary)>.*?</(?:caption|figcaption|summary)>", probe, re.S)
+    captions = re.findall(r'<(?:div class="caption"|figcaption|summary).*?</(?:div|figcaption|summary)>', probe, re.S)
     assert len(captions) > 10
     for caption in captions:
         assert "quick protocol" in caption
@@ -157,7 +157,7 @@ def test_a_measurement_that_stands_in_two_folders_counts_once(results: Path, rep
 
 def test_the_papers_tables_name_their_source_and_are_marked_published(published: Path) -> None:
     text = (published / "index.html").read_text(encoding="utf-8")
-    captions = re.findall(r"<caption>.*?</caption>", text, re.S)
+    captions = re.findall(r'<div class="caption".*?</div>', text, re.S)
     assert len(captions) >= 13
     for caption in captions:
         assert '<span class="mark">published</span>' in caption

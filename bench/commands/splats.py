@@ -1,0 +1,76 @@
+"""`bench export` and `bench view`: the Gaussians of a stored cell, trained again (the same cell gives the same ones)."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from bench import tracks
+from bench.commands.run import choose_device
+from bench.locations import cache_root, data_root
+from bench.splat import Gaussians, rotation_matrix, write_ply
+from bench.store import CellRecord, Store
+from bench.types import Unavailable, UserError, Weights
+
+_SH_0 = 0.28209479177387814  # the constant spherical harmonic
+
+
+def export(prefix: str, folder: Path, target: Path | None, root: Path | None, console: Console) -> Path:
+    """Write the Gaussians of a cell in the standard 3DGS layout; returns the file. Raises UserError as `gaussians_of`."""
+    record = find_cell(prefix, folder)
+    path = target or Path(f"{record.cell.dataset}-{record.cell.scene}-{record.cell.model}-{record.cell.mode}.ply")
+    with console.status(f"training {record.cell.label} again"):
+        write_ply(path, gaussians_of(record, root))
+    return path
+
+
+def view(prefix: str, folder: Path, root: Path | None, port: int, console: Console) -> None:
+    """Serve the Gaussians of a cell to a browser on this machine until Ctrl-C. Raises Unavailable without viser."""
+    try:
+        import viser
+    except ImportError as error:
+        raise Unavailable("bench view needs viser: pip install 'vfm3d-bench[view]'") from error
+    record = find_cell(prefix, folder)
+    with console.status(f"training {record.cell.label} again"):
+        gaussians = gaussians_of(record, root)
+    rotations = rotation_matrix(gaussians.quaternions)
+    axes = rotations * gaussians.scales[:, None, :]
+    server = viser.ViserServer(host="127.0.0.1", port=port)
+    server.scene.set_up_direction("-y")
+    server.scene.add_gaussian_splats(
+        "/splats",
+        centers=gaussians.means.numpy(),
+        covariances=(axes @ axes.transpose(1, 2)).numpy(),
+        rgbs=np.clip(gaussians.spherical_harmonics[:, 0].numpy() * _SH_0 + 0.5, 0, 1),
+        opacities=gaussians.opacities[:, None].numpy(),
+    )
+    console.print(f"{record.cell.label}: open http://127.0.0.1:{port} (colours without view dependence); Ctrl-C ends it")
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        server.stop()
+
+
+def find_cell(prefix: str, folder: Path) -> CellRecord:
+    """The stored cell whose key begins with `prefix`. Raises UserError where there is none or more than one."""
+    found = [record for record in Store(folder, create=False).records() if record.key.startswith(prefix)]
+    if len(found) != 1:
+        raise UserError(
+            f"{folder}: {len(found)} cells have a key that begins with {prefix!r}; keys stand in rows.csv, column key"
+        )
+    return found[0]
+
+
+def gaussians_of(record: CellRecord, root: Path | None) -> Gaussians:
+    """Run the cell again and give its Gaussians, on the CPU. Raises UserError where the cell is of the geometry track."""
+    if record.cell.track != "probe":
+        raise UserError(f"{record.cell.label} is a cell of the geometry track; only probes make Gaussians")
+    weights: Weights = "random" if record.weights == "random" else "pretrained"
+    settings = tracks.Settings(data_root(root), cache_root(), choose_device("auto"), weights)
+    gaussians = tracks.run(record.cell, settings).gaussians
+    assert gaussians is not None
+    return gaussians.detach().to("cpu")
