@@ -222,6 +222,18 @@ def doctor() -> None:
     print_doctor(console)
 
 
+@app.command()
+def perf(
+    out: Annotated[Path, typer.Option(help="Results folder.")] = Path("results/perf"),
+    full: Annotated[bool, typer.Option("--full", help="All sizes, and whole cells: many minutes.")] = False,
+) -> None:
+    """Measure rasterizer, readout, loss, alignment and the whole step against the plain way to do the same."""
+    from bench.commands.perf import perf_command
+
+    _load(None)
+    perf_command(out, full, console)
+
+
 @data_app.command("where")
 def data_where(data_root: DataRoot = None) -> None:
     """Say where data sets are looked for and where their publishers offer them."""

@@ -106,7 +106,8 @@ def make_plan(selection: Selection) -> Plan:
                         for seed in selection.seeds
                     ]
                 else:
-                    pointmap = dataset.default_pointmap if selection.pointmap == AUTO else selection.pointmap
+                    automatic = selection.pointmap == AUTO
+                    pointmap = dataset.pointmap_of(selection.data_root, scene) if automatic else selection.pointmap
                     cells += _probe_cells(name, scene, providers, modes, pointmap, probe_protocol, selection.seeds)
     _check_scenes(selection.scenes, known_scenes, selection.datasets)
     if not cells and not left_out:

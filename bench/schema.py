@@ -60,7 +60,7 @@ IDENTITY = (
     "metric",
     "weights",
 )
-TRACKS = ("probe", "geometry")
+TRACKS = ("probe", "geometry", "perf")
 STATUSES = ("ok", "failed", "unavailable", "invalid")
 WEIGHTS = ("pretrained", "random", "none")
 PUBLISHED = "published"  #: the protocol of rows copied from a paper; they have neither seed nor key

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 Array = NDArray[Any]
-Track = Literal["probe", "geometry"]
+Track = Literal["probe", "geometry", "perf"]
 Weights = Literal["pretrained", "random", "none"]
 
 
@@ -368,6 +368,10 @@ class Dataset:
     def scenes(self, root: Path | None, track: Track) -> Sequence[str]:
         """Names of the scenes (or samples) found under the root. Raises Unavailable where the data set is not on disk."""
         raise NotImplementedError(f"{type(self).__name__} must implement scenes(root, track)")
+
+    def pointmap_of(self, root: Path | None, name: str) -> str:
+        """The initialiser of one scene where the user names none; by default the data set's."""
+        return self.default_pointmap
 
     def load_scene(self, root: Path | None, name: str) -> MultiViewScene:
         """A scene of the probe track. Raises UserError naming the file at fault."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -21,8 +23,8 @@ MOST_LINES = 30  #: of a table; the report has them all
 def compare_command(folder: Path, to: Path, out: Path, console: Console) -> None:
     """Print the comparison and write its report. Raises UserError where nothing can be compared."""
     page = comparison(folder, to)
-    print_page(page, console)
     index = write_page(page, out, ("html", "md", "csv"))
+    print_page(page, console)
     console.print(f"report: {index}", highlight=False, soft_wrap=True)
 
 
@@ -41,18 +43,17 @@ def print_page(page: Page, console: Console) -> None:
                     console.print(_printed(table, [heading.text for heading in table.header[-1]]))
 
 
-def _printed(table: Table, columns: tuple[str, ...] | list[str]) -> Printed:
-    """The chosen columns of a table of words."""
+def _printed(table: Table, columns: Sequence[str]) -> Printed:
+    """The chosen columns of a table of words, block by block."""
     chosen = [place for place, heading in enumerate(table.header[-1]) if heading.text in columns]
-    rows = [
-        [line.label + marked(line.marks), *(line.entries[place].text for place in chosen)]
-        for line in table.lines[:MOST_LINES]
-    ]
-    left_out = len(table.lines) - len(rows)
     made = _empty(table, [table.corner, *(table.header[-1][place].text for place in chosen)])
+    left_out = max(0, len(table.lines) - MOST_LINES)
     made.caption = Text(table.caption + (f" {left_out} more lines stand in the report." if left_out else ""))
-    for row in rows:
-        made.add_row(*map(Text, row))
+    for group, lines in replace(table, lines=table.lines[:MOST_LINES]).groups:
+        if group:
+            made.add_row(Text(group, style="bold"))
+        for line in lines:
+            made.add_row(Text(line.label + marked(line.marks)), *(Text(line.entries[place].text) for place in chosen))
     return made
 
 

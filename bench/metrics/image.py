@@ -117,7 +117,9 @@ def _load_lpips(device: torch.device) -> Any:
 
     url = VGG16_Weights.IMAGENET1K_V1.url
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
-    wanted = f"LPIPS needs the VGG-16 weights {file.name}: put them at {file}, or run once with a network"
+    # The reason stands in every row; a row that is published should not name a user's home.
+    shown = Path("~") / file.relative_to(Path.home()) if file.is_relative_to(Path.home()) else file
+    wanted = f"LPIPS needs the VGG-16 weights {file.name}: put them at {shown}, or run once with a network"
     if not file.is_file() and not _reachable(url):
         return Unavailable(f"{wanted} (they are not there and {urlparse(url).hostname} does not answer)")
     import lpips as package

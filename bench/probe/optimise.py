@@ -133,7 +133,7 @@ def optimise(
         _set_rates(optimiser, {group["name"]: rate for group in optimiser.param_groups})
         values = parameters.values()
         terms = [(values[name] - initial[name]).abs().mean() for name in parameters.mode.readout]
-        _descend(torch.stack(terms).sum(), optimiser, step)
+        descend(torch.stack(terms).sum(), optimiser, step)
         _report(progress, step, total)
     parameters.freeze_features()
 
@@ -145,13 +145,13 @@ def optimise(
         _set_rates(optimiser, rendering_rates(schedule.rates, views.extent, step))
         values = parameters.values()
         try:
-            picture = _render(values, poses[view], views, view, schedule.degree(step), protocol, backend)
+            picture = render_view(activated(values), poses[view], views, view, schedule.degree(step), protocol, backend)
         except SplatError as error:
             raise Diverged(f"iteration {iteration}: {error}") from error
         loss = losses[view](picture)
         if scale_prior:
             loss = loss + protocol.iuv_scale_weight * (values["log_scale"] - initial["log_scale"]).abs().mean()
-        _descend(loss, optimiser, iteration)
+        descend(loss, optimiser, iteration)
         errors.append((picture.detach() - views.photos[view]).square().mean())
         _report(progress, iteration, total)
 
@@ -164,8 +164,8 @@ def optimise(
     return Optimised(values, poses.detach(), _curve(errors, schedule.warm_start))
 
 
-def _render(
-    values: Mapping[str, Tensor],
+def render_view(
+    gaussians: Gaussians,
     pose: Tensor,
     views: TrainingViews,
     view: int,
@@ -173,9 +173,10 @@ def _render(
     protocol: ProbeProtocol,
     backend: Backend,
 ) -> Tensor:
+    """The training view (h, w, 3) from its current pose (7,), differentiable."""
     height, width = views.photos.shape[1:3]
     return rasterize(
-        activated(values),
+        gaussians,
         pose_matrix(pose[:4], pose[4:]),
         views.intrinsics[view],
         width,
@@ -186,7 +187,8 @@ def _render(
     ).rgb
 
 
-def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, iteration: int) -> None:
+def descend(loss: Tensor, optimiser: torch.optim.Optimizer, iteration: int) -> None:
+    """Backward pass and update; clears the gradients. Raises Diverged where the loss is no number."""
     # Asking a GPU for the number would stall it, and its renderer bears NaN: there the Gaussians are looked at once, at the
     # end.
     if loss.device.type == "cpu" and not math.isfinite(loss.item()):

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bench.metrics.catalogue import METRICS
+from bench.published import ALL
 from bench.report import conditions
 from bench.report.beside import BLOCKS, MODES, beside_tables, joined, published_means
 from bench.report.build import Results, footer, is_published, load_results, page_marks
-from bench.report.cards import dataset_title, in_order, title_of
+from bench.report.cards import dataset_title, datasets_in_order, in_order, title_of
 from bench.report.means import table_means
 from bench.report.page import Page, Part, Section, section
 from bench.report.paper_tables import GTA
 from bench.report.run_tables import significance_table
 from bench.report.sections_geometry import headline_alignment
-from bench.report.tables import Entry, Table, arrow, number, words_table
+from bench.report.tables import MISSING, Entry, Heading, Line, Table, arrow, number, words_table
 from bench.stats.agreement import agreement
 from bench.stats.bootstrap import paired_difference
 from bench.stats.significance import holm, sign_flip_test
 from bench.types import UserError
 
 AGREEMENT, SIGNIFICANCE, CHANGE = "Agreement", "Significance between models", "Change, scene by scene"  #: titles of parts
+AGREEMENT_COLUMNS = ("Metric", "Models", "Mean Δ", "Mean |Δ|", "Largest |Δ|", "Spearman [95 %]", "Kendall", "Same best")
 
 
 def comparison(folder: Path, to: Path) -> Page:
@@ -49,7 +52,8 @@ def comparison(folder: Path, to: Path) -> Page:
 def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Section]:
     """One section a track, protocol and point map."""
     reference = published_means() if theirs is None else table_means(theirs.rows)
-    for key, rows in ours.rows.groupby(["track", "protocol", "pointmap"], sort=True):
+    groups = ours.rows.groupby(["track", "protocol", "pointmap"], sort=True)
+    for key, rows in sorted(groups, key=lambda group: group[0][0] != "probe"):
         track, protocol, pointmap = map(str, key)
         same = reference
         other = None
@@ -79,36 +83,46 @@ def agreement_tables(met: pd.DataFrame, name: str) -> list[Table]:
         if rows.empty:
             continue
         lines = []
-        for row in agreement(rows).to_dict("records"):
+        datasets = [*datasets_in_order(rows["dataset"]), ALL]
+        for row in sorted(agreement(rows).to_dict("records"), key=functools.partial(_place, datasets=datasets)):
             metric = METRICS[row["metric"]]
-            place = MODES.get(row["mode"]) if row["track"] == "probe" else BLOCKS.get(row["alignment"])
             worst = f"{row['worst'] * metric.factor:.{metric.digits}f} ({title_of(row['worst_model'], row['track'])})"
             interval = (
                 f" [{row['spearman_low']:.2f}, {row['spearman_high']:.2f}]" if math.isfinite(row["spearman_low"]) else ""
             )
-            spearman = f"{row['spearman']:.2f}{interval}" if math.isfinite(row["spearman"]) else ""
-            entries: list[str | Entry] = [
-                arrow(metric),
-                str(row["n"]),
+            entries = (
+                Entry(arrow(metric)),
+                Entry(str(row["n"])),
                 number(row["mean_difference"] * metric.factor, metric.digits),
                 number(row["mean_absolute"] * metric.factor, metric.digits),
-                worst,
-                spearman,
+                Entry(worst),
+                Entry(f"{row['spearman']:.2f}{interval}") if math.isfinite(row["spearman"]) else Entry(),
                 number(row["kendall"]),
-                {True: "yes", False: "no"}.get(row["same_best"], ""),
-            ]
-            lines.append((f"{dataset_title(row['dataset'])}, {place or row['alignment']}", entries))
-        header = ("Metric", "Models", "Mean Δ", "Mean |Δ|", "Largest |Δ|", "Spearman [95 %]", "Kendall", "Same best")
-        table = words_table(
-            "agreement-random" if random else "agreement",
-            f"Agreement with {name}",
-            header,
-            lines,
-            caption=f"Δ: ours less {name}. Rank correlations are over models, for three or more.",
-            corner="column",
+                Entry({True: "yes", False: "no"}.get(row["same_best"], MISSING) if row["n"] > 1 else MISSING),
+            )
+            block = MODES.get(row["mode"]) if row["track"] == "probe" else BLOCKS.get(row["alignment"])
+            lines.append(Line(block or row["alignment"], entries, group=dataset_title(row["dataset"])))
+        tables.append(
+            Table(
+                "agreement-random" if random else "agreement",
+                f"Agreement with {name}",
+                f"Δ: ours less {name}. Rank correlations are over models, for three or more.",
+                (tuple(Heading(text) for text in AGREEMENT_COLUMNS),),
+                tuple(lines),
+                "mode" if set(rows["track"]) == {"probe"} else "alignment",
+                ("random weights",) if random else (),
+                words=True,
+            )
         )
-        tables.append(replace(table, marks=("random weights",) if random else ()))
     return tables
+
+
+def _place(row: Mapping[Any, Any], datasets: Sequence[str]) -> tuple[int, int, int]:
+    """Where a column of the papers' tables stands in them. datasets: in their order."""
+    blocks = [*MODES, *BLOCKS]
+    block = row["mode"] if row["track"] == "probe" else row["alignment"]
+    known = blocks.index(block) if block in blocks else len(blocks)
+    return datasets.index(row["dataset"]), known, list(METRICS).index(row["metric"])
 
 
 def _headlines(rows: pd.DataFrame, track: str) -> list[tuple[str, str, str, str]]:

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.types import Dataset, MultiViewScene, Track, Unavailable, UserError
-from registry.datasets._layouts import Layout
+from registry.datasets._layouts import PHOTOS, Layout
 from registry.datasets._photo_set import PhotoSet, digest, load
 from registry.datasets._splits import Split, read_split_file
 
 SPLIT_FILE = "dataset_split.json"
 #: The folder of the Feat2GS release under the data root, where the root is not that folder itself.
 RELEASE_FOLDERS = ("", "Feat2GS", "Feat2GS_Dataset", "feat2gs")
+
+#: The initialiser of scenes without cameras.
+POINTMAP_WITHOUT_CAMERAS = "dust3r"
 
 
 class SceneFolders(Dataset):
@@ -33,6 +36,9 @@ class SceneFolders(Dataset):
         if not found:
             raise Unavailable(self._absent(root))
         return found
+
+    def pointmap_of(self, root: Path | None, name: str) -> str:
+        return POINTMAP_WITHOUT_CAMERAS if self._layout(self._folder(root, name)) is PHOTOS else self.default_pointmap
 
     def load_scene(self, root: Path | None, name: str) -> MultiViewScene:
         photo_set, split = self._prepare(root, name)
@@ -58,7 +64,7 @@ class SceneFolders(Dataset):
             if folder.is_dir() and any(layout.recognises(folder) for layout in self.layouts)
         ]
 
-    def _prepare(self, root: Path | None, name: str) -> tuple[PhotoSet, Split]:
+    def _folder(self, root: Path | None, name: str) -> Path:
         folders = self._folders(root)
         if not folders:
             raise Unavailable(self._absent(root))
@@ -67,7 +73,14 @@ class SceneFolders(Dataset):
             raise UserError(
                 f"{self.key}: there is no scene {name!r}; there are {', '.join(sorted({scene for scene, _ in folders}))}"
             )
-        photo_set = next(layout for layout in self.layouts if layout.recognises(folder)).read(folder)
+        return folder
+
+    def _layout(self, folder: Path) -> Layout:
+        return next(layout for layout in self.layouts if layout.recognises(folder))
+
+    def _prepare(self, root: Path | None, name: str) -> tuple[PhotoSet, Split]:
+        folder = self._folder(root, name)
+        photo_set = self._layout(folder).read(folder)
         return photo_set, self._split(photo_set, name)
 
     def _split(self, photo_set: PhotoSet, name: str) -> Split:

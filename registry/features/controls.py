@@ -77,7 +77,7 @@ class DAISY(FeatureProvider):
             daisy(photo, step=self.card.stride, radius=radius, normalization="off")[:rows, :columns] for photo in padded
         ]
         histograms = torch.from_numpy(np.stack(described)).float().to(images.device)
-        # L1 normalisation to a mean bin of 1 (a readout learns little from inputs of 1/200), safe where nothing has a gradient.
+        # L1 normalisation to a mean bin of 1 (a readout learns little from inputs of 1/200), safe without gradients.
         return histograms / histograms.mean(dim=-1, keepdim=True).clamp_min(1e-6)
 
 

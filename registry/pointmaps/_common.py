@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from bench.metrics.similarity import Similarity, umeyama
-from bench.types import Array, Camera, MultiViewScene, UserError, View
+from bench.types import Array, Camera, Initialisation, MultiViewScene, UserError, View
 
 
 def posed_camera(scene: MultiViewScene, view: View, initialiser: str) -> Camera:
@@ -48,3 +49,45 @@ def register_similarity(source: Sequence[Array], target: Sequence[Array], masks:
         for keep in [mask & np.isfinite(first).all(axis=-1) & np.isfinite(second).all(axis=-1)]
     ]
     return umeyama(np.concatenate([first for first, _ in pairs]), np.concatenate([second for _, second in pairs]))
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What an estimator says of some views, in a frame of its own. depths: per view (H, W); masks: (H, W) bool, where a
+    Gaussian may be placed."""
+
+    cameras: tuple[Camera, ...]
+    depths: tuple[Array, ...]
+    masks: tuple[Array, ...]
+
+    @property
+    def points(self) -> list[Array]:
+        """Per view (H, W, 3) float64."""
+        return [camera.unproject(depth) for camera, depth in zip(self.cameras, self.depths, strict=True)]
+
+
+def initialisation(own: Estimate, joint: Estimate, simulated: bool = False) -> Initialisation:
+    """What an estimator initialises a probe with: own is its estimate of the training views alone, joint its estimate of all
+    views, the training views first.
+
+    The test views' cameras and depths are joint's, taken to own's frame by the similarity that fits the training views'
+    points where own's masks hold. Raises UserError where too few points are left to find it.
+    """
+    count = len(own.cameras)
+    points = own.points
+    to_own = register_similarity(joint.points[:count], points, own.masks)
+    return Initialisation(
+        points=tuple(each.astype(np.float32) for each in points),
+        masks=own.masks,
+        cameras=own.cameras,
+        test_cameras=tuple(to_own.transform_camera(camera) for camera in joint.cameras[count:]),
+        test_depths=tuple((to_own.scale * depth).astype(np.float32) for depth in joint.depths[count:]),
+        simulated=simulated,
+    )
+
+
+def training_views(scene: MultiViewScene, initialiser: str) -> tuple[View, ...]:
+    """The training views. Raises UserError where there are fewer than two, from which no estimator finds cameras."""
+    if len(scene.train) < 2:
+        raise UserError(f"{scene.dataset}/{scene.name}: {initialiser} needs at least 2 training views; there is only one")
+    return scene.train

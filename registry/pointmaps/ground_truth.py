@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.ndimage import zoom
@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from bench.metrics.similarity import Similarity
 from bench.registry import pointmaps
 from bench.types import Array, Camera, Card, Initialisation, MultiViewScene, PointmapInitialiser
-from registry.pointmaps._common import posed_camera, register_similarity, seen, true_depth
+from registry.pointmaps._common import Estimate, initialisation, posed_camera, seen, true_depth
 
 #: Standard deviation of the smooth relative depth error within a view, and of the relative error of a view's whole depth.
 DEPTH_ERROR = 0.02
@@ -49,18 +49,6 @@ class GroundTruth(PointmapInitialiser):
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Estimate:
-    """What a simulated estimator says of some views, in a frame of its own."""
-
-    cameras: tuple[Camera, ...]
-    depths: tuple[Array, ...]
-
-    @property
-    def points(self) -> list[Array]:
-        return [camera.unproject(depth) for camera, depth in zip(self.cameras, self.depths, strict=True)]
-
-
 @pointmaps.register("simulated")
 class Simulated(PointmapInitialiser):
     """Ground truth with the errors of an estimator: smooth in depth, and of pose, scale and focal length; seeded.
@@ -78,20 +66,10 @@ class Simulated(PointmapInitialiser):
         depths = [true_depth(scene, view, "simulated") for view in scene.views]
         count = len(scene.train)
         own = _estimate(cameras[:count], depths[:count], rng)
-        joint = _estimate(cameras, depths, rng)
-        masks = tuple(seen(depth) for depth in depths[:count])
-        to_own = register_similarity(joint.points[:count], own.points, masks)
-        return Initialisation(
-            points=tuple(points.astype(np.float32) for points in own.points),
-            masks=masks,
-            cameras=own.cameras,
-            test_cameras=tuple(to_own.transform_camera(camera) for camera in joint.cameras[count:]),
-            test_depths=tuple((to_own.scale * depth).astype(np.float32) for depth in joint.depths[count:]),
-            simulated=True,
-        )
+        return initialisation(own, _estimate(cameras, depths, rng), simulated=True)
 
 
-def _estimate(cameras: Sequence[Camera], depths: Sequence[Array], rng: np.random.Generator) -> _Estimate:
+def _estimate(cameras: Sequence[Camera], depths: Sequence[Array], rng: np.random.Generator) -> Estimate:
     """The views with errors, in a random frame."""
     mean_depth = float(np.mean(np.concatenate([depth[seen(depth)] for depth in depths])))
     focal = 1 + FOCAL_ERROR * rng.normal()
@@ -111,7 +89,7 @@ def _estimate(cameras: Sequence[Camera], depths: Sequence[Array], rng: np.random
         error = DEPTH_SCALE_ERROR * rng.normal() + DEPTH_ERROR * _smooth_field(depth.shape, rng)
         # A longer focal length is paid for with a larger depth: the surface keeps its size in space.
         wrong_depths.append(depth.astype(np.float64) * focal * np.exp(error) * frame.scale)
-    return _Estimate(tuple(wrong_cameras), tuple(wrong_depths))
+    return Estimate(tuple(wrong_cameras), tuple(wrong_depths), tuple(seen(depth) for depth in depths))
 
 
 def _smooth_field(shape: tuple[int, ...], rng: np.random.Generator) -> Array:

@@ -104,7 +104,11 @@ def test_two_runs_are_compared_scene_by_scene(results: Path, changed: Path, tmp_
     assert texts["DAISY"][0] == "+0.00"
     assert texts["IUVRGB"][2] == "2"
     agreement = next(part for part in probe.parts if part.title == AGREEMENT).tables[0]
-    line = next(line for line in agreement.lines if line.label == "procedural, Geometry" and line.entries[0].text == "PSNR↑")
+    line = next(
+        line
+        for line in agreement.lines
+        if (line.group, line.label) == ("procedural", "Geometry") and line.entries[0].text == "PSNR↑"
+    )
     assert line.entries[1].text == "2"  # IUVRGB and DAISY; random weights stand apart
     said = out.getvalue()
     assert "Agreement with demo" in said

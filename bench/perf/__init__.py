@@ -1,0 +1,1 @@
+"""How long the suite's inner loops take, against the plain way to do the same: what `bench perf` measures."""
