@@ -60,7 +60,8 @@ IDENTITY = (
     "metric",
     "weights",
 )
-TRACKS = ("probe", "geometry", "perf")
+PERF = "perf"  #: the track of what `bench perf` measures; reports pass over it
+TRACKS = ("probe", "geometry", PERF)
 STATUSES = ("ok", "failed", "unavailable", "invalid")
 WEIGHTS = ("pretrained", "random", "none")
 PUBLISHED = "published"  #: the protocol of rows copied from a paper; they have neither seed nor key

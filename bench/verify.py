@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.schema import IDENTITY, ROW_COLUMNS, as_rows, validate_rows
+from bench.schema import IDENTITY, PERF, ROW_COLUMNS, as_rows, validate_rows
 from bench.store import CellRecord, Store, content_digest, rows_of
 from bench.types import Measurement, UserError
 
@@ -191,7 +191,9 @@ def _recompute(records: Sequence[CellRecord], count: int, settings: Settings) ->
     """Run `count` finished cells anew, each with the weights and the device that it names, and compare every value."""
     from bench import tracks
 
-    finished = sorted((record for record in records if record.status == "ok"), key=lambda record: record.key)
+    finished = sorted(
+        (record for record in records if record.status == "ok" and record.cell.track != PERF), key=lambda record: record.key
+    )
     chosen = [finished[round(place)] for place in np.linspace(0, len(finished) - 1, min(count, len(finished)))]
     problems, remarks, done = [], [], 0
     for record in chosen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -39,20 +40,18 @@ def print_results(results: list[Result], console: Console) -> None:
 
 
 def _table(part: str, results: list[Result]) -> Table:
-    table = Table(title=part, title_justify="left", caption_justify="left")
-    table.caption = "milliseconds, medians; times faster: CPU time against the first line of the case"
-    for column in ("case", "path"):
-        table.add_column(column, overflow="fold")
-    for column in ("CPU ms", "10-90 %", "wall ms", "times faster", "MiB", "deviation"):
-        table.add_column(column, justify="right")
+    table = Table(title=part, title_justify="left", caption_justify="left", box=box.SIMPLE, pad_edge=False)
+    table.caption = "Medians in milliseconds; × : CPU time of a case's first way over this way's; Δ: deviation from it."
+    table.add_column("", overflow="fold")
+    for column in ("CPU", "10-90 %", "wall", "×", "MiB", "Δ"):
+        table.add_column(column, justify="right", no_wrap=True)
     before = ""
     for result in results:
-        if result.case != before and before:
-            table.add_section()
+        if result.case != before:
+            table.add_row(f"[bold]{escape(result.case)}[/]")
         spread = f"{_number(result.low_ms)}-{_number(result.high_ms)}" if math.isfinite(result.low_ms) else "–"
         table.add_row(
-            escape(result.case) if result.case != before else "",
-            escape(result.path),
+            f"  {escape(result.path)}",
             _number(result.cpu_ms),
             spread,
             _number(result.wall_ms),

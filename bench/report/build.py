@@ -18,7 +18,7 @@ from bench.report.render import latex_document, to_csv
 from bench.report.sections_geometry import geometry_sections
 from bench.report.sections_probe import probe_sections
 from bench.report.sections_shared import cost_section, gap_sections, models_section, published_sections
-from bench.schema import IDENTITY, PUBLISHED, ROW_COLUMNS
+from bench.schema import IDENTITY, PERF, PUBLISHED, ROW_COLUMNS
 from bench.store import Store, read_rows, rows_of
 from bench.types import UserError
 
@@ -41,18 +41,19 @@ def is_published(folder: Path) -> bool:
 
 
 def load_results(folders: Sequence[Path]) -> Results:
-    """Read results folders; a measurement that stands in several is taken from the first. Raises UserError for a folder
-    without results."""
+    """Read results folders; a measurement that stands in several is taken from the first, and what `bench perf` measured is
+    passed over: it is about a machine, not about models. Raises UserError for a folder without results."""
     measured = [folder for folder in folders if not is_published(folder)]
     stored: list[Stored] = []
     frames = []
     for folder in measured:
         if (folder / "cells").is_dir():
-            records = Store(folder, create=False).records()
+            records = [record for record in Store(folder, create=False).records() if record.cell.track != PERF]
             stored += [(record, folder) for record in records]
             frames.append(rows_of(records))
         else:
-            frames.append(read_rows(folder))
+            rows = read_rows(folder)
+            frames.append(rows[rows["track"] != PERF])
         if frames[-1].empty:
             raise UserError(f"{folder} holds no finished cell yet; run `bench run --out {folder}` first")
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ROW_COLUMNS))

@@ -108,13 +108,12 @@ def significance_table(units: pd.DataFrame, metric: str, name: str, title: str) 
 def cost_table(cells: pd.DataFrame) -> Table:
     """Mean seconds and the largest peak memory of each model's cells, by track. cells: one row a cell."""
     lines = []
-    for track in sorted(set(cells["track"])):
+    for track, group in (("probe", "Probe"), ("geometry", "Geometry")):
         own = cells[cells["track"] == track]
         for model in in_order(own["model"], track):
             for weights, rows in own[own["model"] == model].groupby("weights", sort=True):
                 texts = (str(len(rows)), f"{rows['seconds'].mean():.1f}", f"{rows['peak_memory_mb'].max():.0f}")
                 label = title_of(model, track)
-                group = "Probe" if track == "probe" else "Geometry"
                 lines.append(Line(label, tuple(map(Entry, texts)), weight_marks(str(weights)), group))
     header = tuple(Heading(text) for text in ("Cells", "Seconds a cell", "Peak MB"))
     return Table("cost", "Time and memory", "Mean seconds, largest peak memory.", (header,), tuple(lines), "model")

@@ -1,0 +1,158 @@
+"""The command as users run it: a plug-in end to end, resuming after a kill, and one clear message for each mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import cli
+from bench.schema import validate_rows
+
+PLUGIN = '''
+import torch
+from bench.registry import features
+from bench.types import Card, FeatureProvider
+
+
+@features.register("grid-colour")
+class GridColour(FeatureProvider):
+    """The mean colour of every patch of 16 pixels."""
+
+    card = Card(name="Grid colour", channels=3, stride=16, license="Apache-2.0")
+
+    def extract(self, images):
+        return torch.nn.functional.avg_pool2d(images, 16).permute(0, 2, 3, 1)
+
+
+@features.register("broken-feature")
+class BrokenFeature(GridColour):
+    def extract(self, images):
+        return super().extract(images) * float("nan")
+'''
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # no test asks a network for LPIPS's backbone
+    file = tmp_path / "my_plugin.py"
+    file.write_text(PLUGIN)
+    return file
+
+
+def bench(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit code of `bench ARGUMENTS`, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0)
+
+
+def probe(plugin: Path, out: Path, model: str = "grid-colour") -> list[str]:
+    run = ["run", "--plugin", str(plugin), "--models", model, "--modes", "T,instantsplat", "--scenes", "room"]
+    return [*run, "--protocol", "quick-v1", "--device", "cpu", "--jobs", "1", "--out", str(out)]
+
+
+def test_a_plugin_runs_stands_in_the_report_and_is_not_run_twice(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, report = tmp_path / "results", tmp_path / "report"
+    command = [*probe(plugin, out), "--report", str(report)]
+    assert bench(*command, monkeypatch=monkeypatch) == 0
+    rows = pd.read_parquet(out / "rows.parquet")
+    assert validate_rows(rows) == []
+    assert set(rows["model"]) == {"grid-colour", "-"}
+    page = (report / "index.html").read_text()
+    assert "Grid colour" in page
+    assert "simulated" in page
+    assert "quick" in page
+
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
+    capsys.readouterr()
+    assert bench(*command, monkeypatch=monkeypatch) == 0
+    assert "2 of 2 cells are stored already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == stamps
+
+
+def test_a_killed_run_goes_on_and_gives_the_rows_of_an_undisturbed_one(plugin: Path, tmp_path: Path) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    entry = [sys.executable, "-m", "bench.cli"]
+    process = subprocess.Popen([*entry, *probe(plugin, killed), "--no-report"], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((killed / "cells").glob("[0-9a-f]*.json")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "no cell was stored in time"
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    stored = {path.name for path in (killed / "cells").glob("[0-9a-f]*.json")}
+    if len(stored) == 2:
+        pytest.skip("the machine was too slow to kill the run between its two cells")
+    first = json.loads((killed / "cells" / stored.pop()).read_text())["finished"]
+    for folder in (killed, whole):
+        subprocess.run([*entry, *probe(plugin, folder), "--no-report"], check=True, stdout=subprocess.DEVNULL)
+    records = [json.loads(path.read_text()) for path in (killed / "cells").glob("[0-9a-f]*.json")]
+    assert first in {record["finished"] for record in records}
+    cost = ["seconds", "peak_memory_mb"]
+    rows = [pd.read_parquet(folder / "rows.parquet").drop(columns=cost) for folder in (killed, whole)]
+    pd.testing.assert_frame_equal(*rows)
+
+
+def test_a_feature_with_nan_fails_its_cells_with_the_reason(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*probe(plugin, tmp_path / "results", "broken-feature"), "--modes", "T", "--no-report"]
+    assert bench(*command, monkeypatch=monkeypatch) == 1
+    assert "broken-feature: 6912 of 6912 feature values are NaN or infinite" in capsys.readouterr().err.replace("\n", " ")
+    (row,) = pd.read_csv(tmp_path / "results" / "rows.csv").to_dict("records")
+    assert row["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "dinov22"], "did you mean dinov2"),
+        (["--models", "rgb+nothing"], "'nothing'"),
+        (["--datasets", "lllff"], "did you mean llff"),
+        (["--models", "rgb", "--scenes", "atlantis"], "no scene 'atlantis'"),
+        (["--modes", "Q"], "no mode is named 'Q'"),
+        (["--seeds", "one"], "'one' is not a whole number"),
+        (["--weights", "some"], "must be one of pretrained, random"),
+        (["--engine", "cloud"], "must be one of local, ray"),
+        (["--checkpoint", "rgb"], "write NAME=FILE"),
+        (["--data-root", "/nowhere/at/all"], "there is no folder"),
+        (["--plugin", "absent.py"], "no such file"),
+    ],
+)
+def test_mistakes_are_one_message_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert bench("run", *arguments, monkeypatch=monkeypatch) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_folder_that_cannot_be_written_to_stops_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = ["run", "--models", "rgb", "--modes", "T", "--scenes", "room", "--out", str(tmp_path / "file" / "results")]
+    assert bench(*arguments, monkeypatch=monkeypatch) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["models", "estimators", "datasets", "pointmaps", "protocols", "metrics"])
+def test_everything_can_be_listed(kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("list", kind, monkeypatch=monkeypatch) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 4
