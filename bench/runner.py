@@ -50,7 +50,7 @@ class WorkerDied:
 
 @dataclass(frozen=True)
 class Run:
-    """A run: where it writes and what its cells share."""
+    """A run: where it writes and what its cells share. threads: of each process while features are extracted."""
 
     out: Path
     settings: Settings
@@ -88,7 +88,8 @@ class Run:
         """
         groups = [list(group) for _, group in itertools.groupby(sorted(cells, key=_neighbours), key=_neighbours)]
         run_one = functools.partial(run_cell, out=self.out, settings=self.settings)
-        prepare = functools.partial(_prepare_process, self.plugins, self.threads)
+        # A probe's steps are many and small: threads inside one cell cost more than they give; cells run side by side.
+        prepare = functools.partial(_prepare_process, self.plugins, 1)
         for cell, result in map_groups(run_one, groups, jobs=self.jobs, initialise=prepare):
             if isinstance(result, WorkerDied):
                 result = _store_failure(cell, str(result), self.out, self.settings)

@@ -60,7 +60,6 @@ def _readout(size: str, channels: int, mode: str, repeats: int) -> list[Result]:
 
     paths = {
         "per pixel": lambda: run(lambda: readout.forward_pixels(upsampled)),
-        "per pixel, in blocks": lambda: run(lambda: readout.at_pixels(upsampled)),
         "patches": lambda: run(lambda: readout(features)),
     }
     return compare("readout", f"mode {mode}, {channels} channels, {size} pixels", paths, repeats, slow=("per pixel",))

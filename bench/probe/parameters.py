@@ -94,7 +94,7 @@ class Parameters:
         """Raw attributes of all Gaussians, attribute -> (N, channels)."""
         values: dict[str, Tensor] = dict(self.free)
         if self.readout is not None and self._pixel_features is not None:
-            values |= self.readout.at_pixels(self._pixel_features, detach_for=WITHOUT_GRADIENT)
+            values |= self.readout.forward_pixels(self._pixel_features, detach_for=WITHOUT_GRADIENT)
         elif self.readout is not None:
             assert self._features is not None
             values |= self.readout(self._features, self._pixels, detach_for=WITHOUT_GRADIENT)

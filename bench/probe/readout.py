@@ -9,14 +9,13 @@ pre-activations, the ReLU and the small second layer (`bench.probe.patch_layers`
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from bench.probe.features import FeatureMap
 from bench.probe.patch_layers import patch_readout
-from bench.probe.pixel_layers import pixel_readout
 from bench.types import UserError
 
 #: Outputs per Gaussian of each head: position, logarithm of the scale, quaternion, opacity logit, spherical harmonics.
@@ -54,36 +53,26 @@ class Readout(nn.Module):
         """The attributes (N, HEAD_CHANNELS[head]) of N pixels.
 
         pixels: (N,) int64, ascending flat indices into (B, height, width); None = all of them. Frozen patch features go the
-        fast way; per-pixel ones, and ones that want a gradient, go through `at_pixels` with `detach_for`.
+        fast way; per-pixel ones, and ones that want a gradient, go through `forward_pixels` with `detach_for`.
         """
         if features.channels != self.channels:
             raise UserError(f"the readout takes {self.channels} channels, and the features have {features.channels}")
         if features.per_pixel or features.values.requires_grad:
             flat = features.upsampled().flatten(0, 2)
-            return self.at_pixels(flat if pixels is None else flat[pixels], detach_for=detach_for)
-        first, second = self._layers(self.heads)
+            return self.forward_pixels(flat if pixels is None else flat[pixels], detach_for=detach_for)
+        first, second = (
+            [(stack.get_parameter(f"{i}.weight"), stack.get_parameter(f"{i}.bias")) for stack in self.heads.values()]
+            for i in (0, 2)
+        )
         grid = (features.height, features.width)
         outputs = patch_readout(features.values, grid, pixels, first, second, threads=self.threads)
         return dict(zip(self.heads, outputs, strict=True))
 
-    def at_pixels(self, features: Tensor, detach_for: Collection[str] = ()) -> dict[str, Tensor]:
-        """The attributes of per-pixel features (N, C), all heads at once.
+    def forward_pixels(self, features: Tensor, detach_for: Collection[str] = ()) -> dict[str, Tensor]:
+        """The attributes of features (N, C), evaluated per pixel as the paper does: the oracle of the fast way.
 
         A gradient flows into the features, except from the heads named in `detach_for`.
         """
-        attached = [head for head in self.heads if head not in detach_for]
-        order = [*attached, *(head for head in self.heads if head in detach_for)]
-        outputs = pixel_readout(features, len(attached), *self._layers(order))
-        found = dict(zip(order, outputs, strict=True))
-        return {head: found[head] for head in self.heads}
-
-    def _layers(self, order: Iterable[str]) -> list[list[tuple[Tensor, Tensor]]]:
-        """Weight and bias of each head's first layer, and of its second."""
-        stacks = [self.heads[head] for head in order]
-        return [[(each.get_parameter(f"{i}.weight"), each.get_parameter(f"{i}.bias")) for each in stacks] for i in (0, 2)]
-
-    def forward_pixels(self, features: Tensor, detach_for: Collection[str] = ()) -> dict[str, Tensor]:
-        """What `at_pixels` gives, one head after the other as the paper does: the oracle of the fast ways."""
         frozen = features.detach()
         return {head: layers(frozen if head in detach_for else features) for head, layers in self.heads.items()}
 

@@ -21,6 +21,11 @@ def test_the_example_is_one_class_of_at_most_25_lines() -> None:
     assert ast.get_docstring(cls)
 
 
+def test_the_guide_prints_the_example_as_it_stands() -> None:
+    guide = Path(__file__).parents[2] / "CONTRIBUTING.md"
+    assert EXAMPLE.read_text().strip() in guide.read_text()
+
+
 def test_the_example_registers_and_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "_classes", dict(features._classes))
     load_plugin(str(EXAMPLE))
