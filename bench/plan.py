@@ -98,7 +98,7 @@ def make_plan(selection: Selection) -> Plan:
                 left_out.append(LeftOut(f"dataset {name}", str(error)))
                 break
             known_scenes += found
-            for scene in _scenes(selection.scenes, found, dataset, track):
+            for scene in _scenes(selection.scenes, found, dataset):
                 if track == "geometry":
                     cells += [
                         Cell(track, name, scene, model, "-", "-", geometry_protocol, seed)
@@ -188,10 +188,9 @@ def _dataset_names(asked: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(asked))
 
 
-def _scenes(asked: Sequence[str], found: Sequence[str], dataset: Dataset, track: Track) -> list[str]:
+def _scenes(asked: Sequence[str], found: Sequence[str], dataset: Dataset) -> list[str]:
     if AUTO in asked:
-        chosen = [scene for scene in dataset.default_scenes if scene in found] if track == "probe" else []
-        return chosen or list(found)
+        return [scene for scene in dataset.default_scenes if scene in found] or list(found)
     return list(found) if ALL in asked else [name for name in dict.fromkeys(asked) if name in found]
 
 

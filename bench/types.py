@@ -363,7 +363,7 @@ class Dataset:
     card: ClassVar[DatasetCard]
     tracks: ClassVar[tuple[Track, ...]] = ("probe",)
     default_pointmap: ClassVar[str] = "sparse"  #: the initialiser of the probe track where the user names none
-    default_scenes: ClassVar[tuple[str, ...]] = ()  #: scenes probed where the user names none; () = all
+    default_scenes: ClassVar[tuple[str, ...]] = ()  #: scenes and samples run where the user names none; () = all
 
     def scenes(self, root: Path | None, track: Track) -> Sequence[str]:
         """Names of the scenes (or samples) found under the root. Raises Unavailable where the data set is not on disk."""

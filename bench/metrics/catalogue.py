@@ -86,7 +86,7 @@ CATALOGUE = (
         "pose_translation_error",
         "translation",
         "probe",
-        "share",
+        "extent",
         False,
         "pose",
         "mean camera offset over the scene's extent",

@@ -4,65 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.metrics import cloud, image
+from bench.metrics.catalogue import METRICS, Metric
 from bench.metrics.similarity import Similarity, umeyama
 from bench.probe.poses import pose_errors
 from bench.types import Array, Camera, Measurement, MultiViewScene, Unavailable, UserError, View
 
-
-@dataclass(frozen=True)
-class Metric:
-    """What a metric's rows say of it."""
-
-    name: str
-    unit: str = ""
-    higher_is_better: bool | None = None
-
-    def ok(
-        self, value: float, *, view: str = "all", alignment: str = "-", note: str = "", unit: str | None = None
-    ) -> Measurement:
-        """The value, or an invalid row where it is not finite."""
-        if not math.isfinite(value):
-            return self.gap("invalid", f"the value is {value}", view=view, alignment=alignment, unit=unit)
-        shown = self.unit if unit is None else unit
-        return Measurement(self.name, value, view, shown, self.higher_is_better, alignment, "ok", note)
-
-    def gap(
-        self, status: str, reason: str, *, view: str = "all", alignment: str = "-", unit: str | None = None
-    ) -> Measurement:
-        """The row of a value that is not there."""
-        shown = self.unit if unit is None else unit
-        return Measurement(
-            self.name,
-            math.nan,
-            view,
-            shown,
-            self.higher_is_better,
-            alignment,
-            "unavailable" if status == "unavailable" else "invalid",
-            reason,
-        )
-
-
-PSNR = Metric("psnr", "dB", True)
-SSIM = Metric("ssim", "", True)
-HAARPSI = Metric("haarpsi", "", True)
-LPIPS = Metric("lpips", "", False)
-LPIPS_RESCALED = Metric("lpips_rescaled", "", False)
-VISIBLE = Metric("visible_share", "", None)
-TRAIN_PSNR = Metric("train_psnr", "dB", True)
-COUNT = Metric("gaussians", "", None)
-ACCURACY = Metric("accuracy", "", False)
-COMPLETENESS = Metric("completeness", "", False)
-DISTANCE = Metric("distance", "", False)
-ROTATION_ERROR = Metric("pose_rotation_error", "degree", False)
-TRANSLATION_ERROR = Metric("pose_translation_error", "extent", False)
+PSNR, SSIM, HAARPSI = METRICS["psnr"], METRICS["ssim"], METRICS["haarpsi"]
+LPIPS, LPIPS_RESCALED = METRICS["lpips"], METRICS["lpips_rescaled"]
+VISIBLE, TRAIN_PSNR, COUNT = METRICS["visible_share"], METRICS["train_psnr"], METRICS["gaussians"]
+ACCURACY, COMPLETENESS, DISTANCE = METRICS["accuracy"], METRICS["completeness"], METRICS["distance"]
+ROTATION_ERROR, TRANSLATION_ERROR = METRICS["pose_rotation_error"], METRICS["pose_translation_error"]
 
 _CLOUD_METRICS: tuple[tuple[Metric, Callable[[Array, Array], float]], ...] = (
     (ACCURACY, cloud.accuracy),
@@ -75,6 +33,30 @@ _POSE_METRICS = (ROTATION_ERROR, TRANSLATION_ERROR)
 INITIAL, REFINED, SIMILARITY = "initial", "refined", "similarity"  #: alignments
 
 
+def measured(
+    metric: Metric, value: float, *, view: str = "all", alignment: str = "-", note: str = "", unit: str | None = None
+) -> Measurement:
+    """The value, or an invalid row where it is not finite. unit: where it is the scene's, not the metric's."""
+    if not math.isfinite(value):
+        return gap(metric, "invalid", f"the value is {value}", view=view, alignment=alignment, unit=unit)
+    shown = metric.unit if unit is None else unit
+    return Measurement(metric.name, value, view, shown, metric.higher_is_better, alignment, "ok", note)
+
+
+def gap(
+    metric: Metric,
+    status: Literal["unavailable", "invalid"],
+    reason: str,
+    *,
+    view: str = "all",
+    alignment: str = "-",
+    unit: str | None = None,
+) -> Measurement:
+    """The row of a value that is not there."""
+    shown = metric.unit if unit is None else unit
+    return Measurement(metric.name, math.nan, view, shown, metric.higher_is_better, alignment, status, reason)
+
+
 # ------------------------------------------------------------------------------------------------------- held-out photos
 
 
@@ -84,32 +66,32 @@ def view_measurements(view: str, render: Tensor, photo: Tensor, visible: Tensor,
     render, photo: (h, w, 3) in [0, 1]; visible: (h, w) bool; all on one device. note: how the mask was found.
     """
     share = visible.float().mean().item()
-    rows = [VISIBLE.ok(share, view=view, note=note)]
+    rows = [measured(VISIBLE, share, view=view, note=note)]
     if share == 0:
         reason = "no pixel of this view shows what a training view shows"
-        return rows + [metric.gap("invalid", reason, view=view) for metric in _PAIRED_METRICS]
+        return rows + [gap(metric, "invalid", reason, view=view) for metric in _PAIRED_METRICS]
     mask = visible[..., None].to(photo.dtype)
     pair = render * mask, photo * mask
     for metric, function in _ONE_PICTURE_METRICS:
         try:
-            rows.append(metric.ok(function(*pair), view=view, note=note))
+            rows.append(measured(metric, function(*pair), view=view, note=note))
         except ValueError as error:
-            rows.append(metric.gap("invalid", str(error), view=view))
+            rows.append(gap(metric, "invalid", str(error), view=view))
     try:
         plain, rescaled = image.lpips(*pair)
     except Unavailable as error:
-        rows += [metric.gap("unavailable", str(error), view=view) for metric in (LPIPS, LPIPS_RESCALED)]
+        rows += [gap(metric, "unavailable", str(error), view=view) for metric in (LPIPS, LPIPS_RESCALED)]
     except ValueError as error:
-        rows += [metric.gap("invalid", str(error), view=view) for metric in (LPIPS, LPIPS_RESCALED)]
+        rows += [gap(metric, "invalid", str(error), view=view) for metric in (LPIPS, LPIPS_RESCALED)]
     else:
-        rows += [LPIPS.ok(plain, view=view, note=note), LPIPS_RESCALED.ok(rescaled, view=view, note=note)]
+        rows += [measured(LPIPS, plain, view=view, note=note), measured(LPIPS_RESCALED, rescaled, view=view, note=note)]
     return rows
 
 
 def training_psnr(renders: Sequence[Tensor], photos: Tensor) -> Measurement:
     """Mean PSNR over the training views (V, h, w, 3), all pixels."""
     values = [image.psnr(render.clamp(0, 1), photo) for render, photo in zip(renders, photos, strict=True)]
-    return TRAIN_PSNR.ok(float(np.mean(values)), view="train")
+    return measured(TRAIN_PSNR, float(np.mean(values)), view="train")
 
 
 # ---------------------------------------------------------------------------------------------------------- 3D positions
@@ -143,11 +125,12 @@ def cloud_measurements(positions: Array, truth: Array, unit: str) -> list[Measur
     try:
         alignment = cloud_alignment(positions, truth)
     except UserError as error:
-        return [metric.gap("invalid", str(error), alignment=SIMILARITY, unit=unit) for metric, _ in _CLOUD_METRICS]
+        return [gap(metric, "invalid", str(error), alignment=SIMILARITY, unit=unit) for metric, _ in _CLOUD_METRICS]
     known = np.isfinite(truth).all(axis=1)
     aligned = alignment.apply(positions[known])
     return [
-        metric.ok(function(aligned, truth[known]), alignment=SIMILARITY, unit=unit) for metric, function in _CLOUD_METRICS
+        measured(metric, function(aligned, truth[known]), alignment=SIMILARITY, unit=unit)
+        for metric, function in _CLOUD_METRICS
     ]
 
 
@@ -163,7 +146,10 @@ def pose_measurements(views: Sequence[View], cameras: Sequence[Camera], alignmen
     if len(truth) < len(views) or len(truth) < 2:
         return []
     errors = pose_errors(cameras, truth)
-    return [metric.ok(error, view="train", alignment=alignment) for metric, error in zip(_POSE_METRICS, errors, strict=True)]
+    return [
+        measured(metric, error, view="train", alignment=alignment)
+        for metric, error in zip(_POSE_METRICS, errors, strict=True)
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------------- divergence
@@ -171,12 +157,12 @@ def pose_measurements(views: Sequence[View], cameras: Sequence[Camera], alignmen
 
 def diverged_measurements(scene: MultiViewScene, reason: str) -> list[Measurement]:
     """The rows of a probe that did not converge to numbers: what it would have measured, each invalid with the reason."""
-    rows = [metric.gap("invalid", reason, view=view.name) for view in scene.test for metric in _PAIRED_METRICS]
-    rows.append(TRAIN_PSNR.gap("invalid", reason, view="train"))
+    rows = [gap(metric, "invalid", reason, view=view.name) for view in scene.test for metric in _PAIRED_METRICS]
+    rows.append(gap(TRAIN_PSNR, "invalid", reason, view="train"))
     if true_points(scene.train, np.zeros(0, int)) is not None:
-        rows += [metric.gap("invalid", reason, alignment=SIMILARITY, unit=scene.unit) for metric, _ in _CLOUD_METRICS]
+        rows += [gap(metric, "invalid", reason, alignment=SIMILARITY, unit=scene.unit) for metric, _ in _CLOUD_METRICS]
     if len(scene.train) > 1 and all(view.camera is not None for view in scene.train):
-        rows += [metric.gap("invalid", reason, view="train", alignment=REFINED) for metric in _POSE_METRICS]
+        rows += [gap(metric, "invalid", reason, view="train", alignment=REFINED) for metric in _POSE_METRICS]
     return rows
 
 

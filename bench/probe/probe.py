@@ -87,7 +87,7 @@ def run_probe(
         scene_extent(start.cameras),
     )
     common = [
-        evaluate.COUNT.ok(float(len(pixels))),
+        evaluate.measured(evaluate.COUNT, float(len(pixels))),
         *evaluate.pose_measurements(scene.train, start.cameras, evaluate.INITIAL),
     ]
     pictures = {} if features is None else feature_pictures(features, scene.train)

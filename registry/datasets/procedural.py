@@ -47,7 +47,8 @@ class Procedural(Dataset):
     )
     tracks = ("probe", "geometry")
     default_pointmap = "simulated"
-    default_scenes = ("courtyard", "room")  # one outdoors, one indoors: what five minutes hold
+    # One scene outdoors and one indoors, and their samples: what five minutes hold.
+    default_scenes = ("courtyard", "room", *(f"{stage}-{view}" for stage in ("courtyard", "room") for view in SAMPLE_VIEWS))
 
     def scenes(self, root: Path | None, track: Track) -> Sequence[str]:
         if track == "probe":
