@@ -18,7 +18,7 @@ import torch
 import bench
 from bench.plan import NO_MODEL, Cell, dataset_of
 from bench.probe.composite import build_provider, parse_features, scene_features
-from bench.probe.views import image_tensor
+from bench.probe.views import feature_input
 from bench.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
 from bench.registry import estimators, features, pointmaps
 from bench.store import digest
@@ -208,9 +208,9 @@ def forget_models() -> None:
 
 
 def _photos(scene: MultiViewScene, settings: Settings) -> FeatureInput:
-    points = _true_points(scene)
+    seen = feature_input(scene.train)
     device = settings.torch_device
-    return FeatureInput(image_tensor(scene.train).to(device), None if points is None else points.to(device))
+    return FeatureInput(seen.images.to(device), None if seen.points is None else seen.points.to(device))
 
 
 class _OnDemand(FeatureProvider):
@@ -242,16 +242,6 @@ def _loaded_provider(part: str, settings: Settings) -> FeatureProvider:
     provider = _build(part, settings)
     provider.load(settings.torch_device)
     return provider
-
-
-def _true_points(scene: MultiViewScene) -> torch.Tensor | None:
-    """Ground-truth world positions (B, H, W, 3) of the training pixels, None where a view lacks depth or camera."""
-    points = [
-        view.camera.unproject(view.depth) for view in scene.train if view.camera is not None and view.depth is not None
-    ]
-    if len(points) < len(scene.train):
-        return None
-    return torch.stack([torch.from_numpy(each).float() for each in points])
 
 
 # ----------------------------------------------------------------------------------------------------------- geometry
