@@ -40,9 +40,11 @@ class Report:
 class WorkerDied:
     """What an engine gives as the result of a cell whose process ended under it."""
 
-    exit_code: int | None
+    exit_code: int | None  #: None where the engine cannot tell
 
     def __str__(self) -> str:
+        if self.exit_code is None:
+            return "the worker process died (out of memory, or its machine is gone?)"
         if self.exit_code == -signal.SIGKILL:
             return "the worker process was killed (out of memory?)"
         return f"the worker process ended with exit code {self.exit_code}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from bench.runner import WorkerDied
 from bench.types import Unavailable
 
 Task = TypeVar("Task")
@@ -17,32 +18,51 @@ def map_groups(
     jobs: int,
     initialise: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Task, Any]]:
-    """As `bench.engines.local.map_groups`; jobs is the number of groups in flight. Results come back group by group."""
+    """As `bench.engines.local.map_groups`; jobs is the number of groups in flight, each with a GPU to itself where the
+    cluster has some."""
     try:
         import ray
+        from ray.exceptions import RayError, RayTaskError
     except ImportError as error:
         raise Unavailable("the Ray engine needs Ray: pip install 'vfm3d-bench[ray]'") from error
 
-    def run_group(group: Sequence[Task]) -> list[Any]:
+    def run_group(group: Sequence[Task]) -> Iterator[Any]:
         if initialise:
             initialise()
-        return [function(task) for task in group]
+        for task in group:
+            yield function(task)
 
+    waiting = [list(group) for group in reversed(groups) if group]
+    if not waiting:
+        return
     started_here = not ray.is_initialized()
     if started_here:
         ray.init(log_to_driver=False, include_dashboard=False)
-    remote = ray.remote(run_group)
-    waiting = [group for group in groups if group]
-    running: dict[Any, Sequence[Task]] = {}
+    # Ray hides the GPUs from a task that asks for none; and it must not start a group again whose cells are stored.
+    gpus = 1 if ray.cluster_resources().get("GPU") else 0
+    remote = ray.remote(num_gpus=gpus, max_retries=0, num_returns="streaming")(run_group)
+    running: dict[Any, list[Task]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                group = waiting.pop(0)
+                group = waiting.pop()
                 running[remote.remote(group)] = group
-            (done, *_), _ = ray.wait(list(running), num_returns=1)
-            yield from zip(running.pop(done), ray.get(done), strict=True)
+            (ready, *_), _ = ray.wait(list(running), num_returns=1)
+            task, *pending = running.pop(ready)
+            try:
+                result: Any = ray.get(next(ready))
+            except RayTaskError:
+                raise
+            except RayError:  # the process or its machine is gone; the rest of its group goes to another
+                result = WorkerDied(None)
+                if pending:
+                    waiting.append(pending)
+            else:
+                if pending:
+                    running[ready] = pending
+            yield task, result
     finally:
-        for reference in running:
-            ray.cancel(reference)
+        for generator in running:
+            ray.cancel(generator)
         if started_here:
             ray.shutdown()
