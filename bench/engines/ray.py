@@ -47,7 +47,7 @@ def map_groups(
             while waiting and len(running) < jobs:
                 group = waiting.pop()
                 running[remote.remote(group)] = group
-            (ready, *_), _ = ray.wait(list(running), num_returns=1)
+            ready: Any = ray.wait(list(running), num_returns=1)[0][0]
             task, *pending = running.pop(ready)
             try:
                 result: Any = ray.get(next(ready))
