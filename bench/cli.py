@@ -26,7 +26,7 @@ console = Console()
 errors = Console(stderr=True)
 
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="A Python file or module to load; repeatable.")]
-DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets [else $BENCH_DATA].")]
+DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets (else $BENCH_DATA).")]
 
 
 def main() -> None:
@@ -82,7 +82,7 @@ def run(
     engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
     plugin: Plugins = None,
     out: Annotated[Path, typer.Option(help="Results folder.")] = Path("results/run"),
-    report: Annotated[Path | None, typer.Option("--report", help="Report folder [reports/<name of --out>].")] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="By default reports/<name of --out>.")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Stop after the rows.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
 ) -> None:
@@ -119,9 +119,10 @@ def run(
 @app.command()
 def report(
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="Results folders [results/run]; `published`: the papers' own tables.")
+        list[Path] | None,
+        typer.Argument(help="Results folders, by default results/run; `published`: the papers' tables."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Report folder [reports/<name of the first folder>].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Report folder; by default reports/<name of the first folder>.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Of html,md,latex,csv.")] = "html,md,latex,csv",
 ) -> None:
     """Write the report of one or more results folders; trains and downloads nothing."""
@@ -136,7 +137,7 @@ def report(
 def compare(
     folder: Annotated[Path, typer.Argument(help="Results folder.")],
     to: Annotated[Path, typer.Option(help="`published`, or another results folder.")] = Path("published"),
-    out: Annotated[Path | None, typer.Option(help="Report folder [reports/<folder>-against-<to>].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Report folder; by default reports/<folder>-against-<to>.")] = None,
 ) -> None:
     """Set results beside the published numbers or another run: agreement, deviations, significance."""
     from bench.commands.compare import compare_command
@@ -167,7 +168,7 @@ Source = Annotated[Path, typer.Option("--from", help="Results folder.")]
 def export(
     cell: Cell,
     source: Source = Path("results/run"),
-    to: Annotated[Path | None, typer.Option(help="PLY file [<scene>-<model>-<mode>.ply].")] = None,
+    to: Annotated[Path | None, typer.Option(help="PLY file; by default <data set>-<scene>-<model>-<mode>.ply.")] = None,
     data_root: DataRoot = None,
     plugin: Plugins = None,
 ) -> None:
@@ -245,7 +246,7 @@ def data_where(data_root: DataRoot = None) -> None:
 
 @data_app.command("check")
 def data_check(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets [all].")] = None, data_root: DataRoot = None
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets; by default all.")] = None, data_root: DataRoot = None
 ) -> None:
     """Load every scene of the data sets and say what is wrong; exit code 1 where something is."""
     from bench.commands.data import print_check

@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from bench import cli
+from bench.registry import datasets
 from bench.schema import validate_rows
+from bench.splat import read_ply
 
 PLUGIN = '''
 import torch
@@ -78,6 +80,28 @@ def test_a_plugin_runs_stands_in_the_report_and_is_not_run_twice(
     assert bench(*command, monkeypatch=monkeypatch) == 0
     assert "2 of 2 cells are stored already" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == stamps
+
+
+def test_the_gaussians_of_a_cell_can_be_exported(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As many as its rows say, before its cameras; a note where other code would run the cell."""
+    out, file = tmp_path / "results", tmp_path / "room.ply"
+    assert bench(*probe(plugin, out), "--no-report", monkeypatch=monkeypatch) == 0
+    rows = pd.read_parquet(out / "rows.parquet").query("metric == 'gaussians' and mode == 'T'")
+    command = ["export", rows["key"].item()[:12], "--from", str(out), "--to", str(file), "--plugin", str(plugin)]
+    capsys.readouterr()
+    assert bench(*command, monkeypatch=monkeypatch) == 0
+    assert "may differ" not in capsys.readouterr().out
+    gaussians = read_ply(file)
+    assert len(gaussians) == rows["value"].item()
+    for view in datasets["procedural"]().load_scene(None, "room").train:
+        assert view.camera is not None
+        assert (view.camera.project(gaussians.means.double().numpy())[1] > 0).mean() > 0.5
+
+    monkeypatch.setattr("bench.NUMERICS_VERSION", "another")
+    assert bench(*command, monkeypatch=monkeypatch) == 0
+    assert "may differ" in capsys.readouterr().out
 
 
 def test_a_killed_run_goes_on_and_gives_the_rows_of_an_undisturbed_one(plugin: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -13,17 +14,16 @@ from bench.commands.run import choose_device
 from bench.locations import cache_root, data_root
 from bench.splat import Gaussians, rotation_matrix, write_ply
 from bench.store import CellRecord, Store
-from bench.types import Unavailable, UserError, Weights
+from bench.types import Camera, Unavailable, UserError, Weights
 
 _SH_0 = 0.28209479177387814  # the constant spherical harmonic
 
 
 def export(prefix: str, folder: Path, target: Path | None, root: Path | None, console: Console) -> Path:
-    """Write the Gaussians of a cell in the standard 3DGS layout; returns the file. Raises UserError as `gaussians_of`."""
+    """Write the Gaussians of a cell in the standard 3DGS layout; returns the file. Raises UserError as `find_cell`."""
     record = find_cell(prefix, folder)
     path = target or Path(f"{record.cell.dataset}-{record.cell.scene}-{record.cell.model}-{record.cell.mode}.ply")
-    with console.status(f"training {record.cell.label} again"):
-        write_ply(path, gaussians_of(record, root))
+    write_ply(path, trained_again(record, root, console)[0])
     return path
 
 
@@ -34,12 +34,17 @@ def view(prefix: str, folder: Path, root: Path | None, port: int, console: Conso
     except ImportError as error:
         raise Unavailable("bench view needs viser: pip install 'vfm3d-bench[view]'") from error
     record = find_cell(prefix, folder)
-    with console.status(f"training {record.cell.label} again"):
-        gaussians = gaussians_of(record, root)
+    gaussians, cameras = trained_again(record, root, console)
     rotations = rotation_matrix(gaussians.quaternions)
     axes = rotations * gaussians.scales[:, None, :]
     server = viser.ViserServer(host="127.0.0.1", port=port)
-    server.scene.set_up_direction("-y")
+    first = cameras[0].camera_to_world
+    server.scene.set_background_image(np.zeros((2, 2, 3), np.uint8))  # black, as they were trained
+    server.scene.set_up_direction(-first[:3, 1])
+    server.initial_camera.position = first[:3, 3]
+    server.initial_camera.look_at = first[:3, 3] + first[:3, 2] * _middle_depth(gaussians, cameras[0])
+    server.initial_camera.up = -first[:3, 1]
+    server.initial_camera.fov = 2 * math.atan(cameras[0].height / (2 * cameras[0].intrinsics[1, 1]))
     server.scene.add_gaussian_splats(
         "/splats",
         centers=gaussians.means.numpy(),
@@ -65,12 +70,30 @@ def find_cell(prefix: str, folder: Path) -> CellRecord:
     return found[0]
 
 
-def gaussians_of(record: CellRecord, root: Path | None) -> Gaussians:
-    """Run the cell again and give its Gaussians, on the CPU. Raises UserError where the cell is of the geometry track."""
+def _middle_depth(gaussians: Gaussians, camera: Camera) -> float:
+    """The median depth of the Gaussians in front of the camera: what the viewer's orbit turns about."""
+    _, depths = camera.project(gaussians.means.double().numpy())
+    return float(np.median(depths[depths > 0])) if (depths > 0).any() else 1.0
+
+
+def trained_again(record: CellRecord, root: Path | None, console: Console) -> tuple[Gaussians, tuple[Camera, ...]]:
+    """Run the cell again and give its Gaussians, on the CPU, and its training cameras, in the world of its initialiser.
+
+    Says so where the Gaussians may not be the stored cell's own.
+
+    Raises UserError where the cell is of the geometry track.
+    """
     if record.cell.track != "probe":
-        raise UserError(f"{record.cell.label} is a cell of the geometry track; only probes make Gaussians")
+        raise UserError(f"{record.cell.label} is a cell of the {record.cell.track} track; only probes make Gaussians")
     weights: Weights = "random" if record.weights == "random" else "pretrained"
     settings = tracks.Settings(data_root(root), cache_root(), choose_device("auto"), weights)
-    gaussians = tracks.run(record.cell, settings).gaussians
-    assert gaussians is not None
-    return gaussians.detach().to("cpu")
+    if tracks.cell_key(record.cell, settings) != record.key:
+        console.print(
+            f"[yellow]note[/] {record.cell.label} was run by other code, on other data, weights or another device: "
+            "these Gaussians may differ from what its rows measured",
+            soft_wrap=True,
+        )
+    with console.status(f"training {record.cell.label} again"):
+        outcome = tracks.run(record.cell, settings)
+    assert outcome.gaussians is not None
+    return outcome.gaussians.detach().to("cpu"), outcome.cameras
