@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.colours import NOTHING, coloured, finite_range
 from bench.geometry.camera import points_from_depth
 from bench.geometry.evaluate import aligned_prediction
 from bench.protocols import GeometryProtocol
@@ -21,7 +22,6 @@ Array = NDArray[Any]
 _LONG_SIDE = 320
 _WORST_ERROR = 0.3  #: the relative depth error that is drawn brightest
 _SIDE_STEP = 0.35  #: how far the second viewpoint moves sideways, as a share of the median depth
-_NOTHING = 24  #: the grey of pixels without a value
 
 
 def sample_pictures(sample: MonocularSample, prediction: Prediction, protocol: GeometryProtocol) -> dict[str, Array]:
@@ -29,7 +29,7 @@ def sample_pictures(sample: MonocularSample, prediction: Prediction, protocol: G
     step = max(1, -(-max(sample.depth.shape) // _LONG_SIDE))
     thin = (slice(step // 2, None, step), slice(step // 2, None, step))
     image, truth = sample.image[thin], sample.depth[thin].astype(np.float64)
-    span = _span(truth)
+    span = finite_range(np.where(truth > 0, truth, np.nan))
     true_points = points_from_depth(sample.depth, sample.intrinsics)[thin]
     pictures = {
         "photo": image,
@@ -42,30 +42,16 @@ def sample_pictures(sample: MonocularSample, prediction: Prediction, protocol: G
         pictures["depth"] = _depth_colours(depth, span)
         with np.errstate(invalid="ignore", divide="ignore"):
             error = np.abs(depth - truth) / truth
-        pictures["error"] = _coloured(error / _WORST_ERROR, "inferno")
+        pictures["error"] = coloured(error, (0.0, _WORST_ERROR), "inferno")
         pictures["points"] = _from_the_side(aligned.points[thin], image, truth, sample.intrinsics)
     return {f"{kind}.{sample.name}": np.ascontiguousarray(picture) for kind, picture in pictures.items()}
 
 
-def _span(depth: Array) -> tuple[float, float]:
-    finite = depth[np.isfinite(depth) & (depth > 0)]
-    low, high = np.percentile(finite, (1, 99)) if finite.size else (1.0, 2.0)
-    return float(low), float(max(high, low * 1.0001))
-
-
 def _depth_colours(depth: Array, span: tuple[float, float]) -> Array:
-    """Spectral over disparity, near is red: what is close shows its relief."""
+    """Over disparity, near is red: what is close shows its relief. span: of the depth."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        shown = np.where(depth > 0, 1 / depth, np.nan)
-    low, high = 1 / span[1], 1 / span[0]
-    return _coloured(1 - (shown - low) / (high - low), "Spectral")
-
-
-def _coloured(shares: Array, colours: str) -> Array:
-    from matplotlib import colormaps
-
-    drawn = colormaps[colours](np.clip(np.nan_to_num(shares), 0, 1), bytes=True)[..., :3]
-    return np.where(np.isfinite(shares)[..., None], drawn, _NOTHING).astype(np.uint8)
+        nearness = np.where(depth > 0, -1 / depth, np.nan)
+    return coloured(nearness, (-1 / span[0], -1 / span[1]), "Spectral")
 
 
 def _from_the_side(points: Array, colours: Array, truth: Array, intrinsics: Array) -> Array:
@@ -75,7 +61,7 @@ def _from_the_side(points: Array, colours: Array, truth: Array, intrinsics: Arra
     """
     height, width = truth.shape
     valid = np.isfinite(points).all(axis=-1) & np.isfinite(truth) & (points[..., 2] > 0)
-    canvas = np.full((height, width, 3), _NOTHING, np.uint8)
+    canvas = np.full((height, width, 3), NOTHING, np.uint8)
     finite = truth[np.isfinite(truth)]
     if not finite.size or not valid.any():
         return canvas

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.colours import coloured, finite_range
 from bench.probe.features import FeatureMap, reduce, resize
 from bench.types import Array, Camera, View
 
@@ -35,18 +36,18 @@ def view_pictures(
     depth. Depth and its truth share one range of colours.
     """
     depth = depth * depth_scale
-    span = _span(depth if view.depth is None else view.depth)
+    span = finite_range(depth if view.depth is None else view.depth)
     error = np.abs(rgb.astype(np.float64) - view.image).mean(axis=-1) / 255
     pictures = {
         "photo": view.image,
         "render": rgb,
-        "depth": _coloured(depth, span, _DEPTH_COLOURS),
+        "depth": coloured(depth, span, _DEPTH_COLOURS),
         "normal": _normal_colours(depth_normals(depth, camera) * alpha[..., None]),
-        "error": _coloured(error, (0.0, _ERROR_RANGE), _ERROR_COLOURS),
+        "error": coloured(error, (0.0, _ERROR_RANGE), _ERROR_COLOURS),
         "visible": np.repeat(np.where(visible, 255, 0).astype(np.uint8)[..., None], 3, axis=-1),
     }
     if view.depth is not None:
-        pictures["depth-truth"] = _coloured(view.depth, span, _DEPTH_COLOURS)
+        pictures["depth-truth"] = coloured(view.depth, span, _DEPTH_COLOURS)
         true_normals = view.normal
         if true_normals is None and view.camera is not None:
             true_normals = depth_normals(view.depth, view.camera)
@@ -89,24 +90,6 @@ def _subset(values: Tensor) -> Tensor:
     """(n, channels), evenly thinned: torch's quantile takes 16 million values at most."""
     flat = values.reshape(-1, values.shape[-1])
     return flat[:: max(1, len(flat) // 100_000)]
-
-
-def _span(values: Array) -> tuple[float, float]:
-    """The range that colours are spread over: without the outermost percent at either side."""
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return 0.0, 1.0
-    low, high = np.percentile(finite, _PERCENTILES)
-    return float(low), float(high)
-
-
-def _coloured(values: Array, span: tuple[float, float], colours: str) -> Array:
-    """(h, w, 3) uint8; black where a value is NaN or infinite."""
-    from matplotlib import colormaps
-
-    share = np.clip((np.nan_to_num(values, posinf=0.0, neginf=0.0) - span[0]) / max(span[1] - span[0], 1e-12), 0, 1)
-    coloured = colormaps[colours](share, bytes=True)[..., :3]
-    return np.where(np.isfinite(values)[..., None], coloured, 0).astype(np.uint8)
 
 
 def _normal_colours(normals: Array) -> Array:
