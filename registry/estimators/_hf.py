@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +15,9 @@ from torch import Tensor
 
 from bench.types import Array, GeometryEstimator, Prediction, Unavailable, UserError
 from bench.weights import locate, sources
+from registry.features._timm import HALF, IMAGENET, bytes_of, normalised, seeded
 
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)  #: [0, 1] to [-1, 1]
-SEED = 0
+__all__ = ["HALF", "IMAGENET", "normalised"]  # what the point-map initialisers, too, take from here
 
 
 def required(module: str, name: str, remedy: str) -> Any:
@@ -39,12 +39,6 @@ def resized(values: Tensor, height: int, width: int, mode: str = "bicubic", alig
     return F.interpolate(values, (height, width), mode=mode, align_corners=align_corners, antialias=not align_corners)
 
 
-def normalised(images: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
-    """(B, 3, H, W) in [0, 1], less the mean, over the deviation."""
-    mean, deviation = (images.new_tensor(values)[:, None, None] for values in statistics)
-    return (images - mean) / deviation
-
-
 def at_size(values: Tensor, height: int, width: int) -> Array:
     """A predicted map (1, h, w) bilinearly at (height, width), float32."""
     return F.interpolate(values[:, None].float(), (height, width), mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
@@ -57,14 +51,48 @@ def short_side_at(image: Tensor, side: int, multiple: int) -> tuple[int, int]:
     return height, width
 
 
-class TransformersEstimator(GeometryEstimator):
+class LibraryEstimator(GeometryEstimator):
+    """An estimator with weights in files. weights_files: under the card's source, where the source names no file."""
+
+    weights_files: ClassVar[tuple[str, ...]] = ("config.json", "model.safetensors")
+
+    def module(self, name: str) -> Any:
+        """A module of one of the packages that the estimator `needs`. Raises Unavailable where it cannot be imported."""
+        return required(name, self.card.name, self.needs[name.partition(".")[0]])
+
+    def weights_file(self) -> Path:
+        """The file of the weights: --checkpoint, or the publisher's. Raises Unavailable where it cannot be had."""
+        self._must_be_pretrained()
+        (source,) = sources(type(self))
+        return self.checkpoint or locate(source, self.card.name)
+
+    def weights_folder(self, library: str) -> Path:
+        """The folder of configuration and weights, as `library` saves it: --checkpoint, or the publisher's.
+
+        Raises Unavailable where it cannot be had, UserError where --checkpoint is no such folder.
+        """
+        self._must_be_pretrained()
+        first = self.weights_files[0]
+        if self.checkpoint is None:
+            found, *_ = (locate(source, self.card.name) for source in sources(type(self)))
+            return found.parent
+        if not (self.checkpoint / first).is_file():
+            raise UserError(f"{self.checkpoint}: expected a folder as {library} saves it: {first} and weights")
+        return self.checkpoint
+
+    def _must_be_pretrained(self) -> None:
+        if self.weights == "random":
+            raise Unavailable(f"{self.card.name}: its package builds no network without its checkpoint; run it with weights")
+
+
+class TransformersEstimator(LibraryEstimator):
     """A depth model of the transformers library. Subclasses give `architecture`, `config` and `infer`.
 
     architecture: the model's class there. --checkpoint is a folder as that library saves it.
     """
 
     architecture: ClassVar[str]
-    weights_files: ClassVar[tuple[str, ...]] = ("config.json", "model.safetensors")
+    needs = MappingProxyType({"transformers": "pip install 'vfm3d-bench[hf]'"})
     model: Any
 
     def config(self, transformers: Any) -> Any:
@@ -76,27 +104,22 @@ class TransformersEstimator(GeometryEstimator):
         raise NotImplementedError(f"{type(self).__name__} must implement infer(image)")
 
     def load(self, device: torch.device) -> None:
-        transformers = required("transformers", self.card.name, "pip install 'vfm3d-bench[hf]'")
+        transformers = self.module("transformers")
         network = getattr(transformers, self.architecture)
         if self.weights == "pretrained":
-            model = _pretrained(network, self._folder())
+            model = _pretrained(network, self.weights_folder("transformers"))
         else:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(SEED)
-                model = network(self.config(transformers))
+            model = seeded(lambda: network(self.config(transformers)))
         self.model, self._device = model.eval().requires_grad_(False).to(device), device
+
+    @classmethod
+    def parameter_bytes(cls) -> int | None:
+        transformers = importlib.import_module("transformers")
+        return bytes_of(lambda: getattr(transformers, cls.architecture)(cls("random").config(transformers)))
 
     @torch.no_grad()
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
         return self.infer(to_tensor(image, self._device))
-
-    def _folder(self) -> Path:
-        if self.checkpoint is None:
-            config, *_ = (locate(source, self.card.name) for source in sources(type(self)))
-            return config.parent
-        if not (self.checkpoint / "config.json").is_file():
-            raise UserError(f"{self.checkpoint}: expected a folder as transformers saves it: config.json and weights")
-        return self.checkpoint
 
 
 def _pretrained(network: Any, folder: Path) -> Any:

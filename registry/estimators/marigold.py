@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
 
 from bench.registry import estimators
-from bench.types import Array, Card, GeometryEstimator, Prediction
-from bench.weights import locate, sources
-from registry.estimators._hf import SEED, required, to_tensor
-
-REMEDY = "pip install 'vfm3d-bench[sd]'"
+from bench.types import Array, Card, Prediction
+from registry.estimators._hf import LibraryEstimator, to_tensor
+from registry.features._timm import SEED, bytes_of, seeded
 
 
 @estimators.register("marigold")
-class Marigold(GeometryEstimator):
+class Marigold(LibraryEstimator):
     """The library's pipeline with its published default steps, one seeded sample a photo (the paper averages ten)."""
 
     card = Card(
@@ -44,6 +44,7 @@ class Marigold(GeometryEstimator):
         "vae/config.json",
         "vae/diffusion_pytorch_model.safetensors",
     )
+    needs = MappingProxyType(dict.fromkeys(("diffusers", "transformers"), "pip install 'vfm3d-bench[sd]'"))
     #: what random weights are built from: Stable Diffusion 2's U-Net with twice the input channels, and its autoencoder
     unet: ClassVar[Mapping[str, Any]] = {
         "sample_size": 96,
@@ -63,13 +64,11 @@ class Marigold(GeometryEstimator):
     pipeline: Any
 
     def load(self, device: torch.device) -> None:
-        diffusers = required("diffusers", self.card.name, REMEDY)
-        required("transformers", self.card.name, REMEDY)
+        diffusers = self.module("diffusers")
+        self.module("transformers")
         if self.weights == "pretrained":
-            index, *_ = (locate(source, self.card.name) for source in sources(type(self)))
-            pipeline = diffusers.MarigoldDepthPipeline.from_pretrained(
-                self.checkpoint or index.parent, local_files_only=True
-            )
+            folder = self.weights_folder("diffusers")
+            pipeline = diffusers.MarigoldDepthPipeline.from_pretrained(folder, local_files_only=True)
         else:
             pipeline = self._random(diffusers)
         self.pipeline, self._device = pipeline.to(device), device
@@ -81,21 +80,31 @@ class Marigold(GeometryEstimator):
         )
         return Prediction(depth_affine_invariant=found.prediction[0, ..., 0])
 
+    @classmethod
+    def parameter_bytes(cls) -> int | None:
+        return bytes_of(*cls._networks(importlib.import_module("diffusers")))  # the text encoder stands by
+
+    @classmethod
+    def _networks(cls, diffusers: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        return (
+            lambda: diffusers.UNet2DConditionModel(**cls.unet),
+            lambda: diffusers.AutoencoderKL(latent_channels=4, **cls.vae),
+        )
+
     def _random(self, diffusers: Any) -> Any:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
-            pipeline = diffusers.MarigoldDepthPipeline(
-                unet=diffusers.UNet2DConditionModel(**self.unet).eval(),
-                vae=diffusers.AutoencoderKL(latent_channels=4, **self.vae).eval(),
-                scheduler=diffusers.DDIMScheduler(prediction_type="v_prediction", timestep_spacing="trailing"),
-                text_encoder=None,
-                tokenizer=None,
-                prediction_type="depth",
-                scale_invariant=True,
-                shift_invariant=True,
-                default_denoising_steps=4,
-                default_processing_resolution=self.resolution,
-            )
+        unet, autoencoder = seeded(lambda: [build().eval() for build in self._networks(diffusers)])
+        pipeline = diffusers.MarigoldDepthPipeline(
+            unet=unet,
+            vae=autoencoder,
+            scheduler=diffusers.DDIMScheduler(prediction_type="v_prediction", timestep_spacing="trailing"),
+            text_encoder=None,
+            tokenizer=None,
+            prediction_type="depth",
+            scale_invariant=True,
+            shift_invariant=True,
+            default_denoising_steps=4,
+            default_processing_resolution=self.resolution,
+        )
         # The text is always empty: its two tokens' embedding is a constant, zero where there is no text encoder.
         pipeline.empty_text_embedding = torch.zeros(1, 2, self.unet["cross_attention_dim"])
         return pipeline

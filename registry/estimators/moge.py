@@ -1,19 +1,100 @@
-"""MoGe-2 (arXiv:2507.02546) through its authors' package: metric points and the field of view."""
+"""MoGe (arXiv:2410.19115), this suite's own network with the published weights; MoGe-2 (arXiv:2507.02546) through its
+authors' package."""
 
 from __future__ import annotations
 
+import argparse
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
+from bench.geometry.camera import intrinsics_from_focal, points_from_depth, recover_focal_and_shift
 from bench.registry import estimators
-from bench.types import Array, Card, GeometryEstimator, Prediction, Unavailable
-from bench.weights import locate, sources
-from registry.estimators._hf import required, to_tensor
+from bench.types import Array, Card, Prediction, UserError
+from registry.estimators._hf import LibraryEstimator, to_tensor
+from registry.estimators._moge_network import Configuration, MoGeNetwork, configuration, official_names
+from registry.features._checkpoints import load_strictly, read_state
+from registry.features._timm import bytes_of, seeded
+
+
+@estimators.register("moge")
+class MoGe(LibraryEstimator):
+    """MoGe-1, ViT-L, as its authors evaluate it (baselines/moge.py in github.com/microsoft/MoGe).
+
+    The photo at the most tokens that the network was trained on. Focal length and depth shift are recovered from the affine
+    point map inside the mask; the points are the depth's, unprojected by that camera. They are right up to one scale, and
+    given everywhere: the mask is beside, not applied.
+    """
+
+    card = Card(
+        name="MoGe",
+        arch="ViT-L/14",
+        supervision="Point regression",
+        domain="3D",
+        data="MoGe-Mix",
+        license="Apache-2.0",
+        weights="hf:Ruicheng/moge-vitl/model.pt",
+        paper="arXiv:2410.19115",
+        note="the authors' code is MIT; not yet run on the published weights",
+    )
+    network: Any
+
+    @classmethod
+    def parameter_bytes(cls) -> int | None:
+        return bytes_of(lambda: MoGeNetwork(Configuration()))
+
+    def build(self, found: Configuration) -> MoGeNetwork:
+        """The network, initialised at random."""
+        return MoGeNetwork(found)
+
+    def load(self, device: torch.device) -> None:
+        path = self.weights_file() if self.weights == "pretrained" else None
+        state = None if path is None else official_names(read_state(path))
+        found = Configuration() if path is None else configuration(_model_config(path), path)
+        self.network = seeded(lambda: self.build(found))
+        if path is not None and state is not None:
+            load_strictly(self.network, state, path)
+        self.network.eval().requires_grad_(False).to(device)
+        self._device = device
+
+    @torch.no_grad()
+    def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
+        """intrinsics: where they are given, their focal length is kept and only the shift recovered."""
+        settings = self.network.configuration
+        found, inside = self.network(to_tensor(image, self._device), settings.num_tokens_range[1])
+        points, mask = found[0].cpu().numpy(), inside[0].cpu().numpy() > settings.mask_threshold
+        aspect = image.shape[1] / image.shape[0]
+        known = None if intrinsics is None else float(intrinsics[0, 0])
+        try:
+            focal, shift = recover_focal_and_shift(points, mask, known)
+        except UserError:  # sky everywhere, say: like the authors, a focal length of half the diagonal, and no shift
+            focal, shift = math.hypot(1, aspect) / (2 * aspect) if known is None else known, 0.0
+        camera = intrinsics_from_focal(focal, aspect)
+        depth = points[..., 2] + shift
+        return Prediction(
+            points_scale_invariant=points_from_depth(depth, camera),
+            depth_scale_invariant=depth,
+            intrinsics=camera,
+            mask=mask,
+        )
+
+
+def _model_config(path: Path) -> Mapping[str, Any]:
+    """What the checkpoint, already read once without a complaint, says of its network; nothing: the published one."""
+    if path.suffix == ".safetensors":
+        return {}
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    found: Mapping[str, Any] = content.get("model_config", {})
+    return found
 
 
 @estimators.register("moge-2")
-class MoGe2(GeometryEstimator):
+class MoGe2(LibraryEstimator):
     """MoGe-2, ViT-L, with values everywhere (its sky mask is given beside, not applied), as its authors evaluate it."""
 
     card = Card(
@@ -25,15 +106,15 @@ class MoGe2(GeometryEstimator):
         license="MIT",
         weights="hf:Ruicheng/moge-2-vitl-normal/model.pt",
         paper="arXiv:2507.02546",
+        note="not yet run on real weights",
     )
+    needs = MappingProxyType({"moge": "install it from github.com/microsoft/MoGe"})
+    random_weights = False
     model: Any
 
     def load(self, device: torch.device) -> None:
-        module = required("moge.model.v2", self.card.name, "install it from github.com/microsoft/MoGe")
-        if self.weights == "random":
-            raise Unavailable(f"{self.card.name}: its package builds no network without its checkpoint; run it with weights")
-        path = self.checkpoint or locate(sources(type(self))[0], self.card.name)
-        self.model, self._device = module.MoGeModel.from_pretrained(path).to(device).eval(), device
+        module = self.module("moge.model.v2")
+        self.model, self._device = module.MoGeModel.from_pretrained(self.weights_file()).to(device).eval(), device
 
     @torch.no_grad()
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from bench.types import Unavailable, UserError
 
 State = dict[str, Tensor]
-_WRAPPERS = ("state_dict", "model")  #: what publishers wrap a state dictionary in
+#: What publishers wrap a state dictionary in. Where RADIO's file has an averaged state, its code takes that one.
+_WRAPPERS = ("state_dict_ema", "state_dict", "model_state_dict", "model")
 _LISTED = 5
 
 

@@ -1,0 +1,87 @@
+"""DUSt3R and MASt3R as monocular estimators, through their authors' packages: the photo is both views of a pair."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from bench.registry import estimators
+from bench.types import Array, Prediction
+from registry.estimators._hf import HALF, LibraryEstimator, normalised, required, to_tensor
+from registry.pointmaps import dust3r as initialisers
+from registry.pointmaps._global_alignment import GlobalAlignment
+
+LONG_SIDE, PATCH = 512, 16
+NOTE = "the photo as both views of a pair; not yet run on real weights"
+
+
+class _Pair(LibraryEstimator):
+    """The first view's point map, in that view's camera; one focal length by its authors' fit to the points.
+
+    The authors' demonstration (dust3r/demo.py) feeds a single photo twice in this way. The photo's long side becomes 512,
+    both sides the nearest multiples of 16; nothing is cut off, as an evaluation needs every pixel, so a square photo stays
+    one (their loader would cut it to 4:3). initialiser: names network, package and weights.
+    """
+
+    initialiser: ClassVar[type[GlobalAlignment]]
+    random_weights = False
+    model: Any
+
+    def load(self, device: torch.device) -> None:
+        module, name = self.initialiser.network
+        network = getattr(self.module(module), name)
+        # MASt3R's package brings DUSt3R's along, and puts it on the path when it is imported.
+        remedy = self.needs[module.partition(".")[0]]
+        self._inference, self._post_process = (
+            required(f"dust3r.{part}", self.card.name, remedy) for part in ("inference", "post_process")
+        )
+        folder = self.weights_folder("huggingface_hub")
+        self.model, self._device = network.from_pretrained(str(folder), strict=True).to(device).eval(), device
+
+    @torch.no_grad()
+    def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
+        height, width = image.shape[:2]
+        scale = LONG_SIDE / max(height, width)
+        rows, columns = (max(1, round(side * scale / PATCH)) * PATCH for side in (height, width))
+        resampling = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
+        photo = np.asarray(Image.fromarray(image).resize((columns, rows), resampling))
+        views = tuple(
+            {
+                "img": normalised(to_tensor(photo, torch.device("cpu")), HALF),
+                "true_shape": np.array([[rows, columns]], np.int32),
+                "idx": number,
+                "instance": str(number),
+            }
+            for number in (0, 1)
+        )
+        output = self._inference.inference([views], self.model, self._device, batch_size=1, verbose=False)
+        found = output["pred1"]["pts3d"].detach().float()
+        centre = found.new_tensor([columns / 2, rows / 2])
+        focal = float(self._post_process.estimate_focal_knowing_depth(found, centre, focal_mode="weiszfeld"))
+        points = F.interpolate(found.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False)
+        camera = np.array([[focal / columns, 0, 0.5], [0, focal / rows, 0.5], [0, 0, 1]])
+        whole = points[0].permute(1, 2, 0).cpu().numpy()
+        return Prediction(points_scale_invariant=whole, depth_scale_invariant=whole[..., 2], intrinsics=camera)
+
+
+@estimators.register("dust3r")
+class DUSt3R(_Pair):
+    """DUSt3R ViT-L, 512 pixels, DPT head."""
+
+    initialiser = initialisers.DUSt3R
+    card = replace(initialiser.card, note=NOTE)
+    needs = initialiser.needs
+
+
+@estimators.register("mast3r")
+class MASt3R(_Pair):
+    """MASt3R ViT-L, 512 pixels. Its points are meant to be metric; they are measured up to scale, like DUSt3R's."""
+
+    initialiser = initialisers.MASt3R
+    card = replace(initialiser.card, note=NOTE)
+    needs = initialiser.needs

@@ -1,0 +1,377 @@
+"""The estimators that their authors' packages run, against stand-ins that follow those packages' interfaces.
+
+A stand-in checks what it is given and answers from a known camera and surface.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench.geometry.camera import intrinsics_from_fov, points_from_depth
+from bench.registry import estimators
+from bench.requirements import check
+from bench.types import Prediction, Unavailable, UserError
+
+CPU = torch.device("cpu")
+PACKAGES = ("dust3r", "mast3r", "vggt", "unidepth", "xformers", "mono", "mmcv")
+
+#: github.com/naver/dust3r: dust3r/model.py, inference.py, post_process.py
+DUST3R_MODEL = """
+import torch
+
+class AsymmetricCroCo3DStereo(torch.nn.Module):
+    focal = 1.2  # in widths of the photo
+
+    @classmethod
+    def from_pretrained(cls, folder, strict=False):
+        assert strict and isinstance(folder, str)
+        return cls()
+
+    def forward(self, view1, view2):
+        image = view1["img"]
+        assert torch.equal(image, view2["img"]) and image.min() >= -1 and image.max() <= 1
+        height, width = image.shape[-2:]
+        assert height % 16 == 0 and width % 16 == 0 and max(height, width) == 512
+        assert view1["instance"] != view2["instance"] and view1["idx"] != view2["idx"]
+        assert view1["true_shape"].tolist() == [[height, width]]
+        # A slanted surface; the principal point is at (width / 2, height / 2) where the first pixel's centre is (0, 0).
+        u, v = torch.meshgrid(torch.arange(width) * 1.0, torch.arange(height) * 1.0, indexing="xy")
+        z = 2 + u / width
+        focal = self.focal * width
+        points = torch.stack([(u - width / 2) / focal * z, (v - height / 2) / focal * z, z], -1)[None]
+        return {"pts3d": points, "conf": torch.ones_like(z)[None]}, {"pts3d_in_other_view": points + 9, "conf": None}
+"""
+MAST3R_MODEL = """
+from dust3r.model import AsymmetricCroCo3DStereo
+
+class AsymmetricMASt3R(AsymmetricCroCo3DStereo):
+    focal = 0.9
+"""
+DUST3R_INFERENCE = """
+import numpy as np
+import torch
+
+def _collate(view):
+    as_tensor = {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in view.items()}
+    return {key: [value] if isinstance(value, (int, str)) else value for key, value in as_tensor.items()}
+
+def inference(pairs, model, device, batch_size=8, verbose=True):
+    assert batch_size == 1 and not verbose
+    (first, second), = pairs
+    view1, view2 = _collate(first), _collate(second)
+    pred1, pred2 = model(view1, view2)
+    return {"view1": view1, "view2": view2, "pred1": pred1, "pred2": pred2, "loss": None}
+"""
+DUST3R_POST_PROCESS = """
+import torch
+
+def estimate_focal_knowing_depth(pts3d, pp, focal_mode="median", min_focal=0.0, max_focal=float("inf")):
+    assert focal_mode == "weiszfeld" and pts3d.ndim == 4 and pp.shape == (2,)
+    height, width = pts3d.shape[1:3]
+    u, v = torch.meshgrid(torch.arange(width) * 1.0, torch.arange(height) * 1.0, indexing="xy")
+    pixels = torch.stack([u, v], -1) - pp
+    seen = pts3d[..., :2] / pts3d[..., 2:]
+    return ((seen * pixels).sum() / (seen * seen).sum())[None]
+"""
+
+#: github.com/facebookresearch/vggt: vggt/models/vggt.py, vggt/utils/pose_enc.py
+VGGT_MODEL = """
+import torch
+
+class VGGT(torch.nn.Module):
+    @classmethod
+    def from_pretrained(cls, folder, strict=False):
+        assert strict and isinstance(folder, str)
+        return cls()
+
+    def forward(self, images, query_points=None):
+        assert images.ndim == 5 and images.shape[:2] == (1, 1) and images.min() >= 0 and images.max() <= 1
+        height, width = images.shape[-2:]
+        assert height % 14 == 0 and width % 14 == 0 and max(height, width) == 518
+        disparity = torch.linspace(1, 0.5, width).expand(height, width)
+        # translation, quaternion, vertical and horizontal field of view
+        pose = torch.tensor([[[5.0, 0, 0, 0, 0, 0, 1, 0.7, 0.9]]])
+        return {"pose_enc": pose, "depth": (1 / disparity)[None, None, ..., None],
+                "depth_conf": torch.ones(1, 1, height, width)}
+"""
+VGGT_POSES = """
+import torch
+
+def pose_encoding_to_extri_intri(pose_encoding, image_size_hw=None, pose_encoding_type="absT_quaR_FoV"):
+    height, width = image_size_hw
+    extrinsics = torch.cat([torch.eye(3), pose_encoding[0, 0, :3, None]], -1)[None, None]
+    intrinsics = torch.eye(3).repeat(1, 1, 1, 1)
+    intrinsics[..., 0, 0] = width / 2 / torch.tan(pose_encoding[..., 8] / 2)
+    intrinsics[..., 1, 1] = height / 2 / torch.tan(pose_encoding[..., 7] / 2)
+    intrinsics[..., 0, 2], intrinsics[..., 1, 2] = width / 2, height / 2
+    return extrinsics, intrinsics
+"""
+
+#: github.com/lpiccinelli-eth/UniDepth: unidepth/models/unidepthv1/unidepthv1.py and unidepthv2/unidepthv2.py
+UNIDEPTH_MODELS = """
+import torch
+from safetensors.torch import load_file
+
+class _Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(2, 2)
+        self.shared = self.first
+
+    @classmethod
+    def from_pretrained(cls, folder):
+        model = cls()
+        model.load_state_dict(load_file(folder + "/model.safetensors"), strict=False)
+        return model
+
+    def _answer(self, rgb, camera, metres):
+        assert rgb.ndim == 3 and rgb.dtype == torch.uint8
+        height, width = rgb.shape[1:]
+        if camera is not None:
+            assert camera.dtype == torch.float32 and camera.shape == (3, 3)
+            metres = metres * float(camera[0, 0]) / width
+        intrinsics = torch.tensor([[[0.8 * width, 0, 0.5 * width], [0, 0.7 * height, 0.4 * height], [0, 0, 1.0]]])
+        depth = torch.full((1, 1, height, width), metres)
+        return {"depth": depth, "points": torch.cat([0 * depth, 1 + 0 * depth, depth], 1), "intrinsics": intrinsics}
+
+class UniDepthV1(_Model):
+    def infer(self, rgbs, intrinsics=None, skip_camera=False):
+        return self._answer(rgbs, intrinsics, 3.0)
+
+class UniDepthV2(_Model):
+    def infer(self, rgb, camera=None, normalize=True):
+        return self._answer(rgb, camera, 5.0)
+"""
+
+#: github.com/YvanYin/Metric3D: hubconf.py, mono/model/monodepth_model.py, mono/model/decode_heads
+METRIC3D_HUB = """
+dependencies = ["torch"]
+from mmcv.utils import Config
+from mono.network import DepthModel
+
+def metric3d_vit_large(pretrain=False, **kwargs):
+    assert not pretrain
+    return DepthModel()
+"""
+METRIC3D_NETWORK = """
+import torch
+
+class Decoder(torch.nn.Module):
+    min_val, max_val, num_depth_regressor_anchor = 0.1, 200, 5
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+class Pipeline(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.decoder = Decoder()
+
+class DepthModel(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.depth_model = Pipeline()
+
+    def inference(self, data):
+        photo = data["input"]
+        assert photo.shape == (1, 3, 616, 1064)
+        decoder = self.depth_model.decoder
+        assert torch.allclose(decoder.depth_expectation_anchor[0, 2], torch.tensor((0.1 * 200) ** 0.5))
+        # Canonical metres: the weight, 100 where the input is filled up, below 0.5 in the photo's darkest part.
+        depth = decoder.weight + 0 * photo[:, :1]
+        depth = torch.where((photo == 0).all(1, keepdim=True), torch.tensor(100.0), depth)
+        depth = torch.where(photo[:, :1] < -2, torch.tensor(0.01), depth)
+        return depth, torch.ones_like(depth), {"prediction_normal": None}
+"""
+FILES = {
+    "dust3r/model.py": DUST3R_MODEL,
+    "dust3r/inference.py": DUST3R_INFERENCE,
+    "dust3r/post_process.py": DUST3R_POST_PROCESS,
+    "mast3r/model.py": MAST3R_MODEL,
+    "vggt/models/vggt.py": VGGT_MODEL,
+    "vggt/utils/pose_enc.py": VGGT_POSES,
+    "unidepth/models.py": UNIDEPTH_MODELS,
+    "xformers/components/attention.py": "NystromAttention = None\n",
+    "hubconf.py": METRIC3D_HUB,
+    "mono/network.py": METRIC3D_NETWORK,
+    "mmcv/utils.py": "Config = None\n",
+}
+
+
+def forget() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of weights; the stand-ins are on the path."""
+    from safetensors.torch import save_file
+
+    for name, text in FILES.items():
+        (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "site" / name).write_text(text)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    save_file({"first.weight": torch.zeros(2, 2), "first.bias": torch.zeros(2)}, folder / "model.safetensors")
+    torch.save({"model_state_dict": {"depth_model.decoder.weight": torch.tensor([4.0])}}, folder / "metric3d.pth")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    forget()
+    yield folder
+    forget()
+
+
+def loaded(name: str, checkpoint: Path) -> Any:
+    estimator = estimators[name](checkpoint=checkpoint)
+    estimator.load(CPU)
+    return estimator
+
+
+def photo(height: int = 96, width: int = 128) -> np.ndarray:
+    return np.random.default_rng(0).integers(100, 256, (height, width, 3), dtype=np.uint8)
+
+
+def held(prediction: Prediction) -> set[str]:
+    return {name for name, value in vars(prediction).items() if value is not None}
+
+
+@pytest.mark.parametrize(("name", "focal"), [("dust3r", 1.2), ("mast3r", 0.9)])
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (128, 96), (600, 600)])
+def test_pair_networks_are_fed_the_photo_twice(name: str, focal: float, height: int, width: int, weights: Path) -> None:
+    found = loaded(name, weights).predict(photo(height, width))
+    assert held(found) == {"points_scale_invariant", "depth_scale_invariant", "intrinsics"}
+    # All these photos become 512 on their long side without a change of their aspect.
+    np.testing.assert_allclose(found.intrinsics, [[focal, 0, 0.5], [0, focal * width / height, 0.5], [0, 0, 1]], rtol=1e-5)
+    seen = 512 * width // max(height, width)
+    column = (np.arange(width) + 0.5) * seen / width - 0.5  # the photo's pixels in the network's picture
+    depth = np.broadcast_to(2 + column / seen, (height, width))
+    inside = np.s_[2:-2, 2:-2]
+    np.testing.assert_allclose(found.depth_scale_invariant[inside], depth[inside], atol=1e-5)
+    across = (column - seen / 2) / (focal * seen) * depth
+    np.testing.assert_allclose(found.points_scale_invariant[..., 0][inside], across[inside], atol=1e-5)
+    np.testing.assert_array_equal(found.points_scale_invariant[..., 2], found.depth_scale_invariant)
+
+
+def test_a_photo_between_multiples_is_squeezed_not_cut(weights: Path) -> None:
+    """1000 x 667 pixels become 512 x 336 (341.5 before rounding); the stand-in's square pixels are the picture's."""
+    found = loaded("dust3r", weights).predict(photo(667, 1000))
+    assert found.depth_scale_invariant.shape == (667, 1000)
+    assert found.intrinsics[1, 1] == pytest.approx(1.2 * 512 / 336, rel=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (128, 96)])
+def test_vggt_sees_one_photo_as_a_scene(height: int, width: int, weights: Path) -> None:
+    found = loaded("vggt", weights).predict(photo(height, width))
+    assert held(found) == {"points_scale_invariant", "depth_scale_invariant", "intrinsics"}
+    camera = np.diag([0.5 / np.tan(0.45), 0.5 / np.tan(0.35), 1])
+    camera[:2, 2] = 0.5
+    np.testing.assert_allclose(found.intrinsics, camera, rtol=1e-5)
+    size = 518 if width > height else round(518 * 3 / 4 / 14) * 14
+    column = (np.arange(width) + 0.5) * size / width - 0.5
+    disparity = np.broadcast_to(1 - 0.5 * column / (size - 1), (height, width))
+    np.testing.assert_allclose(1 / found.depth_scale_invariant[:, 2:-2], disparity[:, 2:-2], rtol=1e-5)
+    np.testing.assert_allclose(
+        found.points_scale_invariant, points_from_depth(found.depth_scale_invariant, found.intrinsics), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("name", "metres"), [("unidepth", 3.0), ("unidepth-v2", 5.0)])
+def test_unidepth_gives_metric_points_and_its_camera_in_normalised_units(name: str, metres: float, weights: Path) -> None:
+    estimator = loaded(name, weights)
+    found = estimator.predict(photo())
+    assert held(found) == {"points_metric", "depth_metric", "intrinsics"}
+    np.testing.assert_allclose(found.intrinsics, [[0.8, 0, 0.5], [0, 0.7, 0.4], [0, 0, 1]], rtol=1e-6)
+    np.testing.assert_array_equal(found.depth_metric, np.full((96, 128), metres))
+    np.testing.assert_array_equal(found.points_metric, np.broadcast_to([0, 1, metres], (96, 128, 3)))
+    camera = intrinsics_from_fov(2 * np.degrees(np.arctan(1)), 128 / 96)  # half a width long
+    given = estimator.predict(photo(), camera)
+    np.testing.assert_allclose(given.depth_metric, np.full((96, 128), metres / 2))
+    np.testing.assert_array_equal(given.intrinsics, camera)
+    np.testing.assert_allclose(given.points_metric, points_from_depth(given.depth_metric, camera))
+
+
+def test_unidepth_refuses_weights_that_its_package_would_fill_in(weights: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"first.weight": torch.zeros(2, 2)}, weights / "model.safetensors")
+    with pytest.raises(UserError, match=r"model.safetensors: the weights do not fit: 1 missing, first first.bias"):
+        loaded("unidepth", weights)
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (308, 1064), (128, 96)])
+def test_metric3d_is_metric_for_a_known_focal_length_only(height: int, width: int, weights: Path) -> None:
+    estimator = loaded("metric3d-v2", weights / "metric3d.pth")
+    image = photo(height, width)
+    image[: height // 4, : width // 4] = 0
+    found = estimator.predict(image)
+    assert held(found) == {"depth_scale_invariant"}
+    assert found.depth_scale_invariant.shape == (height, width)
+    inside = np.s_[height // 2 :, width // 2 :]
+    np.testing.assert_allclose(found.depth_scale_invariant[inside], 4.0)  # nothing of the filled border
+    np.testing.assert_allclose(found.depth_scale_invariant[: height // 8, : width // 8], 0.5)
+    camera = np.array([[1.5, 0, 0.5], [0, 1.5, 0.5], [0, 0, 1]])
+    known = estimator.predict(image, camera)
+    assert held(known) == {"depth_metric"}
+    # The focal length in the frame's pixels, over the canonical camera's 1000.
+    scale = min(616 / height, 1064 / width)
+    np.testing.assert_allclose(known.depth_metric[inside], 4 * 1.5 * int(width * scale) / 1000, rtol=1e-6)
+    far = estimator.predict(image, np.diag([1e3, 1e3, 1]))
+    np.testing.assert_allclose(far.depth_metric[inside], 300)
+
+
+def test_metric3d_refuses_a_checkpoint_with_gaps(weights: Path) -> None:
+    torch.save({"model_state_dict": {"other": torch.zeros(1)}}, weights / "gaps.pth")
+    with pytest.raises(UserError, match=r"gaps.pth: .*1 missing: depth_model.decoder.weight"):
+        loaded("metric3d-v2", weights / "gaps.pth")
+
+
+def test_metric3d_says_what_its_repository_lacks(weights: Path) -> None:
+    (weights.parent / "site" / "hubconf.py").write_text("dependencies = ['torch']\nimport no_such_package\n")
+    with pytest.raises(Unavailable, match=r"Metric3D V2: .*hubconf.py gives no network: .*no_such_package"):
+        loaded("metric3d-v2", weights / "metric3d.pth")
+
+
+REMEDIES = {
+    "dust3r": ("dust3r", r"github.com/naver/dust3r.*CC BY-NC-SA"),
+    "mast3r": ("mast3r", r"github.com/naver/mast3r.*CC BY-NC-SA"),
+    "vggt": ("vggt", r"github.com/facebookresearch/vggt.*non-commercial"),
+    "unidepth": ("unidepth", r"github.com/lpiccinelli-eth/UniDepth.*CC BY-NC 4.0"),
+    "unidepth-v2": ("unidepth", r"github.com/lpiccinelli-eth/UniDepth.*CC BY-NC 4.0"),
+    "metric3d-v2": ("mono", r"github.com/YvanYin/Metric3D.*PYTHONPATH"),
+    "moge-2": ("moge", r"github.com/microsoft/MoGe"),
+}
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_an_absent_package_is_named_before_and_at_loading(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, remedy = REMEDIES[name]
+    forget()
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not (Path(entry or ".") / package).is_dir()])
+    with pytest.raises(Unavailable, match=f"{name} needs the package {package}: .*{remedy}"):
+        check(name, estimators[name], "pretrained", "cpu")
+    with pytest.raises(Unavailable, match=f"{estimators[name].card.name}: needs the package {package} .*{remedy}"):
+        estimators[name]().load(CPU)
+    assert "not yet run on real weights" in estimators[name].card.note
+
+
+@pytest.mark.parametrize("name", ["dust3r", "mast3r", "vggt", "unidepth", "unidepth-v2", "metric3d-v2"])
+def test_what_is_built_from_its_checkpoint_refuses_random_weights(name: str, weights: Path) -> None:
+    with pytest.raises(Unavailable, match="without its checkpoint"):
+        check(name, estimators[name], "random", "cpu")
+    with pytest.raises(Unavailable, match="builds no network without its checkpoint"):
+        estimators[name](weights="random").load(CPU)
+
+
+@pytest.mark.parametrize("name", ["dust3r", "mast3r", "vggt", "unidepth", "unidepth-v2"])
+def test_a_checkpoint_that_is_no_folder_of_the_hub_is_refused(name: str, weights: Path) -> None:
+    with pytest.raises(UserError, match=r"expected a folder as huggingface_hub saves it: config.json"):
+        loaded(name, weights / "config.json")
