@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.protocols import GEOMETRY_PROTOCOLS, MODES, PROBE_PROTOCOLS, protocol_named
 from bench.registry import Registry, datasets, estimators, features, pointmaps
-from bench.types import Dataset, Track, Unavailable, UserError, Weights
+from bench.types import (
+    Dataset,
+    FeatureProvider,
+    GeometryEstimator,
+    Model,
+    PointmapInitialiser,
+    Track,
+    Unavailable,
+    UserError,
+    Weights,
+)
 
 ALL = "all"
 AUTO = "auto"
@@ -207,6 +217,54 @@ def _nothing(selection: Selection) -> str:
         f"nothing to run: models {','.join(selection.models)} on datasets {','.join(selection.datasets)} "
         f"(scenes {','.join(selection.scenes)}) share no track; see `bench list models` and `bench list datasets`"
     )
+
+
+def keep_available(plan: Plan, selection: Selection, check: Callable[[str, type[Model]], None]) -> Plan:
+    """The plan less the cells whose model or point-map initialiser `check` finds unavailable; these are listed as left out.
+
+    check: called once for each name and class; it raises Unavailable. What the user named, rather than asked for by `all`
+    or `auto`, must run: its Unavailable is raised. A name that is both a feature
+    provider and an estimator's runs as the one that can.
+    """
+    reasons: dict[type[Model], Unavailable | None] = {}
+    left_out: list[LeftOut] = []
+    for cell in plan.cells:
+        for name, model in _models_and_initialiser(cell):
+            if model in reasons:
+                continue
+            try:
+                check(name, model)
+                reasons[model] = None
+            except Unavailable as error:
+                initialiser = issubclass(model, PointmapInitialiser)
+                if initialiser and (selection.pointmap == name or ALL not in selection.datasets):
+                    raise
+                reasons[model] = error
+                kind = "point map" if initialiser else "estimator" if issubclass(model, GeometryEstimator) else "model"
+                left_out.append(LeftOut(f"{kind} {name}", str(error)))
+    kept = tuple(cell for cell in plan.cells if not any(reasons[model] for _, model in _models_and_initialiser(cell)))
+    for asked in selection.models:
+        cells = [cell for cell in plan.cells if cell.model == asked]
+        if cells and not any(cell.model == asked for cell in kept):
+            raise next(lack for _, model in _models_and_initialiser(cells[0]) if (lack := reasons[model]))
+    return Plan(kept, (*plan.left_out, *left_out))
+
+
+def _models_and_initialiser(cell: Cell) -> list[tuple[str, type[Model]]]:
+    initialiser = [] if cell.pointmap == "-" else [(cell.pointmap, pointmaps[cell.pointmap])]
+    return [*model_classes(cell), *initialiser]
+
+
+def model_classes(cell: Cell) -> list[tuple[str, type[FeatureProvider]]] | list[tuple[str, type[GeometryEstimator]]]:
+    """Names and classes behind a cell's model: the parts of a concatenation, none for InstantSplat."""
+    if cell.track == "geometry":
+        return [(cell.model, estimators[cell.model])]
+    if cell.model == NO_MODEL:
+        return []
+    from bench.probe.composite import parse_features
+
+    names = [part.partition("@")[0] for part in parse_features(cell.model)]
+    return [(name, features[name]) for name in names]
 
 
 def dataset_of(cell: Cell) -> Dataset:

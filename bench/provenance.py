@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
+import math
 import platform
 import resource
 import subprocess
@@ -73,17 +76,31 @@ class Cost:
     peak_memory_mb: float = float("nan")
 
 
+#: The blocks that are being measured, the outermost first.
+_open: list[Cost] = []
+
+
 @contextmanager
 def measured(device: str) -> Iterator[Cost]:
-    """Fill a `Cost` with what the block took."""
+    """Fill a `Cost` with what the block took. A block inside another one counts towards both."""
     cost = Cost()
+    _note_peak(device)  # what the outer blocks have seen so far: resetting the high-water mark loses it
     _reset_peak(device)
+    _open.append(cost)
     start = time.perf_counter()
     try:
         yield cost
     finally:
         cost.seconds = time.perf_counter() - start
-        cost.peak_memory_mb = _peak(device)
+        _note_peak(device)
+        _open.pop()
+
+
+def _note_peak(device: str) -> None:
+    if _open:
+        peak = _peak(device)
+        for cost in _open:
+            cost.peak_memory_mb = peak if math.isnan(cost.peak_memory_mb) else max(cost.peak_memory_mb, peak)
 
 
 def _reset_peak(device: str) -> None:
@@ -92,6 +109,9 @@ def _reset_peak(device: str) -> None:
 
         torch.cuda.reset_peak_memory_stats()
     elif sys.platform == "linux":
+        # What was freed before still counts as the process's until the C library returns it (glibc; others lack the call).
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
         # Writing 5 resets the process's high-water mark; where that is forbidden the peak is the process's own so far.
         try:
             Path("/proc/self/clear_refs").write_text("5")

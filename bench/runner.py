@@ -8,7 +8,7 @@ import itertools
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ import torch
 
 from bench import tracks
 from bench.plan import Cell
+from bench.probe.feature_cache import Extracted
 from bench.provenance import measured, provenance
 from bench.registry import load_plugin
-from bench.store import CellRecord, Status, Store
+from bench.store import CellRecord, Status, Store, digest
 from bench.tracks import Settings
-from bench.types import Unavailable, UserError
+from bench.types import Measurement, Unavailable, UserError
 
 #: `map_groups` of an engine (bench.engines)
 MapGroups = Callable[..., Iterator[tuple[Cell, Any]]]
+EXTRACTION = "extraction"  #: the mode of the cells of the track "perf" that say what making features cost
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Run:
     def extract(self, cells: Sequence[Cell], map_groups: MapGroups) -> Iterator[Cell]:
         """Compute the features that the cells need and the cache lacks, model by model; yields each cell that is served.
 
-        What fails here fails again, and is recorded, when its cells are run.
+        What making them cost is stored, also where the cache held them. What fails here fails again, and is recorded, when
+        its cells are run.
         """
         wanted = {
             (cell.model, cell.dataset, cell.scene, cell.protocol): cell
@@ -77,7 +80,7 @@ class Run:
         }
         groups = [list(group) for _, group in itertools.groupby(wanted.values(), key=lambda cell: cell.model)]
         groups.sort(key=lambda group: "+" in group[0].model)  # the parts of a concatenation come before it
-        extract = functools.partial(_extract_quietly, settings=self.settings)
+        extract = functools.partial(_extract, out=self.out, settings=self.settings)
         prepare = functools.partial(_prepare_process, self.plugins, self.threads)
         for cell, _ in map_groups(extract, groups, jobs=self.jobs, initialise=prepare):
             yield cell
@@ -111,9 +114,34 @@ def _prepare_process(plugins: Sequence[str], threads: int) -> None:
         load_plugin(plugin)
 
 
-def _extract_quietly(cell: Cell, settings: Settings) -> None:
+def _extract(cell: Cell, *, out: Path, settings: Settings) -> None:
     with contextlib.suppress(Exception):
-        tracks.extract_features(cell, settings)
+        store = Store(out)
+        for part, extracted in tracks.extract_features(cell, settings):
+            record = _extraction_record(cell, part, extracted, settings)
+            if not store.finished(record.key):
+                store.save(record, {})
+
+
+def _extraction_record(cell: Cell, part: str, extracted: Extracted, settings: Settings) -> CellRecord:
+    """What the features of one part of a cell's model cost when they were made, as a cell of the track "perf"."""
+    own = replace(cell, track="perf", model=part, mode=EXTRACTION, pointmap="-", seed=0)
+    cost = extracted.cost
+    return CellRecord(
+        key=digest({"cell": asdict(own), "features": extracted.key, "device": cost.device}),
+        cell=own,
+        status="ok",
+        weights=tracks.weights_of(own, settings.weights),
+        measurements=(
+            Measurement("loading_seconds", cost.loading_seconds, unit="s", higher_is_better=False),
+            Measurement("extraction_seconds", cost.extraction_seconds, unit="s", higher_is_better=False),
+            Measurement("extraction_memory", cost.peak_memory_mb, unit="MB", higher_is_better=False),
+        ),
+        seconds=round(cost.loading_seconds + cost.extraction_seconds, 3),
+        peak_memory_mb=round(cost.peak_memory_mb, 1),
+        device=cost.device,
+        provenance={**cost.provenance, "weights": tracks.weights_identities(own, settings)},
+    )
 
 
 def run_cell(cell: Cell, *, out: Path, settings: Settings) -> Report | UserError:
@@ -145,7 +173,7 @@ def run_cell(cell: Cell, *, out: Path, settings: Settings) -> Report | UserError
         seconds=round(cost.seconds, 3),
         peak_memory_mb=round(cost.peak_memory_mb, 1),
         device=settings.device,
-        provenance=provenance(settings.device),
+        provenance=_origin(cell, settings),
     )
     try:
         store.save(record, outcome.pictures)
@@ -163,10 +191,14 @@ def _store_failure(cell: Cell, message: str, out: Path, settings: Settings) -> R
         weights=tracks.weights_of(cell, settings.weights),
         error=message,
         device=settings.device,
-        provenance=provenance(settings.device),
+        provenance=_origin(cell, settings),
     )
     Store(out).save(record, {})
     return Report(cell, "failed", float("nan"), message)
+
+
+def _origin(cell: Cell, settings: Settings) -> dict[str, Any]:
+    return {**provenance(settings.device), "weights": tracks.weights_identities(cell, settings)}
 
 
 def _where(error: BaseException) -> str:

@@ -7,36 +7,43 @@ features serve every mode and seed.
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import torch
 
 import bench
-from bench.plan import NO_MODEL, Cell, dataset_of
-from bench.probe.composite import build_provider, parse_features, scene_features
+from bench.plan import NO_MODEL, Cell, dataset_of, model_classes
+from bench.probe.composite import build_provider, load_provider, parse_features, patch_features, scene_features
+from bench.probe.feature_cache import Extracted
 from bench.probe.views import feature_input
 from bench.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
+from bench.provenance import Cost
 from bench.registry import estimators, features, pointmaps
 from bench.store import digest
 from bench.types import (
     Array,
+    Camera,
     FeatureInput,
     FeatureProvider,
     GeometryEstimator,
     Initialisation,
     Measurement,
     MultiViewScene,
+    PointmapInitialiser,
     Weights,
 )
+from bench.weights import content, identity
 
 if TYPE_CHECKING:
     from bench.probe.features import FeatureMap
     from bench.splat import Gaussians
 
+Built = TypeVar("Built")
 IUV_PROVIDERS = frozenset(
     {"iuv", "iuvrgb"}
 )  #: their probes keep the log-scales near the initial ones (Feat2GS, official code)
@@ -65,11 +72,13 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a cell gives: its measurements, its pictures, (H, W, 3) uint8 by name, and a probe's Gaussians."""
+    """What a cell gives: its measurements, its pictures, (H, W, 3) uint8 by name, and, of a probe, the Gaussians and the
+    training cameras before refinement, both in the initialiser's world."""
 
     measurements: tuple[Measurement, ...]
     pictures: Mapping[str, Array]
     gaussians: Gaussians | None = None
+    cameras: tuple[Camera, ...] = ()
 
 
 def run(cell: Cell, settings: Settings) -> Outcome:
@@ -83,13 +92,14 @@ def run(cell: Cell, settings: Settings) -> Outcome:
 def cell_key(cell: Cell, settings: Settings) -> str:
     """sha256 of everything that determines a cell's numbers (DESIGN: results are content-addressed)."""
     protocol = PROBE_PROTOCOLS.get(cell.protocol) or GEOMETRY_PROTOCOLS[cell.protocol]
-    models = [_model_identity(cls, settings.weights, settings.checkpoint(name)) for name, cls in model_classes(cell)]
+    weights = weights_identities(cell, settings)
+    models = [{**_class_identity(cls), "weights": weights[name]} for name, cls in model_classes(cell)]
     return digest(
         {
             "cell": asdict(cell),
             "protocol": asdict(protocol),
             "models": models,
-            "pointmap": _model_identity(pointmaps[cell.pointmap], "none") if cell.pointmap != "-" else None,
+            "pointmap": _initialiser_identity(pointmaps[cell.pointmap]) if cell.pointmap != "-" else None,
             "data": _fingerprint(cell.track, cell.dataset, cell.scene, settings.data_root),
             "device": settings.device,
             "numerics": bench.NUMERICS_VERSION,
@@ -102,23 +112,17 @@ def weights_of(cell: Cell, weights: Weights) -> Weights:
     return weights if any(cls.card.weights for _, cls in model_classes(cell)) else "none"
 
 
-def model_classes(cell: Cell) -> list[tuple[str, type[FeatureProvider]]] | list[tuple[str, type[GeometryEstimator]]]:
-    """Names and classes behind a cell's model: the parts of a concatenation, none for InstantSplat."""
-    if cell.track == "geometry":
-        return [(cell.model, estimators[cell.model])]
-    return [] if cell.model == NO_MODEL else _providers(cell.model)
+def weights_identities(cell: Cell, settings: Settings) -> dict[str, str]:
+    """What identifies the weights of each of a cell's models, by name (bench.weights.identity)."""
+    return {name: identity(cls(settings.weights, settings.checkpoint(name))) for name, cls in model_classes(cell)}
 
 
-def _providers(model: str) -> list[tuple[str, type[FeatureProvider]]]:
-    names = [part.partition("@")[0] for part in parse_features(model)]
-    return [(name, features[name]) for name in names]
+def _class_identity(cls: type) -> dict[str, Any]:
+    return {"card": asdict(cls.card), "source": _source_digest(cls)}  # type: ignore[attr-defined]
 
 
-def _model_identity(cls: type, weights: Weights, checkpoint: Path | None = None) -> dict[str, Any]:
-    identity: dict[str, Any] = {"card": asdict(cls.card), "source": _source_digest(cls)}  # type: ignore[attr-defined]
-    if issubclass(cls, FeatureProvider | GeometryEstimator):
-        identity["weights"] = cls(weights, checkpoint).weights_digest
-    return identity
+def _initialiser_identity(cls: type[PointmapInitialiser]) -> dict[str, Any]:
+    return {**_class_identity(cls), **({"weights": content(cls)} if cls.card.weights else {})}
 
 
 @functools.cache
@@ -143,11 +147,12 @@ def _run_probe(cell: Cell, settings: Settings) -> Outcome:
 
     protocol = PROBE_PROTOCOLS[cell.protocol]
     scene, _ = _scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root)
+    initialisation = _initialisation(
+        cell.dataset, cell.scene, cell.protocol, cell.pointmap, cell.seed, settings.data_root, settings.device
+    )
     outcome = run_probe(
         scene,
-        _initialisation(
-            cell.dataset, cell.scene, cell.protocol, cell.pointmap, cell.seed, settings.data_root, settings.device
-        ),
+        initialisation,
         None if cell.model == NO_MODEL else _feature_map(cell, settings),
         cell.mode,
         protocol,
@@ -155,7 +160,7 @@ def _run_probe(cell: Cell, settings: Settings) -> Outcome:
         device=settings.torch_device,
         per_pixel_prior=cell.model in IUV_PROVIDERS,
     )
-    return Outcome(outcome.measurements, outcome.pictures, outcome.gaussians)
+    return Outcome(outcome.measurements, outcome.pictures, outcome.gaussians, initialisation.cameras)
 
 
 @functools.lru_cache(maxsize=2)
@@ -186,25 +191,51 @@ def _feature_map(cell: Cell, settings: Settings) -> FeatureMap:
         _photos(prepared, settings),
         _photos(grid, settings),
         channels=PROBE_PROTOCOLS[cell.protocol].pca_channels,
-        load=lambda provider: None,
+        load=_loading_cost,
         cache=settings.cache / "features",
     )
 
 
 def reads_patch_features(cell: Cell) -> bool:
     """True where the cell's model (or a part of it) is a network over patches, whose features are worth a cache."""
-    return cell.model != NO_MODEL and not all(cls.per_pixel for _, cls in _providers(cell.model))
+    return cell.model != NO_MODEL and not all(features[name].per_pixel for name, _ in model_classes(cell))
 
 
-def extract_features(cell: Cell, settings: Settings) -> None:
-    """Put the patch features of a cell's model into the cache, so that the probes need no model in memory."""
-    _feature_map(cell, settings)
+def extract_features(cell: Cell, settings: Settings) -> Iterator[tuple[str, Extracted]]:
+    """Put the patch features of a cell's model into the cache, so that the probes need no model in memory.
+
+    Yields each part of the model's name that is a network over patches, as soon as it is there.
+    """
+    photos = _photos(_scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root)[1], settings)
+    for part in parse_features(cell.model):
+        provider = _OnDemand(part, settings)
+        if not provider.per_pixel:
+            yield part, patch_features(part, provider, photos, load=_loading_cost, cache=settings.cache / "features")
 
 
 def forget_models() -> None:
     """Free the model that is kept between neighbouring cells."""
-    _loaded_provider.cache_clear()
-    _loaded_estimator.cache_clear()
+    _loaded_provider.clear()
+    _loaded_estimator.clear()
+
+
+class _Latest(Generic[Built]):
+    """What `build` gave last, by its arguments. It is freed before the next is built: one network is in memory at a time."""
+
+    def __init__(self, build: Callable[..., Built]) -> None:
+        self._build = build
+        self._held: tuple[tuple[Any, ...], Built] | None = None
+
+    def __call__(self, *key: Any) -> Built:
+        if self._held is None or self._held[0] != key:
+            self.clear()
+            self._held = key, self._build(*key)
+        return self._held[1]
+
+    def clear(self) -> None:
+        if self._held is not None:
+            self._held = None
+            gc.collect()  # networks hold references in circles
 
 
 def _photos(scene: MultiViewScene, settings: Settings) -> FeatureInput:
@@ -214,34 +245,42 @@ def _photos(scene: MultiViewScene, settings: Settings) -> FeatureInput:
 
 
 class _OnDemand(FeatureProvider):
-    """A provider whose network is built when its features are not in the cache; one network is in memory at a time."""
+    """A provider whose network is built when its features are not in the cache, and shared with the next scenes."""
 
     def __init__(self, part: str, settings: Settings) -> None:
         self._part, self._settings = part, settings
         unloaded = _build(part, settings)
         self.card = unloaded.card  # type: ignore[misc]
         self.per_pixel = unloaded.per_pixel  # type: ignore[misc]
-        self._weights_digest = unloaded.weights_digest
+        name = part.partition("@")[0]
+        self._weights_digest = identity(features[name](settings.weights, settings.checkpoint(name)))
 
     @property
     def weights_digest(self) -> str:
         return self._weights_digest
 
+    def loading_cost(self) -> Cost:
+        """What loading the network took; it is loaded where it is not in memory yet."""
+        return _loaded_provider(self._part, self._settings)[1]
+
     def extract_scene(self, scene: FeatureInput) -> torch.Tensor:
         with torch.no_grad():
-            provider = _loaded_provider(self._part, self._settings)
+            provider, _ = _loaded_provider(self._part, self._settings)
             return provider.extract_scene(scene).float()
+
+
+def _loading_cost(provider: FeatureProvider) -> Cost:
+    return cast(_OnDemand, provider).loading_cost()
 
 
 def _build(part: str, settings: Settings) -> FeatureProvider:
     return build_provider(part, settings.weights, settings.checkpoint(part.partition("@")[0]))
 
 
-@functools.lru_cache(maxsize=1)
-def _loaded_provider(part: str, settings: Settings) -> FeatureProvider:
+@_Latest
+def _loaded_provider(part: str, settings: Settings) -> tuple[FeatureProvider, Cost]:
     provider = _build(part, settings)
-    provider.load(settings.torch_device)
-    return provider
+    return provider, load_provider(provider, settings.torch_device)
 
 
 # ----------------------------------------------------------------------------------------------------------- geometry
@@ -259,7 +298,7 @@ def _run_geometry(cell: Cell, settings: Settings) -> Outcome:
     return Outcome(tuple(measurements), sample_pictures(sample, prediction, protocol))
 
 
-@functools.lru_cache(maxsize=1)
+@_Latest
 def _loaded_estimator(name: str, settings: Settings) -> GeometryEstimator:
     estimator = estimators[name](settings.weights, settings.checkpoint(name))
     estimator.load(settings.torch_device)

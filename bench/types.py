@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -284,13 +285,29 @@ class FeatureInput:
     points: torch.Tensor | None = None
 
 
-class FeatureProvider:
+class Model:
+    """What can be known of a provider, an estimator or an initialiser before anything is loaded.
+
+    needs: packages beyond the suite's own, each with how to get it. random_weights: False where it cannot be built without
+    its checkpoint.
+    """
+
+    card: ClassVar[Card]
+    needs: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    random_weights: ClassVar[bool] = True
+
+    @classmethod
+    def parameter_bytes(cls) -> int | None:
+        """What its parameters take in memory; None where that is not known without building it."""
+        return None
+
+
+class FeatureProvider(Model):
     """A frozen vision model seen as a dense feature extractor. A plug-in gives `card`, `load` and `extract`.
 
     per_pixel: True where the feature has one vector a pixel by nature (IUVRGB); it is then used as it is, without PCA.
     """
 
-    card: ClassVar[Card]
     per_pixel: ClassVar[bool] = False
 
     def __init__(self, weights: Weights = "pretrained", checkpoint: Path | None = None) -> None:
@@ -311,14 +328,12 @@ class FeatureProvider:
 
     @property
     def weights_digest(self) -> str:
-        """What identifies the weights in a cell's key: the source and whether they are pretrained or random."""
+        """What identifies weights whose files are not at hand: the source and whether they are pretrained or random."""
         return f"{self.weights}:{self.checkpoint or self.card.weights}"
 
 
-class GeometryEstimator:
+class GeometryEstimator(Model):
     """A model that predicts geometry from one photo. A plug-in gives `card`, `load` and `predict`."""
-
-    card: ClassVar[Card]
 
     def __init__(self, weights: Weights = "pretrained", checkpoint: Path | None = None) -> None:
         self.weights: Weights = weights if self.card.weights else "none"
@@ -341,10 +356,8 @@ class GeometryEstimator:
         return f"{self.weights}:{self.checkpoint or self.card.weights}"
 
 
-class PointmapInitialiser:
+class PointmapInitialiser(Model):
     """Finds where the Gaussians start and where the cameras stand. A plug-in gives `card` and `initialise`."""
-
-    card: ClassVar[Card]
 
     def load(self, device: torch.device) -> None:
         """Build what is needed. Raises Unavailable where it cannot be had."""

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
+import shutil
 import socket
 import urllib.request
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import torch
 
-from bench.types import Card, Unavailable, UserError
+from bench.types import Card, FeatureProvider, GeometryEstimator, Unavailable, UserError
 
 DEFAULT_FILE = "model.safetensors"
 _TIMEOUT = 5.0  #: seconds until a host counts as out of reach
+_SILENCE = 60.0  #: seconds without a byte until a download counts as broken off
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def cached(source: str) -> Path | None:
 
 
 def locate(source: str, name: str) -> Path:
-    """The file of a source; fetched with progress where it is not cached (downloads from the hub resume).
+    """The file of a source; fetched with progress where it is not cached (an interrupted download resumes).
 
     Raises Unavailable, saying what is missing, where it comes from and what to do, where it cannot be had.
     """
@@ -114,9 +119,40 @@ def check(model: type[Any], name: str, online: bool = False) -> WeightState:
     return _with_published_facts(state) if online and files else state
 
 
-@functools.cache
+def identity(model: FeatureProvider | GeometryEstimator) -> str:
+    """What identifies a model's weights in keys: the content of pretrained files, wherever they lie.
+
+    Where they are not at hand, or are random, it is what the model itself says (`weights_digest`).
+    """
+    found = content(type(model), model.checkpoint) if model.weights == "pretrained" else ""
+    return f"pretrained:{found}" if found else model.weights_digest
+
+
+def content(model: type[Any], checkpoint: Path | None = None) -> str:
+    """ "sha256:…", one digest a file of a model's class, or of the local file or folder that stands in for them.
+
+    "" where the files are not on this machine, or not known because the model's own package fetches them.
+    """
+    if checkpoint is None:
+        files = [cached(source) for source in sources(model)]
+    else:
+        names = getattr(model, "weights_files", (DEFAULT_FILE,))
+        files = [file for file in (checkpoint, *(checkpoint / name for name in names)) if file.is_file()]
+    digests = [digest(file) for file in files if file is not None]
+    return f"sha256:{'+'.join(digests)}" if digests and len(digests) == len(files) else ""
+
+
 def digest(path: Path) -> str:
-    """sha256 of a file's content, in hexadecimal."""
+    """sha256 of a file's content, in hexadecimal; read once a process as long as the file stays as it is."""
+    state = path.stat()
+    return _digest(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@functools.cache
+def _digest(path: Path, size: int, modified: int) -> str:
+    # The hub's cache keeps large files under their own digest, which its client has checked.
+    if _SHA256.fullmatch(path.name) and path.parent.name == "blobs":
+        return path.name
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -141,8 +177,45 @@ def _from_torchhub(url: str) -> Path:
     path = _torchhub_path(url)
     path.parent.mkdir(parents=True, exist_ok=True)
     _must_reach(url)
-    torch.hub.download_url_to_file(url, str(path), progress=True)
+    download(url, path)
     return path
+
+
+def download(url: str, path: Path) -> None:
+    """Fetch a file with progress. What an interrupted download left beside it (*.part) is completed, where the publisher's
+    file is still the same one and its server can continue; else it is fetched anew. Raises OSError where it does not arrive
+    whole.
+    """
+    from rich.progress import wrap_file
+
+    answer = _ask(url, {})
+    version = answer.headers["ETag"] or answer.headers["Last-Modified"] or ""
+    size = int(answer.headers["Content-Length"] or 0)
+    if not size:
+        raise ConnectionError(f"{url}: the server does not say how large the file is")
+    part = path.with_name(f"{path.name}.{hashlib.sha256(version.encode()).hexdigest()[:8]}.part")
+    held = part.stat().st_size if version and part.is_file() else 0
+    if 0 < held < size:
+        answer.close()
+        answer = _ask(url, {"Range": f"bytes={held}-", "If-Range": version})
+        if answer.status != HTTPStatus.PARTIAL_CONTENT:
+            held = 0
+    with (
+        answer,
+        part.open("ab" if held else "wb") as file,
+        wrap_file(answer, size - held, description=path.name) as source,
+    ):
+        if held < size:
+            shutil.copyfileobj(source, file)
+    if part.stat().st_size != size:
+        raise ConnectionError(
+            f"it broke off after {part.stat().st_size} of {size} bytes; the same command goes on from there"
+        )
+    part.replace(path)
+
+
+def _ask(url: str, headers: dict[str, str]) -> Any:
+    return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_SILENCE)
 
 
 def _from_hub(rest: str) -> Path:

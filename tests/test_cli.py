@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from bench import cli
+from bench import cli, requirements
 from bench.registry import datasets
 from bench.schema import validate_rows
 from bench.splat import read_ply
@@ -109,23 +110,28 @@ def test_a_killed_run_goes_on_and_gives_the_rows_of_an_undisturbed_one(plugin: P
     entry = [sys.executable, "-m", "bench.cli"]
     process = subprocess.Popen([*entry, *probe(plugin, killed), "--no-report"], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list((killed / "cells").glob("[0-9a-f]*.json")):
+    while not _probes(killed):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline, "no cell was stored in time"
         time.sleep(0.02)
     process.kill()
     process.wait()
-    stored = {path.name for path in (killed / "cells").glob("[0-9a-f]*.json")}
+    stored = _probes(killed)
     if len(stored) == 2:
         pytest.skip("the machine was too slow to kill the run between its two cells")
-    first = json.loads((killed / "cells" / stored.pop()).read_text())["finished"]
+    first = stored[0]["finished"]
     for folder in (killed, whole):
         subprocess.run([*entry, *probe(plugin, folder), "--no-report"], check=True, stdout=subprocess.DEVNULL)
-    records = [json.loads(path.read_text()) for path in (killed / "cells").glob("[0-9a-f]*.json")]
-    assert first in {record["finished"] for record in records}
+    assert first in {record["finished"] for record in _probes(killed)}
     cost = ["seconds", "peak_memory_mb"]
     rows = [pd.read_parquet(folder / "rows.parquet").drop(columns=cost) for folder in (killed, whole)]
-    pd.testing.assert_frame_equal(*rows)
+    pd.testing.assert_frame_equal(*rows)  # the features' cost too: it is that of the one time that they were made
+
+
+def _probes(folder: Path) -> list[dict[str, Any]]:
+    """The stored cells of the probe track."""
+    cells = [json.loads(path.read_text()) for path in (folder / "cells").glob("[0-9a-f]*.json")]
+    return [cell for cell in cells if cell["cell"]["track"] == "probe"]
 
 
 def test_a_feature_with_nan_fails_its_cells_with_the_reason(
@@ -134,8 +140,25 @@ def test_a_feature_with_nan_fails_its_cells_with_the_reason(
     command = [*probe(plugin, tmp_path / "results", "broken-feature"), "--modes", "T", "--no-report"]
     assert bench(*command, monkeypatch=monkeypatch) == 1
     assert "broken-feature: 6912 of 6912 feature values are NaN or infinite" in capsys.readouterr().err.replace("\n", " ")
-    (row,) = pd.read_csv(tmp_path / "results" / "rows.csv").to_dict("records")
+    rows = pd.read_csv(tmp_path / "results" / "rows.csv")
+    (row,) = rows[rows["track"] == "probe"].to_dict("records")
     assert row["status"] == "failed"
+    assert set(rows[rows["track"] == "perf"]["mode"]) == {"extraction"}, "making them did cost something"
+
+
+def test_all_lists_what_cannot_run_here_and_a_name_stops_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == "vggt" else True)
+    monkeypatch.setattr(requirements, "free_bytes", lambda device: 10**9)
+    arguments = ["run", "--weights", "random", "--modes", "G", "--scenes", "room", "--dry-run"]
+    assert bench(*arguments, "--models", "all", monkeypatch=monkeypatch) == 0
+    listed = capsys.readouterr().out
+    assert "left out model vggt-decoder: vggt-decoder needs the package vggt: install it" in listed
+    assert "left out model radio: radio does not fit: its parameters alone take 2.6 GB" in listed
+    assert "model dino:" not in listed
+    assert bench(*arguments, "--models", "rgb,vggt-decoder", monkeypatch=monkeypatch) == 2
+    assert "vggt-decoder needs the package vggt" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.plan import Selection, make_plan
+from bench.plan import Cell, Plan, Selection, keep_available, make_plan
 from bench.protocols import MODES
-from bench.types import Unavailable, UserError
+from bench.types import GeometryEstimator, Model, Unavailable, UserError
 
 
 def test_the_default_covers_both_tracks_without_any_download() -> None:
@@ -71,3 +73,60 @@ def test_a_named_data_set_that_is_not_on_disk_stops_the_run_and_all_lists_it(tmp
     plan = make_plan(Selection(models=("rgb",), modes=("G",), datasets=("all",), data_root=tmp_path))
     assert {cell.dataset for cell in plan.cells} == {"procedural"}
     assert "dataset mipnerf360" in {left_out.what for left_out in plan.left_out}
+
+
+def _without(*absent: str) -> Callable[[str, type[Model]], None]:
+    """A check that finds these names unavailable, and may see each thing once only."""
+    seen = set()
+
+    def check(name: str, model: type[Model]) -> None:
+        assert (name, model) not in seen
+        seen.add((name, model))
+        if name in absent:
+            raise Unavailable(f"{name} lacks something")
+
+    return check
+
+
+def test_what_cannot_run_is_left_out_under_all_and_stops_the_run_where_it_was_named() -> None:
+    every = Selection(models=("all",), modes=("G",), weights="random")
+    plan = make_plan(every)
+    kept = keep_available(plan, every, _without("vggt-decoder", "midas"))
+    assert {cell.model for cell in plan.cells} - {cell.model for cell in kept.cells} == {"vggt-decoder", "midas"}
+    assert sorted((left_out.what, left_out.reason) for left_out in kept.left_out) == [
+        ("estimator midas", "midas lacks something"),
+        ("model midas", "midas lacks something"),
+        ("model vggt-decoder", "vggt-decoder lacks something"),
+    ]
+    named = replace(every, models=("all", "dino+vggt-decoder@jbu"))
+    with pytest.raises(Unavailable, match="vggt-decoder lacks"):
+        keep_available(make_plan(named), named, _without("vggt-decoder"))
+    kept = keep_available(make_plan(named), named, _without("sd"))
+    assert "dino+vggt-decoder@jbu" in {cell.model for cell in kept.cells}
+
+
+def test_a_name_of_two_models_runs_as_the_one_that_can() -> None:
+    both = Selection(models=("midas",), modes=("G",))
+    plan = make_plan(both)
+    assert {cell.track for cell in plan.cells} == {"probe", "geometry"}
+
+    def estimator_lacks(name: str, model: type[Model]) -> None:
+        if issubclass(model, GeometryEstimator):
+            raise Unavailable(f"{name} lacks something")
+
+    kept = keep_available(plan, both, estimator_lacks)
+    assert {cell.track for cell in kept.cells} == {"probe"}
+    assert [left_out.what for left_out in kept.left_out] == ["estimator midas"]
+    with pytest.raises(Unavailable, match="midas lacks"):
+        keep_available(plan, both, _without("midas"))
+
+
+def test_an_initialiser_that_cannot_run_takes_its_cells_along() -> None:
+    everywhere = Selection(models=("rgb",), modes=("G",), datasets=("all",))
+    cells = tuple(Cell("probe", name, "scene", "rgb", "G", name, "quick-v1", 0) for name in ("dust3r", "sparse"))
+    kept = keep_available(Plan(cells, ()), everywhere, _without("dust3r"))
+    assert kept.cells == cells[1:]
+    assert [left_out.what for left_out in kept.left_out] == ["point map dust3r"]
+    for selection in (replace(everywhere, pointmap="dust3r"), replace(everywhere, datasets=("colmap",))):
+        with pytest.raises(Unavailable, match="dust3r lacks"):
+            keep_available(Plan(cells, ()), selection, _without("dust3r"))

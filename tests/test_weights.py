@@ -1,8 +1,12 @@
-"""Where weights come from: sources, caches, messages; no network is touched."""
+"""Where weights come from: sources, caches, messages, downloads; no network is touched but this machine's own."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +15,11 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants
+from rich.console import Console
 
-from bench import weights
-from bench.types import Card, Unavailable, UserError
+from bench import cli, requirements, weights
+from bench.commands.listing import print_listing
+from bench.types import Card, FeatureProvider, Unavailable, UserError
 
 
 def _model(source: str, **attributes: Any) -> type[Any]:
@@ -96,12 +102,11 @@ def test_fetching_goes_to_the_right_place(caches: Path, monkeypatch: pytest.Monk
         asked.append((repository, file))
         return str(_in_hub(caches, repository, file, b"content"))
 
-    def download_url(url: str, path: str, progress: bool) -> None:
-        assert progress
-        Path(path).write_bytes(b"from a url")
+    def download_url(url: str, path: Path) -> None:
+        path.write_bytes(b"from a url")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download_url)
+    monkeypatch.setattr(weights, "download", download_url)
     files = weights.fetch(_model("hf:a/b", weights_files=("x/1.bin", "2.bin")), "model")
     assert asked == [("a/b", "x/1.bin"), ("a/b", "2.bin")]
     assert [file.bytes for file in files] == [7, 7]
@@ -150,3 +155,159 @@ def test_check_online_asks_the_publisher_and_survives_its_silence(monkeypatch: p
 def test_an_unreachable_host_is_told_at_once() -> None:
     with pytest.raises(ConnectionError, match=r"e\.org cannot be reached"):
         weights._must_reach("https://e.org/f.pth")
+
+
+# ------------------------------------------------------------------------------------------------------------ identity
+
+
+class _Provider(FeatureProvider):
+    card = Card(name="Provider", weights="hf:a/b")
+    weights_files = ("1.bin", "2.bin")
+
+
+def test_pretrained_weights_are_identified_by_their_content_where_it_is_at_hand(caches: Path) -> None:
+    assert weights.identity(_Provider()) == "pretrained:hf:a/b"
+    _in_hub(caches, "a/b", "1.bin", b"one")
+    assert weights.identity(_Provider()) == "pretrained:hf:a/b", "a part is not the whole"
+    second = _in_hub(caches, "a/b", "2.bin", b"two")
+    digests = [hashlib.sha256(content).hexdigest() for content in (b"one", b"two")]
+    assert weights.identity(_Provider()) == f"pretrained:sha256:{'+'.join(digests)}"
+    assert weights.identity(_Provider("random")) == "random:hf:a/b"
+    second.write_bytes(b"three: the publisher's file was replaced")
+    assert weights.identity(_Provider()) != f"pretrained:sha256:{'+'.join(digests)}"
+    local = caches / "local"
+    local.mkdir()
+    (local / "1.bin").write_bytes(b"one")
+    assert weights.identity(_Provider(checkpoint=local)) == f"pretrained:sha256:{digests[0]}"
+    assert weights.identity(_Provider(checkpoint=local / "1.bin")) == f"pretrained:sha256:{digests[0]}"
+
+
+def test_the_hubs_large_files_are_not_read_for_their_digest(caches: Path) -> None:
+    path = _in_hub(caches, "a/b", "1.bin", b"")
+    blob = caches / "hub" / "models--a--b" / "blobs" / ("5" * 64)
+    blob.parent.mkdir()
+    blob.write_bytes(b"content that nobody reads")
+    path.unlink()
+    path.symlink_to(blob)
+    assert weights.digest(path) == "5" * 64
+    other = caches / ("5" * 64)
+    other.write_bytes(b"x")
+    assert weights.digest(other) == hashlib.sha256(b"x").hexdigest(), "elsewhere a name says nothing"
+
+
+# ----------------------------------------------------------------------------------------------------------- downloads
+
+
+class _Publisher(BaseHTTPRequestHandler):
+    """Serves `content` with ranges under `version`; breaks off after `patience` bytes of an answer."""
+
+    content, version, patience, ranges = b"", '"1"', 1 << 30, True
+    asked: list[str | None]
+
+    def do_GET(self) -> None:
+        wanted = self.headers["Range"]
+        self.asked.append(wanted)
+        first = 0
+        if wanted and self.ranges and self.headers["If-Range"] == self.version:
+            first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])  # type: ignore[index]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{len(self.content) - 1}/{len(self.content)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content) - first))
+        self.send_header("ETag", self.version)
+        self.end_headers()
+        self.wfile.write(self.content[first : first + self.patience])
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def publisher() -> Iterator[tuple[type[_Publisher], str]]:
+    handler = type("Handler", (_Publisher,), {"asked": [], "content": bytes(range(256)) * 4000})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield handler, f"http://127.0.0.1:{server.server_address[1]}/file.pth"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_download_that_broke_off_goes_on_where_it_stopped(tmp_path: Path, publisher: tuple[type[_Publisher], str]) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.patience = 300_000
+    with pytest.raises(ConnectionError, match="broke off after 300000 of 1024000 bytes"):
+        weights.download(url, path)
+    assert not path.exists(), "half a file is not taken for a whole one"
+    handler.patience = 1 << 30
+    weights.download(url, path)
+    assert path.read_bytes() == handler.content
+    assert handler.asked == [None, None, "bytes=300000-"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_download_that_was_killed_at_its_very_end_is_taken_as_it_is(
+    tmp_path: Path, publisher: tuple[type[_Publisher], str]
+) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.patience = 1
+    with pytest.raises(ConnectionError):
+        weights.download(url, path)
+    (part,) = tmp_path.iterdir()
+    part.write_bytes(handler.content)
+    handler.asked.clear()
+    weights.download(url, path)
+    assert path.read_bytes() == handler.content
+    assert handler.asked == [None]
+
+
+@pytest.mark.parametrize("change", [{"version": '"2"', "content": b"another file"}, {"ranges": False}])
+def test_a_download_starts_again_where_it_cannot_go_on(
+    tmp_path: Path, publisher: tuple[type[_Publisher], str], change: dict[str, Any]
+) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.patience = 1000
+    with pytest.raises(ConnectionError):
+        weights.download(url, path)
+    for name, value in {**change, "patience": 1 << 30}.items():
+        setattr(handler, name, value)
+    weights.download(url, path)
+    assert path.read_bytes() == handler.content
+
+
+# ---------------------------------------------------------------------------------------------------------- the command
+
+
+def test_the_command_covers_providers_estimators_and_initialisers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", "weights", "check"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    lines = capsys.readouterr().out.splitlines()
+    for use, name in (("probe", "dinov2"), ("geometry", "marigold"), ("point map", "dust3r"), ("point map", "vggt")):
+        assert any(name[:4] in line and use in line for line in lines), (use, name)
+    monkeypatch.setattr("sys.argv", ["bench", "weights", "fetch", "--models", "mast3r"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    complaints = capsys.readouterr().err
+    assert "model.safetensors" in complaints, "the provider's weights"
+    assert "config.json" in complaints, "the initialiser's, which come with their configuration"
+
+
+def test_lists_tell_the_state_of_weights_and_packages(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == "vggt" else True)
+    for file in ("config.json", "model.safetensors"):
+        _in_hub(caches, "naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt", file, b"1")
+    console = Console(width=250, record=True)
+    print_listing("pointmaps", console)
+    rows = [line.strip("│").split("│") for line in console.export_text().splitlines() if line.startswith("│")]
+    states = {row[0].strip(): row[-1].strip() for row in rows}
+    wanted = {"sparse": "-", "dust3r": "cached", "mast3r": "to be fetched", "vggt": "package absent"}
+    assert {name: states[name] for name in wanted} == wanted

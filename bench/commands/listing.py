@@ -11,7 +11,9 @@ from rich.table import Table
 
 from bench.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
 from bench.registry import Registry, datasets, estimators, features, pointmaps
-from bench.types import UserError
+from bench.requirements import check_packages
+from bench.types import Model, Unavailable, UserError
+from bench.weights import check
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "models": features,
@@ -65,12 +67,24 @@ def _print_fields(title: str, values: dict[str, Any], console: Console) -> None:
 
 def _cards(registry: Registry[Any], columns: tuple[str, ...]) -> Table:
     table = Table(title=f"{len(registry)} {registry.kind}s", title_justify="left")
-    for column in ("name", *columns):
+    stateful = registry is not datasets
+    for column in ("name", *columns, *(["state"] if stateful else [])):
         table.add_column(column, overflow="fold")
     for name in registry:
         card = registry[name].card
-        table.add_row(name, *(str(getattr(card, column)) for column in columns))
+        state = [_state(name, registry[name])] if stateful else []
+        table.add_row(name, *(str(getattr(card, column)) for column in columns), *state)
     return table
+
+
+def _state(name: str, model: type[Model]) -> str:
+    """Whether a model's packages and weights are on this machine, in a word or two."""
+    try:
+        check_packages(name, model)
+    except Unavailable:
+        return "package absent"
+    weights = check(model, name)
+    return "-" if not weights.needed else "cached" if weights.cached else "to be fetched"
 
 
 def _protocols() -> Table:
@@ -78,9 +92,12 @@ def _protocols() -> Table:
     for column in ("name", "track", "settings"):
         table.add_column(column, overflow="fold")
     for track, protocols in (("probe", PROBE_PROTOCOLS), ("geometry", GEOMETRY_PROTOCOLS)):
+        first = next(iter(protocols.values()))
         for name, protocol in protocols.items():
-            settings = ", ".join(f"{f.name}={getattr(protocol, f.name)}" for f in fields(protocol) if f.name != "name")
-            table.add_row(name, track, settings)
+            values = {f.name: getattr(protocol, f.name) for f in fields(protocol) if f.name != "name"}
+            told = {key: value for key, value in values.items() if protocol is first or value != getattr(first, key)}
+            settings = ", ".join(f"{key}={value}" for key, value in told.items())
+            table.add_row(name, track, settings if protocol is first else f"as {next(iter(protocols))}, but {settings}")
     return table
 
 

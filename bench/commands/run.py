@@ -24,12 +24,13 @@ from rich.table import Table
 
 from bench.engines import local, ray
 from bench.locations import cache_root, data_root
-from bench.plan import ALL, Cell, LeftOut, Plan, Selection, make_plan
+from bench.plan import Cell, Plan, Selection, keep_available, make_plan
 from bench.registry import estimators, features
+from bench.requirements import check
 from bench.runner import MapGroups, Report, Run
 from bench.store import Store
-from bench.tracks import Settings, model_classes
-from bench.types import Unavailable, UserError, Weights
+from bench.tracks import Settings
+from bench.types import Model, PointmapInitialiser, UserError, Weights
 from bench.weights import fetch
 
 INTERRUPTED = 130
@@ -77,9 +78,7 @@ def run_command(options: Options, console: Console, errors: Console) -> int:
         on_gpu=device == "cuda",
     )
     checkpoints = _checkpoints(options.checkpoints)
-    plan = make_plan(selection)
-    if weights == "pretrained" and not options.dry_run:
-        plan = _with_weights(plan, {name for name, _ in checkpoints}, ALL in options.models)
+    plan = _that_runs_here(make_plan(selection), selection, device, {name for name, _ in checkpoints}, options.dry_run)
     _print_plan(plan, console)
     if options.dry_run:
         return 0
@@ -147,25 +146,24 @@ def _checkpoints(texts: Sequence[str]) -> tuple[tuple[str, Path], ...]:
     return tuple(pairs)
 
 
-def _with_weights(plan: Plan, local: set[str], lenient: bool) -> Plan:
-    """Fetch what the plan's models need before anything runs.
+def _that_runs_here(plan: Plan, selection: Selection, device: str, local: set[str], dry_run: bool) -> Plan:
+    """The plan less what this machine cannot run: packages, memory, and weights, which are fetched unless dry_run.
 
-    A model whose weights cannot be had stops the run (Unavailable), or, where models came in through `all`, is left out.
+    local: the models whose weights are local files. Raises Unavailable where something lacks that the user named.
     """
-    needed = {
-        name: cls for cell in plan.cells for name, cls in model_classes(cell) if cls.card.weights and name not in local
-    }
-    missing: dict[str, str] = {}
-    for name, cls in needed.items():
-        try:
-            fetch(cls, name)
-        except Unavailable as error:
-            if not lenient:
-                raise
-            missing[name] = str(error)
-    kept = tuple(cell for cell in plan.cells if not any(name in missing for name, _ in model_classes(cell)))
-    left_out = tuple(LeftOut(f"model {name}", reason) for name, reason in missing.items())
-    return Plan(kept, plan.left_out + left_out)
+
+    def weights_of(model: type[Model]) -> Weights:
+        return "pretrained" if issubclass(model, PointmapInitialiser) else selection.weights
+
+    def check_machine(name: str, model: type[Model]) -> None:
+        check(name, model, weights_of(model), device)
+
+    def fetch_weights(name: str, model: type[Model]) -> None:
+        if weights_of(model) == "pretrained" and name not in local:
+            fetch(model, name)
+
+    plan = keep_available(plan, selection, check_machine)
+    return plan if dry_run else keep_available(plan, selection, fetch_weights)
 
 
 def _execute(run: Run, map_groups: MapGroups, plan: Plan, console: Console) -> list[Report]:

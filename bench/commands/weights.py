@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.plan import ALL
-from bench.registry import Registry, estimators, features
+from bench.registry import Registry, estimators, features, pointmaps
 from bench.types import Unavailable
 from bench.weights import check, digest, fetch
 
@@ -18,14 +18,14 @@ from bench.weights import check, digest, fetch
 def print_check(names: Sequence[str], online: bool, console: Console) -> None:
     """One line a model that needs weights. Raises UserError for an unknown name."""
     table = Table(title="weights", title_justify="left")
-    for column in ("model", "track", "cached", "size", "licence", "agreement", "source"):
+    for column in ("model", "used for", "cached", "size", "licence", "agreement", "source"):
         table.add_column(column, overflow="fold")
-    for name, track, cls in _models(names):
+    for name, use, cls in _models(names):
         state = check(cls, name, online)
         if state.needed:
             size = f"{state.bytes / 1e9:.2f} GB" if state.bytes else "?"
             gated = {True: "asked for", False: "none", None: "?"}[state.gated]
-            table.add_row(name, track, "yes" if state.cached else "no", size, state.license, gated, state.source)
+            table.add_row(name, use, "yes" if state.cached else "no", size, state.license, gated, state.source)
     console.print(table)
 
 
@@ -44,10 +44,15 @@ def fetch_all(names: Sequence[str], console: Console, errors: Console) -> int:
 
 
 def _models(names: Sequence[str]) -> list[tuple[str, str, type[Any]]]:
-    registries: tuple[tuple[str, Registry[Any]], ...] = (("probe", features), ("geometry", estimators))
+    """Name, use and class of everything of these names that may have weights. Raises UserError for an unknown name."""
+    registries: tuple[tuple[str, Registry[Any]], ...] = (
+        ("probe", features),
+        ("geometry", estimators),
+        ("point map", pointmaps),
+    )
     if ALL in names:
-        return [(name, track, registry[name]) for track, registry in registries for name in registry]
-    found = [(name, track, registry[name]) for name in names for track, registry in registries if name in registry]
+        return [(name, use, registry[name]) for use, registry in registries for name in registry]
+    found = [(name, use, registry[name]) for name in names for use, registry in registries if name in registry]
     for name in names:
         if all(name != known for known, _, _ in found):
             features[name]

@@ -1,7 +1,8 @@
 """Names of features on the command line: `dino`, the concatenation `dino+iuvrgb`, the upsampled `dino@jbu`.
 
 `@jbu` is the probe's "+" variant with a classical upsampler in place of a learned one: joint bilateral upsampling (Kopf et
-al., "Joint Bilateral Upsampling", SIGGRAPH 2007), guided by the photo. It needs no weights and learns nothing.
+al., "Joint Bilateral Upsampling", SIGGRAPH 2007), guided by the photo. It needs no weights and learns nothing. The learned
+ones (FeatUp, LoftUp, JAFAR, AnyUp) are not on the Python package index: their authors offer repositories only.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.probe.feature_cache import cached_features, feature_key
+from bench.probe.feature_cache import Extracted, ExtractionCost, cached_features, feature_key
 from bench.probe.features import FeatureMap, feature_map
+from bench.provenance import Cost, measured, provenance
 from bench.registry import features
 from bench.types import Card, FeatureInput, FeatureProvider, UserError, Weights
 
@@ -81,31 +83,66 @@ def build_provider(part: str, weights: Weights = "pretrained", checkpoint: Path 
     return JointBilateral(provider) if part.endswith(JOINT_BILATERAL) else provider
 
 
+def load_provider(provider: FeatureProvider, device: torch.device) -> Cost:
+    """Load a provider's network; what that took. Raises Unavailable where its weights or packages cannot be had."""
+    with measured(device.type) as cost:
+        provider.load(device)
+    return cost
+
+
 def scene_features(
     providers: Mapping[str, FeatureProvider],
     photos: FeatureInput,
     pixels: FeatureInput,
     *,
     channels: int,
-    load: Callable[[FeatureProvider], None],
+    load: Callable[[FeatureProvider], Cost],
     cache: Path | None = None,
 ) -> FeatureMap:
     """The probe's features of a scene from its providers, by part of the model's name, in the order of the concatenation.
 
     photos: what patch providers see (long side 512). pixels: the same views on the probe's grid, which per-pixel providers
-    describe. load: makes a provider ready; called only where the cache does not hold its features. cache: the folder of
-    raw patch features (per-pixel ones cost less than reading them). Raises UserError naming a provider whose features are
-    not finite.
+    describe. load: makes a provider ready and says what that took; called only where the cache does not hold its features.
+    cache: the folder of raw patch features (per-pixel ones cost less than reading them). Raises UserError naming a provider
+    whose features are not finite.
     """
     parts = []
     for part, provider in providers.items():
-        values = _raw(part, provider, pixels if provider.per_pixel else photos, load, cache)
+        if provider.per_pixel:
+            load(provider)
+            values = provider.extract_scene(pixels)
+        else:
+            values = patch_features(part, provider, photos, load=load, cache=cache).values.to(photos.images.device)
         if not values.isfinite().all():
             broken = values.numel() - int(values.isfinite().sum())
             raise UserError(f"{part}: {broken} of {values.numel()} feature values are NaN or infinite")
         parts.append((values, provider.per_pixel))
     (height, width), (rows, columns) = photos.images.shape[-2:], pixels.images.shape[-2:]
     return feature_map(parts, image_size=(height, width), grid=(rows, columns), channels=channels)
+
+
+def patch_features(
+    part: str,
+    provider: FeatureProvider,
+    photos: FeatureInput,
+    *,
+    load: Callable[[FeatureProvider], Cost],
+    cache: Path | None = None,
+) -> Extracted:
+    """The raw features of a patch provider, from the cache where it holds them; arguments as for `scene_features`."""
+
+    def compute() -> tuple[Tensor, ExtractionCost]:
+        device = photos.images.device.type
+        loading = load(provider)
+        with measured(device) as extraction:
+            values = provider.extract_scene(photos)
+            if device == "cuda":
+                torch.cuda.synchronize()
+        peak = max(loading.peak_memory_mb, extraction.peak_memory_mb)
+        return values, ExtractionCost(loading.seconds, extraction.seconds, peak, device, provenance(device))
+
+    key = feature_key(part, provider.weights_digest, photos)
+    return Extracted(key, *compute()) if cache is None else cached_features(cache, key, compute)
 
 
 def joint_bilateral(values: Tensor, photos: Tensor, factor: int, range_sigma: float = 0.1) -> Tensor:
@@ -143,18 +180,6 @@ def _joint_bilateral_one(values: Tensor, fine: Tensor, coarse: Tensor, factor: i
 
 def _repeated(cells: Tensor, factor: int) -> Tensor:
     return cells.repeat_interleave(factor, dim=-2).repeat_interleave(factor, dim=-1)
-
-
-def _raw(
-    part: str, provider: FeatureProvider, scene: FeatureInput, load: Callable[[FeatureProvider], None], cache: Path | None
-) -> Tensor:
-    def compute() -> Tensor:
-        load(provider)
-        return provider.extract_scene(scene)
-
-    if cache is None or provider.per_pixel:
-        return compute()
-    return cached_features(cache, feature_key(part, provider.weights_digest, scene), compute).to(scene.images.device)
 
 
 def _provider_class(part: str) -> type[FeatureProvider]:

@@ -3,7 +3,7 @@
 A file holds one tensor in half precision (relative rounding 5e-4; single precision where a value exceeds half's range),
 named by the digest of everything that decides it: the provider and its weights, the photos, the ground truth where it is
 read. What is returned has gone through that rounding on the first call too, so that a cached run gives the same numbers as
-a fresh one.
+a fresh one. What making the features cost is kept with them.
 """
 
 from __future__ import annotations
@@ -13,18 +13,44 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.types import FeatureInput, UserError
 
-VERSION = 1  #: raised when the numerics of the providers change
+VERSION = 2  #: raised when the numerics of the providers or the format of the files change
 _LIBRARIES = ("torch", "timm", "transformers", "diffusers", "scikit-image")  #: whose numerics the features depend on
 _KEY = "values"
+
+
+@dataclass(frozen=True)
+class ExtractionCost:
+    """What it took to make the features of a scene, when they were made.
+
+    loading_seconds: building the network and reading its weights. peak_memory_mb: of the process (on a GPU: of its
+    allocations) over loading and extraction. provenance: of the machine and the code (bench.provenance).
+    """
+
+    loading_seconds: float
+    extraction_seconds: float
+    peak_memory_mb: float
+    device: str
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Extracted:
+    """Raw features, (B, h, w, C) float32, under their key, and what they cost."""
+
+    key: str
+    values: Tensor
+    cost: ExtractionCost
 
 
 def feature_key(provider: str, weights_digest: str, scene: FeatureInput) -> str:
@@ -40,8 +66,8 @@ def feature_key(provider: str, weights_digest: str, scene: FeatureInput) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def cached_features(folder: Path, key: str, compute: Callable[[], Tensor]) -> Tensor:
-    """The features under `key`, from the folder or from `compute`; (B, h, w, C) float32 after the rounding described above.
+def cached_features(folder: Path, key: str, compute: Callable[[], tuple[Tensor, ExtractionCost]]) -> Extracted:
+    """The features under `key`, from the folder or from `compute`, after the rounding described above.
 
     A damaged file is computed again and replaced. Files are written to a temporary name and renamed, so that parallel runs
     share a folder. Raises UserError where the folder cannot be written.
@@ -49,9 +75,10 @@ def cached_features(folder: Path, key: str, compute: Callable[[], Tensor]) -> Te
     path = folder / key[:2] / f"{key}.safetensors"
     held = _read(path)
     if held is None:
-        held = _rounded(compute().detach().cpu())
-        _write(path, held)
-    return held.float()
+        values, cost = compute()
+        held = _rounded(values.detach().cpu()), cost
+        _write(path, *held)
+    return Extracted(key, held[0].float(), held[1])
 
 
 def _installed(package: str) -> str | None:
@@ -67,8 +94,8 @@ def _rounded(values: Tensor) -> Tensor:
     return (half if fits else values.float()).contiguous()
 
 
-def _read(path: Path) -> Tensor | None:
-    """The tensor, or None where there is no file or it is not what was written."""
+def _read(path: Path) -> tuple[Tensor, ExtractionCost] | None:
+    """The tensor and its cost, or None where there is no file or it is not what was written."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -76,13 +103,14 @@ def _read(path: Path) -> Tensor | None:
     try:
         with safe_open(path, framework="pt") as file:
             values: Tensor = file.get_tensor(_KEY)
-            intact = (file.metadata() or {}).get("sha256") == _digest(values)
-    except (SafetensorError, OSError, ValueError):
+            metadata = file.metadata() or {}
+        cost = ExtractionCost(**json.loads(metadata["cost"]))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         return None
-    return values if intact else None
+    return (values, cost) if metadata.get("sha256") == _digest(values) else None
 
 
-def _write(path: Path, values: Tensor) -> None:
+def _write(path: Path, values: Tensor, cost: ExtractionCost) -> None:
     from safetensors.torch import save
 
     try:
@@ -90,7 +118,8 @@ def _write(path: Path, values: Tensor) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(save({_KEY: values}, metadata={"sha256": _digest(values)}))
+                metadata = {"sha256": _digest(values), "cost": json.dumps(asdict(cost))}
+                file.write(save({_KEY: values}, metadata=metadata))
             Path(temporary).replace(path)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.types import FeatureProvider, Unavailable
-from bench.weights import digest, locate, sources
+from bench.requirements import check_packages
+from bench.types import FeatureProvider
+from bench.weights import locate, sources
 from registry.features._checkpoints import State, load_strictly, read_state
 
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -58,21 +59,26 @@ def position_by_scale(position: Tensor, grid: tuple[int, int], prefix: int = 1, 
 def block_tokens(network: Any, images: Tensor, position: Tensor, blocks: int | None = None, **options: Any) -> Tensor:
     """Patch tokens (B, n, C) after the first `blocks` blocks (by default all) of a timm transformer, before any final norm.
 
-    position: the embedding (1, 1 + n, C) to use in place of the network's own. options: passed to every block.
+    position: the embedding (1, prefix + n, C) to use in place of the network's own, prefix = 1 where it has a class token,
+    else 0. options: passed to every block.
     """
     x = network.patch_embed(images).flatten(1, 2)
-    x = network.norm_pre(torch.cat([network.cls_token.expand(len(x), -1, -1), x], dim=1) + position)
+    prefix = 0 if network.cls_token is None else 1
+    if prefix:
+        x = torch.cat([network.cls_token.expand(len(x), -1, -1), x], dim=1)
+    x = network.norm_pre(x + position)
     for block in network.blocks[:blocks]:
         x = block(x, **options)
-    return x[:, 1:]
+    return x[:, prefix:]
 
 
-def position_to_size(position: Tensor, grid: tuple[int, int], mode: str) -> Tensor:
-    """A square learned position embedding (1, 1 + n*n, C) at a grid (h, w), by plain interpolation without antialiasing."""
-    side = round((position.shape[1] - 1) ** 0.5)
-    square = position[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+def position_to_size(position: Tensor, grid: tuple[int, int], mode: str, prefix: int = 1) -> Tensor:
+    """A square learned position embedding (1, prefix + n*n, C) at a grid (h, w), by plain interpolation, not antialiased."""
+    kept, square = position[:, :prefix], position[:, prefix:]
+    side = round(square.shape[1] ** 0.5)
+    square = square.reshape(1, side, side, -1).permute(0, 3, 1, 2)
     resized = F.interpolate(square, size=grid, mode=mode, align_corners=False)
-    return torch.cat([position[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
+    return torch.cat([kept, resized.flatten(2).transpose(1, 2)], dim=1)
 
 
 def in_batches(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -95,17 +101,27 @@ def seeded(build: Callable[[], Any]) -> Any:
         return build()
 
 
+def bytes_of(*builds: Callable[[], Any]) -> int:
+    """What the parameters of networks take in memory, from their architecture alone: no value is allocated."""
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")  # initialising values that are not there is a warning for every tensor
+        networks = [build() for build in builds]
+    return sum(value.numel() * value.element_size() for network in networks for value in network.parameters())
+
+
 class NetworkProvider(FeatureProvider):
     """A provider with one network. Subclasses give `build` and `forward`, and `convert` where the publisher's keys differ.
 
     statistics: mean and deviation of the input. weights_files: under the card's source, where the source names no file.
-    needs: packages beyond the suite's own, and how to get each.
     """
 
     statistics: ClassVar[Statistics] = IMAGENET
     weights_files: ClassVar[tuple[str, ...]] = ("model.safetensors",)
-    needs: ClassVar[Mapping[str, str]] = MappingProxyType({})
     network: Any
+
+    @classmethod
+    def parameter_bytes(cls) -> int | None:
+        return bytes_of(cls("random").build)
 
     def build(self) -> Any:
         """The network, initialised at random."""
@@ -120,18 +136,12 @@ class NetworkProvider(FeatureProvider):
         return state
 
     def load(self, device: torch.device) -> None:
-        self.check_packages()
+        check_packages(self.card.name, type(self))
         path = self._weights_path() if self.weights == "pretrained" else None
         self.network = seeded(self.build)
         if path is not None:
             load_strictly(self.network, self.convert(read_state(path)), path)
         self.network.eval().requires_grad_(False).to(device)
-
-    def check_packages(self) -> None:
-        """Raises Unavailable for the first missing one of the packages that the provider `needs`."""
-        for package, remedy in self.needs.items():
-            if find_spec(package) is None:
-                raise Unavailable(f"{self.card.name} needs the package {package}: {remedy}")
 
     def _weights_path(self) -> Path:
         (source,) = sources(type(self))
@@ -143,15 +153,6 @@ class NetworkProvider(FeatureProvider):
         values = in_batches(self.forward, prepared)
         rows, columns = (side // self.card.stride for side in prepared.shape[-2:])
         return values.reshape(len(images), rows, columns, -1).float()
-
-    @property
-    def weights_digest(self) -> str:
-        """The source; for local files their content, wherever they lie."""
-        if self.weights != "pretrained" or self.checkpoint is None:
-            return super().weights_digest
-        files = [self.checkpoint, *(self.checkpoint / name for name in self.weights_files)]
-        digests = [digest(file) for file in files if file.is_file()]
-        return f"pretrained:sha256:{'+'.join(digests)}" if digests else super().weights_digest
 
 
 class TimmProvider(NetworkProvider):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card
@@ -14,6 +17,8 @@ from registry.features._checkpoints import State, renamed, without
 from registry.features._timm import TimmProvider
 
 _PATCHES = "embeds.patch_generator."
+#: Constants of the spectral reparametrisation: what is added to a norm, and the least scale of its second version.
+_EPSILON, _LEAST_SCALE = 1e-6, 0.05
 
 
 class _Radio(TimmProvider):
@@ -22,7 +27,7 @@ class _Radio(TimmProvider):
     def convert(self, state: State) -> State:
         parts = without(state, r".*input_conditioner\.", r"_heads\.", r"_feature_projections\.", r".*summary_idxs$")
         parts = renamed(
-            parts,
+            folded(parts),
             [(r"^(base_model|radio_model\.model)\.", ""), (r"^patch_generator\.", _PATCHES), (r"\.grandma$", ".gamma")],
         )
         if f"{_PATCHES}embedder.weight" not in parts:
@@ -40,6 +45,40 @@ class _Radio(TimmProvider):
             "embeds.cls_token": tokens[None, :1],
             "embeds.reg_token": tokens[None, 1:],
         }
+
+
+def folded(state: State) -> State:
+    """The state with plain weights in place of spectrally reparametrised ones (RADIO v2 was trained with those).
+
+    Such a layer has parametrizations.weight.original W and, under parametrizations.weight.0., a scale s and vectors u and v;
+    a fused query-key-value layer has these once for each of its three parts (under 0.parts.0. and so on), and a part without
+    them stays as it is. The weight is W s' / (u W v + epsilon), after the one step of the power method on u and v that the
+    official code takes when it folds; s' = s, or softplus(s) + 0.05 where _sn_version is 2. Layers whose keys are not
+    complete are not touched: the loader complains of them.
+    """
+    suffix = ".parametrizations.weight.original"
+    plain = dict(state)
+    for key in [key for key in state if key.endswith(suffix)]:
+        layer = key.removesuffix(suffix)
+        own = f"{layer}.parametrizations.weight.0."
+        chunks, prefixes = (3, [f"{own}parts.{i}." for i in range(3)]) if layer.endswith(".qkv") else (1, [own])
+        held = [{name.removeprefix(prefix): plain[name] for name in state if name.startswith(prefix)} for prefix in prefixes]
+        if any(part and not {"_u", "_v", "scale"} <= set(part) for part in held) or not any(held):
+            continue
+        pieces = [_scaled(*pair) if pair[1] else pair[0] for pair in zip(state[key].chunk(chunks), held, strict=True)]
+        plain = without(plain, re.escape(f"{layer}.parametrizations.")) | {f"{layer}.weight": torch.cat(pieces)}
+    return plain
+
+
+def _scaled(weight: Tensor, held: State) -> Tensor:
+    """A weight (out, in) brought to the spectral norm that `held` (_u, _v, scale and perhaps _sn_version) asks for."""
+    matrix = weight.double()
+    u = F.normalize(matrix @ held["_v"].double(), dim=0, eps=_EPSILON)
+    v = F.normalize(matrix.T @ u, dim=0, eps=_EPSILON)
+    scale = held["scale"].double().reshape(())
+    second = held.get("_sn_version", torch.ones((), device=scale.device)) == 2
+    scale = torch.where(second, F.softplus(scale) + _LEAST_SCALE, scale)
+    return (matrix * (scale / (u @ matrix @ v + _EPSILON))).to(weight.dtype)
 
 
 @features.register("radio")

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from bench.registry import features
+from bench.requirements import check_packages
 from bench.types import Card
 from bench.weights import locate
 from registry.features._checkpoints import State, load_strictly, read_state, renamed, without
-from registry.features._timm import SEED, NetworkProvider, seeded
+from registry.features._timm import SEED, NetworkProvider, bytes_of, seeded
 
 _EMPTY_PROMPT = (49406, 49407, *[0] * 75)  #: begin, end, then the padding of version 2.1's tokenizer
 _TIME_STEP, _UP_BLOCK = 1, 1
@@ -91,8 +92,12 @@ class StableDiffusion(NetworkProvider):
 
     needs = MappingProxyType(dict.fromkeys(("diffusers", "transformers"), "pip install 'vfm3d-bench[sd]'"))
 
+    @classmethod
+    def parameter_bytes(cls) -> int | None:
+        return bytes_of(autoencoder, unet)  # the text encoder is gone before the first photo
+
     def load(self, device: torch.device) -> None:
-        self.check_packages()
+        check_packages(self.card.name, type(self))
         from diffusers import DDIMScheduler
 
         text_file, autoencoder_file, unet_file = self.weights_files

@@ -58,13 +58,24 @@ class CLIP(TimmProvider):
 
 @features.register("siglip2")
 class SigLIP2(TimmProvider):
-    """SigLIP 2 ViT-B/16 at 512: the last block, no final norm."""
+    """SigLIP 2 ViT-B/16 at 512: the last block, no final norm.
+
+    As in its authors' release for transformers, GELU is the tanh approximation that JAX takes, and the position embedding is
+    resized without antialiasing; timm has neither.
+    """
 
     card = Card(name="SigLIP 2", arch="ViT-B/16", channels=768, stride=16, supervision="Sigmoid VLM", domain="2D",
                 data="WebLI", license="Apache-2.0", weights="hf:timm/vit_base_patch16_siglip_512.v2_webli",
                 paper="arXiv:2502.14786")  # fmt: skip
     architecture = "vit_base_patch16_siglip_512.v2_webli"
-    options: ClassVar[Mapping[str, Any]] = MappingProxyType({"global_pool": "", "dynamic_img_size": True})
+    statistics = HALF
+    options: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"global_pool": "", "dynamic_img_size": True, "act_layer": "gelu_tanh"}
+    )
+
+    def forward(self, images: Tensor) -> Tensor:
+        grid = images.shape[-2] // self.card.stride, images.shape[-1] // self.card.stride
+        return block_tokens(self.network, images, position_to_size(self.network.pos_embed, grid, "bicubic", prefix=0))
 
     def convert(self, state: State) -> State:
         return without(state, r"attn_pool\.")

@@ -28,20 +28,20 @@ class GlobalAlignment(PointmapInitialiser):
     The focal length is the mean of the views' first estimates, and stays fixed, as in the official probe; the reconstruction
     of all views, from which the test cameras come, takes that of the training views. A subclass names its network.
 
-    network: module and class of the network. remedy: where to get the package, and under which licence.
+    network: module and class of the network. Its package is the first that the subclass `needs`.
     """
 
     network: ClassVar[tuple[str, str]]
-    remedy: ClassVar[str]
     weights_files: ClassVar[tuple[str, ...]] = ("config.json", "model.safetensors")
     model: Any
 
     def load(self, device: torch.device) -> None:
         module, name = self.network
+        remedy = self.needs[module.partition(".")[0]]
         # MASt3R's package puts its copy of DUSt3R on the path when it is imported: it comes first.
-        network = getattr(required(module, self.card.name, self.remedy), name)
+        network = getattr(required(module, self.card.name, remedy), name)
         self._pairs, self._inference, self._alignment = (
-            required(f"dust3r.{part}", self.card.name, self.remedy) for part in ("image_pairs", "inference", "cloud_opt")
+            required(f"dust3r.{part}", self.card.name, remedy) for part in ("image_pairs", "inference", "cloud_opt")
         )
         folder, *_ = (locate(source, self.card.name).parent for source in sources(type(self)))
         self.model, self._device = network.from_pretrained(str(folder), strict=True).to(device).eval(), device

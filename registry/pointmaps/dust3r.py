@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from bench.registry import pointmaps
 from bench.types import Card
 from registry.pointmaps._global_alignment import GlobalAlignment
@@ -22,7 +24,7 @@ class DUSt3R(GlobalAlignment):
                 license=_LICENSE, weights="hf:naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt", paper="arXiv:2312.14132",
                 note=_UNVERIFIED)  # fmt: skip
     network = "dust3r.model", "AsymmetricCroCo3DStereo"
-    remedy = _REMEDY.format("github.com/naver/dust3r")
+    needs = MappingProxyType({"dust3r": _REMEDY.format("github.com/naver/dust3r")})
 
 
 @pointmaps.register("mast3r")
@@ -36,4 +38,4 @@ class MASt3R(GlobalAlignment):
                 license=_LICENSE, weights="hf:naver/MASt3R_ViTLarge_BaseDecoder_512_catmlpdpt_metric",
                 paper="arXiv:2406.09756", note=_UNVERIFIED)  # fmt: skip
     network = "mast3r.model", "AsymmetricMASt3R"
-    remedy = _REMEDY.format("github.com/naver/mast3r")
+    needs = MappingProxyType({"mast3r": _REMEDY.format("github.com/naver/mast3r")})

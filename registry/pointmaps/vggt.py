@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +20,6 @@ PATCH = 14
 LONG_SIDE = 518
 #: Pixels of lower depth confidence (which is at least 1) get no Gaussian: the threshold of the authors' COLMAP export.
 LEAST_CONFIDENCE = 5.0
-_REMEDY = "install it from github.com/facebookresearch/vggt (licence: VGGT, non-commercial)"
 
 
 @pointmaps.register("vggt")
@@ -32,11 +32,12 @@ class VGGT(PointmapInitialiser):
                 license="VGGT (non-commercial)", weights="hf:facebook/VGGT-1B", paper="arXiv:2503.11651",
                 note="unverified on real weights")  # fmt: skip
     weights_files: ClassVar[tuple[str, ...]] = ("config.json", "model.safetensors")
+    needs = MappingProxyType({"vggt": "install it from github.com/facebookresearch/vggt (licence: VGGT, non-commercial)"})
     model: Any
 
     def load(self, device: torch.device) -> None:
-        network = required("vggt.models.vggt", self.card.name, _REMEDY).VGGT
-        self._decode = required("vggt.utils.pose_enc", self.card.name, _REMEDY).pose_encoding_to_extri_intri
+        network = required("vggt.models.vggt", self.card.name, self.needs["vggt"]).VGGT
+        self._decode = required("vggt.utils.pose_enc", self.card.name, self.needs["vggt"]).pose_encoding_to_extri_intri
         folder, *_ = (locate(source, self.card.name).parent for source in sources(type(self)))
         self.model, self._device = network.from_pretrained(str(folder), strict=True).to(device).eval(), device
 

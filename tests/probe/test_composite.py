@@ -8,8 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.probe.composite import build_provider, card_of, joint_bilateral, parse_features, scene_features
+from bench.probe.composite import (
+    build_provider,
+    card_of,
+    joint_bilateral,
+    load_provider,
+    parse_features,
+    patch_features,
+    scene_features,
+)
 from bench.probe.features import feature_map, reduce
+from bench.provenance import Cost
 from bench.types import Card, FeatureInput, FeatureProvider, UserError
 
 
@@ -17,8 +26,8 @@ def _photos(*shape: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def _load(provider: FeatureProvider) -> None:
-    provider.load(torch.device("cpu"))
+def _load(provider: FeatureProvider) -> Cost:
+    return load_provider(provider, torch.device("cpu"))
 
 
 def test_names() -> None:
@@ -121,6 +130,22 @@ def test_a_network_is_loaded_only_where_the_cache_lacks_its_features(tmp_path: P
     assert torch.equal(first.values, second.values)
     scene_features({"counted": _Counted("pretrained")}, photos, pixels, channels=3, load=_load, cache=tmp_path)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 2, "other weights, other features"
+
+
+def test_what_patch_features_cost_is_measured_where_they_are_made(tmp_path: Path) -> None:
+    provider, photos = _Counted("random"), FeatureInput(_photos(2, 3, 64, 96))
+
+    def load(provider: FeatureProvider) -> Cost:
+        return Cost(seconds=7.0, peak_memory_mb=1e6)
+
+    made, read = (patch_features("counted", provider, photos, load=load, cache=tmp_path) for _ in range(2))
+    assert made.cost.loading_seconds == 7.0
+    assert 0 < made.cost.extraction_seconds < 7.0
+    assert made.cost.peak_memory_mb == 1e6, "the larger of the two peaks"
+    assert made.cost.device == "cpu"
+    assert made.cost.provenance["threads"] == torch.get_num_threads()
+    assert read.cost == made.cost
+    assert patch_features("counted", provider, photos, load=_load).cost.peak_memory_mb < 1e6
 
 
 def test_the_upsampled_variant_of_a_scene() -> None:

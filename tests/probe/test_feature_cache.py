@@ -1,4 +1,4 @@
-"""The feature cache: content-addressed, rounded alike on every call, robust against damage."""
+"""The feature cache: content-addressed, rounded alike on every call, robust against damage; it keeps what features cost."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bench.probe.feature_cache import cached_features, feature_key
+from bench.probe.feature_cache import ExtractionCost, cached_features, feature_key
 from bench.types import FeatureInput, UserError
+
+
+def _cost(call: int) -> ExtractionCost:
+    return ExtractionCost(1.5, 20.25 + call, 1234.5, "cpu", {"threads": 1, "packages": {"torch": "9"}})
 
 
 class _Counted:
     def __init__(self, values: Tensor) -> None:
         self.values, self.calls = values, 0
 
-    def __call__(self) -> Tensor:
+    def __call__(self) -> tuple[Tensor, ExtractionCost]:
         self.calls += 1
-        return self.values
+        return self.values, _cost(self.calls)
 
 
 def _values() -> Tensor:
@@ -29,29 +34,31 @@ def test_the_second_call_reads_and_gives_the_same_numbers(tmp_path: Path) -> Non
     compute = _Counted(_values())
     first, second = (cached_features(tmp_path, "ab12", compute) for _ in range(2))
     assert compute.calls == 1
-    assert torch.equal(first, second)
-    assert first.dtype == torch.float32
-    assert torch.allclose(first, compute.values, rtol=5e-4, atol=1e-7)
-    assert not torch.equal(first, compute.values), "half precision, on the first call too"
+    assert torch.equal(first.values, second.values)
+    assert first.values.dtype == torch.float32
+    assert torch.allclose(first.values, compute.values, rtol=5e-4, atol=1e-7)
+    assert not torch.equal(first.values, compute.values), "half precision, on the first call too"
+    assert first.cost == second.cost == _cost(1), "what it cost when it was made, not now"
+    assert first.key == second.key == "ab12"
 
 
 def test_values_beyond_half_precision_are_kept_in_single(tmp_path: Path) -> None:
     values = _values()
     values[0, 0, 0, 0] = 1e6
-    assert torch.equal(cached_features(tmp_path, "ab", _Counted(values)), values)
+    assert torch.equal(cached_features(tmp_path, "ab", _Counted(values)).values, values)
 
 
 def test_nan_is_carried_through_not_hidden(tmp_path: Path) -> None:
     values = _values()
     values[0, 0, 0, 0] = float("nan")
     for _ in range(2):
-        assert cached_features(tmp_path, "ab", _Counted(values)).isnan().sum() == 1
+        assert cached_features(tmp_path, "ab", _Counted(values)).values.isnan().sum() == 1
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied", "foreign"])
 def test_a_damaged_file_is_computed_again(tmp_path: Path, damage: str) -> None:
     compute = _Counted(_values())
-    expected = cached_features(tmp_path, "ab12", compute)
+    expected = cached_features(tmp_path, "ab12", compute).values
     (path,) = tmp_path.rglob("*.safetensors")
     content = bytearray(path.read_bytes())
     content[-3] ^= 0x55
@@ -60,14 +67,24 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path, damage: str) -> None:
             damage
         ]
     )
-    assert torch.equal(cached_features(tmp_path, "ab12", compute), expected)
+    for _ in range(2):
+        again = cached_features(tmp_path, "ab12", compute)
+        assert torch.equal(again.values, expected)
+        assert again.cost == _cost(2)
     assert compute.calls == 2
-    assert torch.equal(cached_features(tmp_path, "ab12", compute), expected)
-    assert compute.calls == 2
+
+
+@pytest.mark.parametrize("cost", [None, "no JSON", '{"loading_seconds": 1}'])
+def test_features_whose_cost_is_not_known_are_computed_again(tmp_path: Path, cost: str | None) -> None:
+    compute = _Counted(_values())
+    cached_features(tmp_path, "ab12", compute)
+    (path,) = tmp_path.rglob("*.safetensors")
+    save_file(load_file(path), path, metadata={"cost": cost} if cost else None)
+    assert cached_features(tmp_path, "ab12", compute).cost == _cost(2)
 
 
 def test_a_failing_computation_leaves_nothing_behind(tmp_path: Path) -> None:
-    def fail() -> Tensor:
+    def fail() -> tuple[Tensor, ExtractionCost]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -7,6 +7,7 @@ tensors have shapes and no values: a ViT-H costs nothing.
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,12 +17,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
+from bench import weights
 from bench.registry import features
 from bench.types import Unavailable, UserError
 from registry.features import stable_diffusion
 from registry.features._checkpoints import load_strictly, read_state, renamed, without
+from registry.features.radio import folded
 
 Shapes = dict[str, tuple[int, ...]]
 HERE = Path("checkpoint")
@@ -269,6 +273,88 @@ def test_values_reach_the_right_places() -> None:
     assert state["embeds.reg_token"][0, :, 0].tolist() == [1, 2, 3, 4, 5, 6, 7]
 
 
+class _Spectral(nn.Module):
+    """The reparametrisation that RADIO was trained with, from its definition: a weight W becomes W s / sigma, sigma its
+    spectral norm, here the exact one."""
+
+    def __init__(self, weight: Tensor, scale: float, version: int) -> None:
+        super().__init__()
+        u, _, v = torch.linalg.svd(weight.double())
+        self.register_buffer("_u", u[:, 0].to(weight.dtype))
+        self.register_buffer("_v", v[0].to(weight.dtype))
+        self.scale = nn.Parameter(torch.tensor([[scale]]))
+        if version == 2:
+            self.register_buffer("_sn_version", torch.tensor(2))
+        self.factor = scale if version == 1 else math.log1p(math.exp(scale)) + 0.05
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * (self.factor / torch.linalg.matrix_norm(weight, 2))
+
+
+class _SpectralParts(nn.Module):
+    """The same for each of the three parts of a fused projection; the values may be left out."""
+
+    def __init__(self, weight: Tensor, version: int, values: bool) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(_Spectral(part, 0.3 + i, version) for i, part in enumerate(weight.chunk(3)))
+        if not values:
+            self.parts[2] = nn.Identity()
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return torch.cat([spectral(part) for spectral, part in zip(self.parts, weight.chunk(3), strict=True)])
+
+
+def _spectral_network(version: int, values: bool) -> nn.Module:
+    torch.manual_seed(version)
+    attention = nn.ModuleDict({"qkv": nn.Linear(8, 24), "proj": nn.Linear(8, 8)}).double()
+    network = nn.ModuleDict({"attn": attention, "fc1": nn.Linear(8, 20).double(), "norm": nn.LayerNorm(8).double()})
+    fused = _SpectralParts(attention["qkv"].weight, version, values)  # type: ignore[arg-type]
+    parametrize.register_parametrization(attention["qkv"], "weight", fused)
+    for layer in (attention["proj"], network["fc1"]):
+        parametrize.register_parametrization(layer, "weight", _Spectral(layer.weight, 1.7, version))  # type: ignore[arg-type]
+    return network
+
+
+@pytest.mark.parametrize("values", [True, False])
+@pytest.mark.parametrize("version", [1, 2])
+def test_spectrally_reparametrised_weights_are_folded(version: int, values: bool) -> None:
+    network = _spectral_network(version, values)
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    assert "attn.qkv.parametrizations.weight.0.parts.0.scale" in state
+    assert "fc1.parametrizations.weight.0._u" in state
+    found = folded(state)
+    for layer in (network["attn"]["qkv"], network["attn"]["proj"], network["fc1"]):  # type: ignore[index]
+        parametrize.remove_parametrizations(layer, "weight")
+    expected = network.state_dict()
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        assert torch.allclose(found[key], value, rtol=1e-5, atol=0), key
+    assert folded(expected).keys() == expected.keys(), "plain weights stay as they are"
+
+
+def test_a_reparametrised_layer_that_is_not_complete_is_refused_by_name() -> None:
+    radio: Any = features["radio"]("random")
+    layer = {"weight.original": torch.eye(4), "weight.0._u": torch.ones(4), "weight.0.scale": torch.ones(1, 1)}
+    state = radio.convert({f"base_model.fc.parametrizations.{name}": value for name, value in layer.items()})
+    with pytest.raises(UserError, match=r"2 missing: weight, bias; 3 unknown: fc\.parametrizations\.weight"):
+        load_strictly(nn.Linear(4, 4), state, HERE)
+
+
+def test_the_published_radio_layout_with_its_reparametrisation_loads_whole() -> None:
+    provider, network = _provider("radio")
+    shapes = PUBLISHED["radio"]()
+    for key, shape in list(shapes.items()):
+        if re.search(r"blocks\.\d+\.(attn|mlp)\.\w+\.weight$", key):
+            layer = key.removesuffix("weight") + "parametrizations.weight."
+            del shapes[key]
+            shapes[f"{layer}original"] = shape
+            parts = [f"{layer}0.parts.{i}." for i in range(3)] if "qkv" in key else [f"{layer}0."]
+            for part in parts:
+                rows = shape[0] // len(parts)
+                shapes |= {f"{part}_u": (rows,), f"{part}_v": (shape[1],), f"{part}scale": (1, 1), f"{part}_sn_version": ()}
+    load_strictly(network, provider.convert(_meta(shapes)), HERE)
+
+
 def test_a_refused_checkpoint_leaves_the_network_untouched() -> None:
     network = torch.nn.Linear(3, 2)
     before = network.weight.clone()
@@ -283,7 +369,7 @@ def test_many_faults_are_counted_and_the_first_named() -> None:
         load_strictly(network, {}, HERE)
 
 
-@pytest.mark.parametrize("wrapper", [None, "model", "state_dict"])
+@pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "state_dict_ema"])
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_files_are_read_in_either_format(tmp_path: Path, wrapper: str | None, suffix: str) -> None:
     state, path = {"a": torch.arange(3.0)}, tmp_path / f"file.{suffix}"
@@ -336,9 +422,8 @@ def test_a_local_file_loads_through_the_same_conversion_and_is_named_by_its_cont
     photos = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     assert torch.equal(loaded.extract(photos), source.extract(photos))
     assert loaded.weights == "pretrained"
-    assert loaded.weights_digest.startswith("pretrained:sha256:")
-    assert str(tmp_path) not in loaded.weights_digest
-    assert loaded.weights_digest != shallow("pretrained", second).weights_digest
+    assert weights.identity(loaded) == f"pretrained:sha256:{weights.digest(first)}"
+    assert weights.identity(loaded) != weights.identity(shallow("pretrained", second))
     del (broken := dict(source.network.state_dict()))["cls_token"]
     torch.save(broken, first)
     with pytest.raises(UserError, match=r"one.pth: .*1 missing: cls_token"):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.probe.composite import build_provider, parse_features, scene_features
+from bench.probe.composite import build_provider, load_provider, parse_features, scene_features
+from bench.provenance import Cost
 from bench.registry import features, load_plugin
 from bench.types import FeatureInput, FeatureProvider
 
@@ -35,8 +36,8 @@ def test_the_example_registers_and_runs(monkeypatch: pytest.MonkeyPatch) -> None
     assert providers["example-resnet"].weights == "random"
     photos, pixels = (FeatureInput(torch.rand(2, 3, *size)) for size in ((64, 96), (16, 24)))
 
-    def load(provider: FeatureProvider) -> None:
-        provider.load(torch.device("cpu"))
+    def load(provider: FeatureProvider) -> Cost:
+        return load_provider(provider, torch.device("cpu"))
 
     raw = build_provider("example-resnet", "random")
     load(raw)

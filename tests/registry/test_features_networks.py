@@ -6,6 +6,8 @@ setting is one that looks equivalent and is not what was probed.
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +19,7 @@ import torch.nn.functional as F
 from timm.models.eva import Eva
 from torch import Tensor
 
+from bench import requirements
 from bench.registry import features
 from bench.types import Unavailable
 from registry.features import _timm, croco, stable_diffusion
@@ -185,6 +188,22 @@ def test_clip_needs_the_quick_gelu_the_projection_and_antialiased_positions() ->
     assert _difference(ours, provider.extract(_photos())) > 1e-3
     tokens = quick.forward_features(_timm.normalised(_photos(), _timm.IMAGENET))[:, 1:]
     assert torch.allclose(ours.reshape(1, 48, 512), quick.head(tokens), atol=1e-5)
+
+
+def test_siglip2_is_not_the_timm_setting() -> None:
+    """timm takes the exact GELU and an antialiased position embedding; JAX and the authors' release for PyTorch do not."""
+    provider = _shallow("siglip2")
+    ours = provider.extract(_photos())
+    photos = _timm.normalised(_photos(), _timm.HALF)
+    as_timm = _timm.TimmProvider.forward(provider, photos).reshape(ours.shape)
+    assert _difference(ours, as_timm) > 1e-3
+    whole = _photos(512, 512)
+    published_size = _timm.TimmProvider.forward(provider, _timm.normalised(whole, _timm.HALF))
+    assert torch.allclose(provider.extract(whole).flatten(1, 2), published_size, atol=1e-4)
+    exact = timm.create_model(provider.architecture, pretrained=False, depth=1, num_classes=0, dynamic_img_size=True).eval()
+    exact.load_state_dict(provider.network.state_dict(), strict=False)
+    provider.network = exact
+    assert 1e-5 < _difference(ours, provider.extract(_photos())) < 1e-2
 
 
 def test_perception_encoder_is_not_the_timm_setting() -> None:
@@ -368,8 +387,22 @@ def test_stable_diffusion_gives_the_second_up_block_of_a_whole_pass(tiny_diffusi
     assert torch.allclose(ours[1], seen[0][0].permute(1, 2, 0), atol=1e-5)
 
 
+def test_what_parameters_take_is_told_without_building_them() -> None:
+    provider = _shallow("dino")
+    real = sum(value.numel() * value.element_size() for value in provider.network.parameters())
+    assert type(provider).parameter_bytes() == real
+    billion = 1e9
+    assert features["radio"].parameter_bytes() == pytest.approx(2.6 * billion, rel=0.02)
+    assert features["iuvrgb"].parameter_bytes() is None
+    pytest.importorskip("diffusers")
+    # The published denoiser and autoencoder have 866 and 84 million parameters.
+    assert features["sd"].parameter_bytes() == pytest.approx(4 * (0.866 + 0.084) * billion, rel=0.01)
+
+
 def test_a_missing_package_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_timm, "find_spec", lambda name: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
+    for package in ("transformers", "diffusers"):
+        monkeypatch.delitem(sys.modules, package, raising=False)
     for name, wanted in (
         ("sd", r"vfm3d-bench\[sd\]"),
         ("v-jepa2", r"vfm3d-bench\[hf\]"),
@@ -381,8 +414,6 @@ def test_a_missing_package_is_named_with_what_to_install(monkeypatch: pytest.Mon
 
 def test_vggt_decoder_against_a_stand_in_of_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package's interface: aggregator(images (1, S, 3, H, W)) -> per layer (1, S, 5 + patches, 2048), first patch 5."""
-    import sys
-    import types
 
     class Aggregator(torch.nn.Module):
         def forward(self, images: Tensor) -> tuple[list[Tensor], int]:
@@ -401,7 +432,6 @@ def test_vggt_decoder_against_a_stand_in_of_its_package(monkeypatch: pytest.Monk
     modules["vggt.models.vggt"].VGGT = Model  # type: ignore[attr-defined]
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(_timm, "find_spec", lambda name: object())
     provider = features["vggt-decoder"]("random")
     provider.load(CPU)
     photos = _photos(98, 126, views=2)

@@ -1,0 +1,36 @@
+"""What a measured block says of time and memory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.provenance import measured
+
+_RESETS = Path("/proc/self/clear_refs")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process reset its memory's high-water mark")
+def test_a_block_inside_another_counts_towards_both() -> None:
+    """100 MB before, 50 MB within, 25 MB after: the outer peak is the first, the inner one its own."""
+
+    def take(megabytes: int) -> None:
+        np.ones(megabytes * 2**17).sum()
+
+    with measured("cpu") as nothing:
+        pass
+    with measured("cpu") as outer:
+        take(100)
+        with measured("cpu") as inner:
+            take(50)
+        take(25)
+    base = nothing.peak_memory_mb
+    assert outer.peak_memory_mb - base > 90
+    assert 40 < inner.peak_memory_mb - base < 90
+    assert outer.seconds >= inner.seconds > 0
+    with measured("cpu") as later:
+        take(25)
+    assert later.peak_memory_mb < outer.peak_memory_mb
