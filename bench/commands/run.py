@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from bench.engines import local, ray
 from bench.locations import cache_root, data_root
-from bench.plan import Cell, Plan, Selection, keep_available, make_plan
+from bench.plan import NO_MODEL, Cell, Plan, Selection, keep_available, make_plan
 from bench.registry import estimators, features
 from bench.requirements import check
 from bench.runner import MapGroups, Report, Run
@@ -209,27 +207,24 @@ def _progress(console: Console) -> Progress:
 
 
 def _print_plan(plan: Plan, console: Console) -> None:
-    table = Table(title=f"{len(plan.cells)} cells", title_justify="left")
-    for column in ("track", "dataset", "scenes", "models", "modes", "point map", "protocol", "cells"):
-        table.add_column(column, justify="right" if column in ("scenes", "models", "cells") else "left")
-    counts = Counter((cell.track, cell.dataset, cell.pointmap, cell.protocol) for cell in plan.cells)
-    for (track, dataset, pointmap, protocol), count in counts.items():
-        chosen = [cell for cell in plan.cells if (cell.track, cell.dataset) == (track, dataset)]
-        table.add_row(
-            track,
-            dataset,
-            str(len({cell.scene for cell in chosen})),
-            str(len({cell.model for cell in chosen})),
-            ",".join(dict.fromkeys(cell.mode for cell in chosen)),
-            pointmap,
-            protocol,
-            str(count),
-        )
-    console.print(table)
+    groups: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in plan.cells:
+        groups.setdefault((cell.track, cell.dataset, cell.pointmap, cell.protocol), []).append(cell)
+    console.print(f"[bold]{len(plan.cells)} cells[/]", highlight=False)
+    for (track, dataset, pointmap, protocol), cells in groups.items():
+        scenes, models = len({cell.scene for cell in cells}), len({cell.model for cell in cells} - {NO_MODEL})
+        parts = [f"{track} on {dataset}", protocol, _counted(scenes, "scene"), _counted(models, "model")]
+        if track == "probe":
+            parts += [f"point map {pointmap}", "modes " + " ".join(dict.fromkeys(cell.mode for cell in cells))]
+        console.print(f"{len(cells):>5}  {escape(', '.join(parts))}", highlight=False, soft_wrap=True)
     for left_out in plan.left_out:
         console.print(
             f"[yellow]left out[/] {escape(left_out.what)}: {escape(left_out.reason)}", highlight=False, soft_wrap=True
         )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _print_failures(failures: Sequence[Report], errors: Console) -> None:
