@@ -19,13 +19,13 @@ from bench.plan import Cell
 from bench.probe.feature_cache import Extracted
 from bench.provenance import measured, provenance
 from bench.registry import load_plugin
+from bench.schema import EXTRACTION, PERF
 from bench.store import CellRecord, Status, Store, digest
 from bench.tracks import Settings
 from bench.types import Measurement, Unavailable, UserError
 
 #: `map_groups` of an engine (bench.engines)
 MapGroups = Callable[..., Iterator[tuple[Cell, Any]]]
-EXTRACTION = "extraction"  #: the mode of the cells of the track "perf" that say what making features cost
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _extract(cell: Cell, *, out: Path, settings: Settings) -> None:
 
 def _extraction_record(cell: Cell, part: str, extracted: Extracted, settings: Settings) -> CellRecord:
     """What the features of one part of a cell's model cost when they were made, as a cell of the track "perf"."""
-    own = replace(cell, track="perf", model=part, mode=EXTRACTION, pointmap="-", seed=0)
+    own = replace(cell, track=PERF, model=part, mode=EXTRACTION, pointmap="-", seed=0)
     cost = extracted.cost
     return CellRecord(
         key=digest({"cell": asdict(own), "features": extracted.key, "device": cost.device}),

@@ -7,7 +7,7 @@ says in words what is wrong with it, `ROW_SCHEMA` is the same set of rules as a 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -60,7 +60,8 @@ IDENTITY = (
     "metric",
     "weights",
 )
-PERF = "perf"  #: the track of what `bench perf` measures; reports pass over it
+PERF: Final = "perf"  #: the track of what `bench perf` measures; reports pass over it
+EXTRACTION = "extraction"  #: the mode of the perf rows that say what making features cost
 TRACKS = ("probe", "geometry", PERF)
 STATUSES = ("ok", "failed", "unavailable", "invalid")
 WEIGHTS = ("pretrained", "random", "none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,9 @@ import pandas as pd
 from bench.metrics.catalogue import METRICS, Metric
 from bench.published import ALL, published_rows
 from bench.report.cards import dataset_title, datasets_in_order, in_order, title_of
+from bench.report.conditions import row_marks
 from bench.report.means import table_means
-from bench.report.paper_tables import DEPTH_BLOCKS, GTA, POINT_BLOCKS, weight_marks
+from bench.report.paper_tables import DEPTH_BLOCKS, GTA, POINT_BLOCKS
 from bench.report.tables import Entry, Heading, Line, Table, arrow, printed
 from bench.schema import PUBLISHED
 from bench.stats.agreement import MATCH, join_tables
@@ -22,6 +24,7 @@ _COMPARED = ("2d", "3d", "depth", "fov", "boundary")  #: kinds of metric that ar
 _3D_ALIGNMENT = "similarity"  #: what our rows say of 3D metrics; the papers' rows name no alignment
 
 
+@functools.cache
 def published_means() -> pd.DataFrame:
     """The means of every published row, per-data-set values and the averages that the papers print."""
     return table_means(published_rows())
@@ -87,7 +90,7 @@ def _beside(found: pd.DataFrame, track: str, dataset: str, name: str, reference:
     ):
         values = places[block, model, weights]
         entries = [entry for metric in metrics for entry in _both(values.get(metric.name), metric)]
-        lines.append(Line(title_of(model, track), tuple(entries), weight_marks(weights), blocks.get(block, block)))
+        lines.append(Line(title_of(model, track), tuple(entries), row_marks(model, weights), blocks.get(block, block)))
     return Table(
         f"{name}-{track}-{dataset}",
         f"Beside {reference}: {dataset_title(dataset)}",

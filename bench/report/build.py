@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from bench.files import write_text
 from bench.report.beside import published_means
+from bench.report.cards import dataset_title, datasets_in_order
 from bench.report.figures import write_figure
 from bench.report.gallery import Stored, copy_pictures
 from bench.report.leaderboard import write_leaderboard
+from bench.report.means import table_means
 from bench.report.page import Page, Section, to_html, to_markdown_page
 from bench.report.render import latex_document, to_csv
+from bench.report.sections_cost import cost_section
 from bench.report.sections_geometry import geometry_sections
+from bench.report.sections_overview import overview_section
 from bench.report.sections_probe import probe_sections
-from bench.report.sections_shared import cost_section, gap_sections, models_section, published_sections
-from bench.schema import IDENTITY, PERF, PUBLISHED, ROW_COLUMNS
+from bench.report.sections_shared import gap_sections, models_section, published_sections
+from bench.schema import EXTRACTION, IDENTITY, PERF, PUBLISHED, ROW_COLUMNS
 from bench.store import Store, read_rows, rows_of
 from bench.types import UserError
 
@@ -27,12 +32,16 @@ FORMATS = ("html", "md", "latex", "csv")
 
 @dataclass(frozen=True)
 class Results:
-    """What the folders hold: rows, the cells behind them where they are there, whether the papers' tables were asked for."""
+    """What the folders hold: rows, the cells behind them where they are there, whether the papers' tables were asked for.
+
+    extraction: rows of the track "perf" that say what making features cost.
+    """
 
     names: tuple[str, ...]
     rows: pd.DataFrame
     stored: tuple[Stored, ...]
     published: bool = False
+    extraction: pd.DataFrame = field(default_factory=functools.partial(pd.DataFrame, columns=list(ROW_COLUMNS)))
 
 
 def is_published(folder: Path) -> bool:
@@ -41,25 +50,32 @@ def is_published(folder: Path) -> bool:
 
 
 def load_results(folders: Sequence[Path]) -> Results:
-    """Read results folders; a measurement that stands in several is taken from the first, and what `bench perf` measured is
+    """Read results folders; a measurement that stands in several is taken from the first. What `bench perf` measured is
     passed over: it is about a machine, not about models. Raises UserError for a folder without results."""
     measured = [folder for folder in folders if not is_published(folder)]
     stored: list[Stored] = []
     frames = []
     for folder in measured:
         if (folder / "cells").is_dir():
-            records = [record for record in Store(folder, create=False).records() if record.cell.track != PERF]
-            stored += [(record, folder) for record in records]
+            records = list(Store(folder, create=False).records())
+            stored += [(record, folder) for record in records if record.cell.track != PERF]
             frames.append(rows_of(records))
         else:
-            rows = read_rows(folder)
-            frames.append(rows[rows["track"] != PERF])
-        if frames[-1].empty:
+            frames.append(read_rows(folder))
+        if (frames[-1]["track"] == PERF).all():
             raise UserError(f"{folder} holds no finished cell yet; run `bench run --out {folder}` first")
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ROW_COLUMNS))
     names = tuple(folder.resolve().name if folder in measured else PUBLISHED for folder in folders)
-    first = rows.drop_duplicates(list(IDENTITY)).reset_index(drop=True)
-    return Results(names, first, tuple(stored), len(measured) < len(folders))
+    rows = rows.drop_duplicates(list(IDENTITY))
+    perf = rows["track"] == PERF
+    extraction = rows[perf & (rows["mode"] == EXTRACTION)]
+    return Results(
+        names,
+        rows[~perf].reset_index(drop=True),
+        tuple(stored),
+        len(measured) < len(folders),
+        extraction.reset_index(drop=True),
+    )
 
 
 def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FORMATS) -> Path:
@@ -71,17 +87,18 @@ def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FO
     check_formats(formats)
     results = load_results(folders)
     sections: list[Section] = []
-    if len(results.rows):
-        rows, published = results.rows, published_means()
-        sections += probe_sections(rows[rows["track"] == "probe"], results.stored, published)
-        sections += geometry_sections(rows[rows["track"] == "geometry"], results.stored, published)
-        sections += [models_section(rows), cost_section(rows), *gap_sections(rows)]
+    rows, means = results.rows, table_means(results.rows)
+    if len(rows):
+        sections.append(overview_section(means))
+        sections += probe_sections(rows, means, results.stored, published_means())
+        sections += geometry_sections(rows, means, results.stored, published_means())
+        sections += [models_section(rows), cost_section(rows, means, results.extraction), *gap_sections(rows)]
     if results.published:
         sections += published_sections()
     title = f"vfm3d-bench: {', '.join(results.names)}"
     links = []
     if "html" in formats:
-        links.append((write_leaderboard(results.stored, results.rows, out).name, "Leaderboard: sort, filter, search"))
+        links.append((write_leaderboard(results.stored, rows, means, out).name, "Leaderboard: sort, filter, search"))
     page = Page(title, summary(results), tuple(sections), page_marks(results), footer(results), tuple(links))
     return write_page(page, out, formats)
 
@@ -129,7 +146,7 @@ def summary(results: Results) -> str:
         cells = rows.drop_duplicates("key")
         failed = set(rows[rows["metric"] == "cell"]["key"])
         models = set(rows["model"]) - {"-"}
-        datasets = ", ".join(sorted(set(rows["dataset"])))
+        datasets = ", ".join(map(dataset_title, datasets_in_order(rows["dataset"])))
         said.append(f"{len(cells) - len(failed)} of {len(cells)} cells finished: {len(models)} models on {datasets}.")
     if results.published:
         said.append("The tables of Feat2GS and MoGe as published, regenerated from results/published.")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.plan import NO_MODEL
 from bench.published import published_cards
-from bench.types import Card, UserError
+from bench.types import Card, DatasetCard, UserError
 
 #: The papers' order of methods; what is not named here follows in alphabetical order.
 PROBED = ("dust3r", "mast3r", "midas", "dinov2", "dino", "sam", "clip", "radio", "mae", "sd", "iuvrgb")
@@ -65,10 +65,10 @@ def card_of(model: str) -> Card:
         return _IUVRGB
     if model in METHODS or model in ABLATION:
         return Card(METHODS.get(model) or ABLATION[model])
-    return _registered(model) or Card(model)
+    return registered_card(model) or Card(model)
 
 
-def _registered(model: str) -> Card | None:
+def registered_card(model: str) -> Card | None:
     """The card of the class that is registered under this name; the plug-ins are imported for it."""
     from bench.registry import estimators, features
 
@@ -112,11 +112,18 @@ def in_order(models: Iterable[str], track: str) -> list[str]:
     return sorted(dict.fromkeys(models), key=place)
 
 
+def dataset_card(dataset: str) -> DatasetCard:
+    """The card of a registered data set, else its name alone."""
+    from bench.registry import datasets
+
+    return datasets[dataset].card if dataset in datasets else DatasetCard(dataset)
+
+
 def dataset_title(dataset: str) -> str:
     """How tables call a data set: LLFF, NYUv2, Tanks and Temples; "all" is an average over data sets."""
     if dataset == "all":
         return "All data sets"
-    return _datasets().get(dataset, dataset)
+    return _datasets().get(dataset) or dataset_card(dataset).name
 
 
 @functools.cache

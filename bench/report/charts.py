@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.metrics.catalogue import METRICS
 from bench.report.cards import dataset_title, in_order, title_of
-from bench.report.figures import canvas, label_points
+from bench.report.figures import COLOURS, canvas, label_points
 from bench.report.paper_tables import GTA
 from bench.report.tables import arrow
 from bench.stats.correlate import correlation
@@ -76,7 +76,6 @@ def scatter_2d_3d(table: pd.DataFrame, first: Sequence[str], second: Sequence[st
                 axes.set_xlabel(arrow(METRICS[x]), fontsize=8)
             if x == second[0]:
                 axes.set_ylabel(arrow(METRICS[y]), fontsize=8)
-    figure.align_ylabels()
     return figure
 
 
@@ -185,17 +184,17 @@ def variant_curves(values: pd.DataFrame, metrics: Sequence[str]) -> Any:
     steps = [step for step in ("frozen", "upsampled", "fine-tuned") if step in set(values["variant"])]
     models = in_order(values["model"], "probe")
     figure, grid = canvas(2.6 * len(modes) + 1.5, 1.9 * len(metrics) + 0.4, len(metrics), len(modes), sharex=True)
-    styles = [(colour, line) for line in ("-", "--", ":") for colour in _palette(8)]
+    styles = [(colour, line) for line in ("-", "--", ":") for colour in COLOURS[:8]]
+    held = values.drop_duplicates(["metric", "mode", "model", "variant"])
+    numbers = {(r["metric"], r["mode"], r["model"], r["variant"]): r["value"] for r in held.to_dict("records")}
     for row, metric in zip(grid, metrics, strict=True):
         for axes, mode in zip(row, modes, strict=True):
-            part = values[(values["metric"] == metric) & (values["mode"] == mode)]
             for model, (colour, line) in zip(models, styles, strict=False):
-                own = part[part["model"] == model].drop_duplicates("variant").set_index("variant")["value"].reindex(steps)
-                known = own.dropna()
-                places = [steps.index(step) for step in known.index]
+                curve = [numbers.get((metric, mode, model, step), np.nan) for step in steps]
+                places = [place for place, number in enumerate(curve) if np.isfinite(number)]
                 axes.plot(
                     places,
-                    known,
+                    [curve[place] for place in places],
                     marker="o",
                     markersize=3.5,
                     linewidth=1.1,
@@ -212,7 +211,6 @@ def variant_curves(values: pd.DataFrame, metrics: Sequence[str]) -> Any:
                 axes.set_ylabel(arrow(METRICS[metric]), fontsize=8)
     handles, labels = _legend(grid)
     figure.legend(handles, labels, loc="outside right upper", fontsize=7.5)
-    figure.align_ylabels()
     return figure
 
 
@@ -246,9 +244,3 @@ def concatenation_curves(values: pd.DataFrame, metrics: Sequence[str]) -> Any:
     for placed in labels:
         label_points(*placed)
     return figure
-
-
-def _palette(count: int) -> list[Any]:
-    import seaborn
-
-    return list(seaborn.color_palette("colorblind", count))

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 
 from bench.metrics.catalogue import METRICS
-from bench.report.figures import canvas, label_points
+from bench.report.figures import COLOURS, canvas, label_points
 from bench.report.tables import arrow
 from bench.stats.bootstrap import complete_units
 from bench.stats.rank import critical_difference, mean_ranks, rank_intervals
 
-_BLUE, _GREY = "#0173b2", "0.35"
-_COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
+_BLUE, _GREY = COLOURS[0], "0.35"
 
 
 def rank_interval_plot(units: pd.DataFrame, higher_is_better: bool, labels: Sequence[str]) -> Any:
@@ -93,6 +92,8 @@ def _cliques(ranks: Sequence[float], reach: float) -> list[tuple[float, float]]:
 
 def cost_against_quality(table: pd.DataFrame, metric: str) -> Any:
     """A dot a model: seconds and peak memory of a cell against a metric. table: label, seconds, peak_memory_mb, value."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     figure, grid = canvas(8.4, 3.3, 1, 2, sharey=True)
     kept = table.dropna(subset=["value"])
     labels = []
@@ -104,6 +105,9 @@ def cost_against_quality(table: pd.DataFrame, metric: str) -> Any:
         wide = len(own) and own[column].max() > 8 * own[column].min()
         if wide:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
+            axes.xaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.2, y=0.14)
         axes.grid(linewidth=0.4, color="0.92")
         axes.set_xlabel(name + (" (log scale)" if wide else ""))
@@ -129,8 +133,8 @@ def error_distribution(errors: pd.DataFrame) -> Any:
             np.concatenate([[0], values, [max(limit, values[-1])]]),
             np.concatenate([[0], share, [1]]),
             where="post",
-            color=_COLOURS[place % len(_COLOURS)],
-            linestyle=("-", "--", ":")[place // len(_COLOURS) % 3],
+            color=COLOURS[place % len(COLOURS)],
+            linestyle=("-", "--", ":")[place // len(COLOURS) % 3],
             linewidth=1.3,
             label=f"{label} (median {median:.1f}°)",
         )

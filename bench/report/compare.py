@@ -161,7 +161,7 @@ def _changes(ours: pd.DataFrame, theirs: pd.DataFrame, track: str, name: str) ->
             scale, digits = METRICS[metric].factor, METRICS[metric].digits
             interval = f"[{row['low'] * scale:+.{digits}f}, {row['high'] * scale:+.{digits}f}]" if row["n"] > 1 else ""
             label = title_of(model, track) + (" " if weights == "random" else "")
-            marks[label] = ("random weights",) if weights == "random" else ()
+            marks[label] = conditions.row_marks(model, weights)
             texts = [
                 f"{row['difference'] * scale:+.{digits}f}",
                 interval,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.metrics.catalogue import CATALOGUE
+from bench.plan import NO_MODEL
 from bench.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
 from bench.published import ALL
 from bench.report.cards import dataset_title, datasets_in_order
@@ -14,6 +15,19 @@ from bench.schema import PUBLISHED
 from bench.stats.aggregate import unit_table
 
 _POINTMAPS = {"ground-truth": "point map from ground truth", "simulated": "simulated point map"}
+_OWN_METRICS = {"lpips_rescaled", "haarpsi"}  #: of the probe, beside the paper's
+_TRUTH, _CONTROL = "reads the truth", "control"
+_CONTROLS = {"random-vit"}  #: registered rows whose network is random by design
+#: what each mark says, in the order in which a page explains them
+MEANINGS = {
+    PUBLISHED: "printed in a paper, not measured here",
+    "quick protocol": "a short protocol for small machines: its numbers compare with each other, not with published ones",
+    "simulated point map": "the Gaussians start from true depth with simulated errors, not from a reconstruction",
+    "point map from ground truth": "the Gaussians start from true depth and cameras",
+    "random weights": "the network without its trained weights: the row shows that the code runs, not what the model knows",
+    _TRUTH: "an oracle that sees the ground truth: an upper bound, not a model",
+    _CONTROL: "a network that is random by design: what a feature must beat to know more than its architecture",
+}
 RANDOM = "@random weights"  #: appended to a model's name in charts, where a row carries no mark
 
 
@@ -26,9 +40,25 @@ def condition_marks(protocol: str, pointmap: str) -> tuple[str, ...]:
     return (*marks, *(_POINTMAPS[pointmap] for _ in range(pointmap in _POINTMAPS)))
 
 
+def row_marks(model: str, weights: str) -> tuple[str, ...]:
+    """What a row must say of itself. Such a row takes no part in best, second and ranks: random weights are not the model
+    that the row names, an oracle sees what it is asked for, and a control is there to be beaten."""
+    parts = [part.partition("@")[0] for part in model.split("+")]
+    marks = ["random weights"] if weights == "random" and model != NO_MODEL else []
+    marks += [_TRUTH] if any(part.startswith("oracle") for part in parts) else []
+    return (*marks, *([_CONTROL] if _CONTROLS & set(parts) else []))
+
+
+def of_conditions(frame: pd.DataFrame, track: str, protocol: str, pointmap: str) -> pd.DataFrame:
+    """The part of rows or means that belongs to one track, protocol and point map."""
+    same = (frame["track"] == track) & (frame["protocol"] == protocol) & (frame["pointmap"] == pointmap)
+    return frame[same].reset_index(drop=True)
+
+
 def metrics_of(rows: pd.DataFrame, kind: str) -> list[str]:
-    """The metrics of a kind that the rows hold, in the catalogue's order."""
-    held = set(rows["metric"])
+    """The metrics of a kind that the rows hold, in the catalogue's order; of those that the papers do not print, only the
+    ones that have a value somewhere."""
+    held = set(rows["metric"]) - (_OWN_METRICS - set(rows[rows["value"].notna()]["metric"]))
     return [metric.name for metric in CATALOGUE if metric.kind == kind and metric.name in held]
 
 

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from bench.files import write_atomically
+from bench.report.fonts import FAMILY, add_font
 
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "vfm3d-bench",  # else every SVG has ids of its own
     "svg.fonttype": "path",  # looks the same whatever fonts the reader's machine has
     "pdf.fonttype": 42,
-    "font.family": "DejaVu Sans",
+    "font.family": FAMILY,
     "font.size": 9,
     "axes.titlesize": 9.5,
+    "axes.titley": 1.0,  # else every drawing searches for a place anew
     "axes.spines.top": False,
     "axes.spines.right": False,
     "figure.facecolor": "white",
-    "savefig.facecolor": "white",
     "legend.frameon": False,
 }
 #: file type -> the metadata that would make two equal figures differ
-FORMATS: dict[str, dict[str, None]] = {"svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}}
+FORMATS: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+_PNG_DPI = 150
+#: colours that colour-blind readers tell apart (Okabe and Ito's, as seaborn's palette "colorblind" orders them)
+COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
 _DISTANCES = (5, 9, 14, 20, 28, 38)  # of a label from its point, in typographic points
 _DIRECTIONS = ((1, 0), (1, 1), (1, -1), (0, 1), (0, -1), (-1, 0), (-1, 1), (-1, -1))
+_BEHIND = {1: 0.0, 0: 0.5, -1: 1.0}  #: the share of a label that lies left of (below) the place it is aligned at
 _ALIGNED = {1: ("left", "bottom"), 0: ("center", "center"), -1: ("right", "top")}
 
 
@@ -63,9 +69,23 @@ def write_figure(figure: Figure, folder: Path) -> None:
         lay_out(drawing)
         if figure.marks:
             drawing.text(0.995, 0.005, " · ".join(figure.marks), ha="right", va="bottom", fontsize=6.5, color="#9a4b00")
-        for kind, undated in FORMATS.items():
-            save = functools.partial(drawing.savefig, format=kind, dpi=150, metadata=undated)
-            write_atomically(folder / f"{figure.name}.{kind}", save)
+        for kind in FORMATS:
+            write_atomically(folder / f"{figure.name}.{kind}", functools.partial(_save, drawing, kind))
+
+
+def _save(drawing: Any, kind: str, path: Path) -> None:
+    """Draw once: `savefig` draws everything twice, for layouts that are settled by now."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    if kind == "png":
+        drawing.dpi = _PNG_DPI
+        FigureCanvasAgg(drawing).print_png(path, pil_kwargs={"compress_level": 4})
+    elif kind == "svg":
+        FigureCanvasSVG(drawing).print_svg(path, metadata=FORMATS[kind])
+    else:
+        FigureCanvasPdf(drawing).print_pdf(path, metadata=FORMATS[kind])
 
 
 def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
@@ -74,6 +94,7 @@ def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **optio
     from matplotlib.figure import Figure as Drawing
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    add_font()
     layout = ConstrainedLayoutEngine(rect=(0, 0.14 / height, 1, 1 - 0.14 / height))
     figure = Drawing(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
@@ -86,8 +107,9 @@ def lay_out(figure: Any) -> None:
 
     The solver's last digits differ from run to run, and SVG names clip paths after them: places are rounded.
     """
-    if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
         figure.set_layout_engine("none")
         for axes in figure.axes:
             axes.set_position([round(number, 6) for number in axes.get_position(original=True).bounds])
@@ -104,6 +126,8 @@ def label_points(
     """Write `texts` beside the points so that no label covers a point, another label or one of the `lines` (x0, y0, x1, y1),
     or leaves the axes; a thin line leads to a label that has to stand apart. Everything else must stand in the figure by
     now: it is laid out here."""
+    from matplotlib.text import Text
+
     figure = axes.figure
     lay_out(figure)  # only what is laid out has a place in pixels
     renderer = figure.canvas.get_renderer()
@@ -116,38 +140,29 @@ def label_points(
         for share in range(41):
             x, y = ends[0] + (ends[1] - ends[0]) * share / 40
             taken.append((x - 1, y - 1, x + 1, y + 1))
-    for x, y, text in zip(xs, ys, texts, strict=True):
+    for (x, y), (column, row), text in zip(zip(xs, ys, strict=True), pixels, texts, strict=True):
         note = axes.annotate(
             text, (x, y), (0, 0), textcoords="offset points", fontsize=size, arrowprops={"arrowstyle": "-", "lw": 0.4}
         )
         note.arrow_patch.set_color("0.6")
+        extent = Text.get_window_extent(note, renderer)
         best: tuple[float, Any] = (float("inf"), None)
-        for distance in _DISTANCES:
-            for right, up in _DIRECTIONS:
-                note.set(ha=_ALIGNED[right][0], va=_ALIGNED[up][1])
-                note.xyann = (right * distance, up * distance)
-                box = _text_box(note, renderer)
-                outside = box[0] < frame.x0 or box[2] > frame.x1 or box[1] < frame.y0 or box[3] > frame.y1
-                covered = sum(_overlap(box, other) for other in taken) + (1e6 if outside else 0)
-                if covered < best[0]:
-                    best = (covered, (right, up, distance, box))
-                if not covered:
-                    break
-            if not best[0]:
+        for distance, (right, up) in itertools.product(_DISTANCES, _DIRECTIONS):
+            reach = distance * figure.dpi / 72
+            left = column + right * reach - _BEHIND[right] * extent.width
+            below = row + up * reach - _BEHIND[up] * extent.height
+            box = (left - 1, below - 1, left + extent.width + 1, below + extent.height + 1)
+            outside = box[0] < frame.x0 or box[2] > frame.x1 or box[1] < frame.y0 or box[3] > frame.y1
+            covered = sum(_overlap(box, other) for other in taken) + (1e6 if outside else 0)
+            if covered < best[0]:
+                best = (covered, (right, up, distance, box))
+            if not covered:
                 break
         right, up, distance, box = best[1]
         note.set(ha=_ALIGNED[right][0], va=_ALIGNED[up][1])
         note.xyann = (right * distance, up * distance)
         note.arrow_patch.set_visible(distance > _DISTANCES[1])
         taken.append(box)
-
-
-def _text_box(note: Any, renderer: Any) -> tuple[float, float, float, float]:
-    from matplotlib.text import Text
-
-    note.update_positions(renderer)
-    box = Text.get_window_extent(note, renderer)
-    return box.x0 - 1, box.y0 - 1, box.x1 + 1, box.y1 + 1
 
 
 def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> float:

@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bench.files import write_atomically
-from bench.plan import NO_MODEL
 from bench.protocols import MODES
 from bench.report.cards import dataset_title, in_order, title_of
+from bench.report.conditions import row_marks
 from bench.store import CellRecord
 from bench.types import UserError
 
@@ -115,8 +115,7 @@ def _gallery(title: str, members: Sequence[Stored], marks: tuple[str, ...]) -> G
         wanted = [first_feature if kind == "features" else f"{kind}.{views[0]}" for kind in kinds]
         pictures = tuple(_picture(record, folder, name) if name in names else None for name in wanted)
         label = title_of(record.cell.model, track)
-        own_marks = ("random weights",) if record.weights == "random" and record.cell.model != NO_MODEL else ()
-        rows.append(GalleryRow(label, _detail(record, views[0]), pictures, own_marks))
+        rows.append(GalleryRow(label, _detail(record, views[0]), pictures, row_marks(record.cell.model, record.weights)))
     return Gallery(title, tuple(titles[kind] for kind in kinds), tuple(rows), marks)
 
 

@@ -25,17 +25,16 @@ from bench.plan import NO_MODEL
 from bench.protocols import MODES
 from bench.published import ALL, published_rows
 from bench.registry import estimators, features
-from bench.report.beside import BLOCKS
+from bench.report.beside import BLOCKS, published_means
 from bench.report.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, title_of
-from bench.report.conditions import condition_marks
+from bench.report.conditions import condition_marks, row_marks
 from bench.report.gallery import MODE_TITLES, Stored
 from bench.report.leaderboard_pictures import embedded_pictures
-from bench.report.means import table_means
-from bench.report.paper_tables import weight_marks
 from bench.report.tables import RANK, metric_named, printed
 from bench.schema import PUBLISHED
 from bench.stats.aggregate import CELL_METRIC, SETTING, per_scene
 from bench.stats.bootstrap import resampled_means
+from bench.stats.rank import best_and_second
 from bench.types import Card, UserError
 
 FILE = "leaderboard.html"
@@ -49,23 +48,27 @@ _ROW = ["track", "dataset", "model", "block", "pointmap", "protocol", "weights"]
 _BLOCK_TITLES = {**BLOCKS, "fov": "Field of view, uncropped", "-": "whole cell"}
 _PACKED = 6  #: the place of the cells in a row of the page's data
 _WHOLE_CELLS = [f"{track}/{CELL_METRIC}" for track in ("probe", "geometry")]  #: what stands for a cell without numbers
+#: a transparent pixel: an image must have a source, also before one is chosen
+_BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  #: characters that HTML forbids
 _EXPORT = re.compile(r"export\s*\{[^{}]*?([\w$]+) as default\b[^{}]*\};?")
 
 
-def write_leaderboard(records: Sequence[Stored], rows: pd.DataFrame, out: Path) -> Path:
+def write_leaderboard(records: Sequence[Stored], rows: pd.DataFrame, means: pd.DataFrame, out: Path) -> Path:
     """Write out/leaderboard.html from measured rows (bench.schema.ROW_COLUMNS; they may be none) and the published ones.
 
-    records: the cells whose pictures are shown, each with its results folder. The same input gives the same bytes. Raises
-    UserError where a picture is lost or the installed itables cannot be used.
+    means: of the rows (bench.report.means.table_means). records: the cells whose pictures are shown, each with its results
+    folder. The same input gives the same bytes. Raises UserError where a picture is lost or the installed itables cannot be
+    used.
     """
-    page = to_page(leaderboard_data(records, rows))
+    page = to_page(leaderboard_data(records, rows, means))
     write_text(out / FILE, page)
     return out / FILE
 
 
-def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame) -> dict[str, Any]:
+def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
     """Everything that the page shows, as JSON knows it."""
-    entries = _entries(rows)
+    entries = _entries(rows, means)
     tracks = [_track(name, entries[entries["track"] == name]) for name in ("probe", "geometry")]
     texts: dict[str, int] = {}
     conditions = entries[["protocol", "pointmap", "weights"]].drop_duplicates().reset_index(drop=True)
@@ -88,7 +91,7 @@ def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame) -> dict[str,
         "tracks": [track for track in tracks if track["models"]],
         "cards": {model: _card(model) for model in singles},
         "conditions": [
-            {**row, "marks": [*condition_marks(row["protocol"], row["pointmap"]), *weight_marks(row["weights"])]}
+            {**row, "marks": [*condition_marks(row["protocol"], row["pointmap"]), *row_marks("", row["weights"])]}
             for row in conditions.to_dict("records")
         ],
         "allMetrics": metrics,
@@ -103,13 +106,13 @@ def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame) -> dict[str,
 # -------------------------------------------------------------------------------------------------------------- the numbers
 
 
-def _entries(rows: pd.DataFrame) -> pd.DataFrame:
+def _entries(rows: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     """Means of measured and published rows: one line a value that the table can show, with its column, block, interval,
     source, printed text and emphasis."""
     papers = published_rows()
-    own = _without_mixed_units(table_means(rows)).assign(source="")
+    own = _without_mixed_units(measured).assign(source="")
     sources = papers.groupby(list(SETTING), sort=False)["source"].agg(lambda texts: "; ".join(sorted(set(texts))))
-    printed_means = table_means(papers).drop(columns="source").merge(sources.reset_index(), on=list(SETTING), how="left")
+    printed_means = published_means().merge(sources.reset_index(), on=list(SETTING), how="left")
     means = pd.concat([part for part in (own, printed_means) if len(part)], ignore_index=True)
     intervals = scene_intervals(rows)
     means = means.merge(intervals, on=list(SETTING), how="left")
@@ -146,12 +149,12 @@ def scene_intervals(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return empty
     scenes = per_scene(rows).groupby([*SETTING, "scene"], sort=True)["value"].mean().dropna()
-    grouped = scenes.groupby(level=list(SETTING), sort=True)
-    values, keys = grouped.agg(list), grouped.size()
+    values, sizes = scenes.to_numpy(float), scenes.groupby(level=list(SETTING), sort=True).size()
+    starts = sizes.cumsum() - sizes  # each setting's scenes stand together
     found = [empty]
-    for count in sorted(set(keys) - {1}):
-        chosen = values[keys == count]
-        matrix = np.array(chosen.tolist(), float).T
+    for count in sorted(set(sizes) - {1}):
+        chosen = starts[sizes == count]
+        matrix = values[chosen.to_numpy() + np.arange(count)[:, None]]
         bounds = [
             np.quantile(resampled_means(part, _RESAMPLES, seed=0), [_TAIL, 1 - _TAIL], axis=0)
             for part in np.array_split(matrix, -(-matrix.shape[1] // _COLUMNS_AT_ONCE), axis=1)
@@ -163,16 +166,13 @@ def scene_intervals(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _emphasis(means: pd.DataFrame) -> pd.Series:
     """1 for the best and 2 for the second best printed value of each column under equal conditions and, for published rows,
-    in the same table of a paper; else 0. Random weights and what reads the truth take no part."""
+    in the same table of a paper; else 0: the rule of the report's tables."""
     higher = means["metric"].map(lambda name: metric_named(name).higher_is_better if name != CELL_METRIC else None)
     sign = higher.map({True: -1.0, False: 1.0}).astype(float)
     numbers = pd.to_numeric(means["text"], errors="coerce") * sign
-    apart = (means["weights"] == "random") | means["model"].map(_reads_truth)
-    numbers = numbers.where(means["ranked"] & ~apart)
-    group = [means[name] for name in ("track", "dataset", "block", "column", "protocol", "pointmap", "source")]
-    place = numbers.groupby(group).rank(method="dense")
-    crowded = numbers.groupby(group).transform("count") >= 2
-    return place.where(crowded & (place <= 2), 0).fillna(0).astype(int)
+    numbers = numbers.where(means["ranked"])
+    groups = ("track", "dataset", "block", "column", "protocol", "pointmap", "source")
+    return best_and_second(numbers, [means[name] for name in groups])
 
 
 def _costs(rows: pd.DataFrame) -> dict[tuple[Any, ...], tuple[float, float]]:
@@ -186,8 +186,8 @@ def _costs(rows: pd.DataFrame) -> dict[tuple[Any, ...], tuple[float, float]]:
 
 def _cell(row: dict[Any, Any], texts: dict[str, int]) -> list[Any]:
     """value, printed text, low, high, n_ok, n_total, status, note, unit, emphasis; what is empty at the end is cut off."""
-    note = row["note"] or ("" if row["ranked"] else "not ranked in the paper")
     published = row["protocol"] == PUBLISHED
+    note = row["note"] or ("not ranked in the paper" if published and not row["ranked"] else "")
     own_unit = row["metric"] in METRICS and METRICS[row["metric"]].unit == "scene"
     unit = row["unit"] if own_unit and isinstance(row["unit"], str) else ""
     packed = [
@@ -272,13 +272,8 @@ def _model(model: str, track: str) -> dict[str, Any]:
         "title": f"MoGe ablation: {title}" if model in ABLATION else title,
         "supervision": supervision,
         "parts": parts,
-        "marks": ["reads the truth"] if _reads_truth(model) else [],
+        "marks": list(row_marks(model, "none")),
     }
-
-
-def _reads_truth(model: str) -> bool:
-    """The suite's reference rows that see what they are asked for are called oracles."""
-    return any(part.startswith("oracle") for part in model.split("+"))
 
 
 def _card(model: str) -> dict[str, Any]:
@@ -308,6 +303,7 @@ def to_page(data: dict[str, Any]) -> str:
     return environment.get_template("leaderboard.html.j2").render(
         data=json.dumps(data, ensure_ascii=False, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c"),
         css=_template("leaderboard.css"),
+        blank=_BLANK,
         scripts=scripts,
         hashes=[_source_hash(script) for script in scripts],
         measured=data["measured"],
@@ -336,4 +332,5 @@ def _datatables() -> str:
     found = _EXPORT.search(source)
     if found is None or "</script" in source.lower():
         raise UserError("itables' html/dt_bundle.js is not the module that the leaderboard knows; install itables 2.x")
-    return f"{source[: found.start()]}globalThis.DataTable={found[1]};{source[found.end() :]}"
+    source = f"{source[: found.start()]}globalThis.DataTable={found[1]};{source[found.end() :]}"
+    return _CONTROL.sub(lambda character: f"\\x{ord(character[0]):02x}", source)  # they stand in strings only

@@ -8,12 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.plan import NO_MODEL
 from bench.protocols import MODES
 from bench.report.cards import dataset_title, datasets_in_order, in_order, title_of
-from bench.report.conditions import condition_marks
+from bench.report.conditions import condition_marks, row_marks
 from bench.report.gallery import SCENES, Stored
-from bench.report.paper_tables import weight_marks
 from bench.store import CellRecord
 from bench.types import UserError
 
@@ -41,6 +39,7 @@ def embedded_pictures(records: Sequence[Stored], budget: int = BUDGET) -> dict[s
     model the main pair (photo and render; true and aligned depth) before any other. Raises UserError for a lost picture.
     """
     images: dict[str, int] = {}
+    known: dict[bytes, str] = {}
     items: dict[str, dict[str, Any]] = {}
     used = left_out = 0
     for (record, folder), view, after in _requests(records):
@@ -48,7 +47,7 @@ def embedded_pictures(records: Sequence[Stored], budget: int = BUDGET) -> dict[s
             left_out += 1
             continue
         names = {kind: f"{kind}.{view}" for kind in (after, _before(record, view, after))}
-        encoded = {kind: _encoded(folder / "pictures" / record.key / f"{name}.png") for kind, name in names.items()}
+        encoded = {kind: _encoded(folder / "pictures" / record.key / f"{name}.png", known) for kind, name in names.items()}
         cost = sum(len(uri) for uri in set(encoded.values()) - set(images))
         if used + cost > budget:
             used = budget  # later ones would look chosen for their size
@@ -120,7 +119,6 @@ def _before(record: CellRecord, view: str, after: str) -> str:
 def _item(record: CellRecord, view: str) -> dict[str, Any]:
     cell = record.cell
     quality = next((m for m in record.measurements if m.view == view and m.status == "ok" and m.metric == "psnr"), None)
-    random = weight_marks(record.weights) if cell.model != NO_MODEL else ()
     return {
         "track": cell.track,
         "dataset": cell.dataset,
@@ -133,21 +131,25 @@ def _item(record: CellRecord, view: str) -> dict[str, Any]:
         "protocol": cell.protocol,
         "pointmap": cell.pointmap,
         "weights": record.weights,
-        "marks": [*condition_marks(cell.protocol, cell.pointmap), *random],
+        "marks": [*condition_marks(cell.protocol, cell.pointmap), *row_marks(cell.model, record.weights)],
         "detail": f"{quality.value:.2f} dB" if quality else "",
         "kinds": {},
     }
 
 
-def _encoded(path: Path) -> str:
-    """A picture as a data URI: WebP, its long side at most LONG_SIDE."""
+def _encoded(path: Path, known: dict[bytes, str]) -> str:
+    """A picture as a data URI: WebP, its long side at most LONG_SIDE. known: what was encoded before, by content: every
+    model's cell holds the same photo."""
     from PIL import Image
 
     if not path.is_file():
         raise UserError(f"{path} is missing: the results folder was changed; run the cell again")
-    with Image.open(path) as image:
-        small = image.convert("RGB")
-    small.thumbnail((LONG_SIDE, LONG_SIDE))
-    stream = io.BytesIO()
-    small.save(stream, "WEBP", quality=QUALITY)
-    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
+    content = path.read_bytes()
+    if content not in known:
+        with Image.open(io.BytesIO(content)) as image:
+            small = image.convert("RGB")
+        small.thumbnail((LONG_SIDE, LONG_SIDE))
+        stream = io.BytesIO()
+        small.save(stream, "WEBP", quality=QUALITY, method=2)
+        known[content] = "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
+    return known[content]

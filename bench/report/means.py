@@ -8,17 +8,17 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.published import ALL, published_unranked
+from bench.report.conditions import row_marks
 from bench.schema import PUBLISHED
 from bench.stats.aggregate import OVER_DATASETS, expand_failures, over_datasets, per_dataset
 from bench.stats.rank import mean_ranks
 
 RANKED = {"rel": False, "delta": True, "fov_x_error": False, "fov_x_error_median": False, "boundary_f1": True}
-_CONDITION = ["protocol", "pointmap", "alignment"]
 
 
 def table_means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means of tidy rows: the columns of bench.stats.aggregate.per_dataset and `ranked` (False where a paper prints a value
-    but does not rank it).
+    """Means of tidy rows: the columns of bench.stats.aggregate.per_dataset and `ranked`: False where a paper prints a value
+    but does not rank it, and in rows that take no part (bench.report.conditions.row_marks).
 
     Data set "all" holds averages over data sets; in the geometry track the metric "rank" there is the mean rank over data
     sets and metrics, ties sharing the average rank, and the metric fov_x_error_median the median over views.
@@ -26,12 +26,12 @@ def table_means(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame(columns=[*rows.columns, "spread", "n_ok", "n_total", "ranked"])
     measured = rows[rows["protocol"] != PUBLISHED]
-    means = pd.concat([per_dataset(rows), _fov_medians(measured)], ignore_index=True)
+    means = pd.concat([per_dataset(rows), *_fov_medians(measured)], ignore_index=True)
     own = means[means["protocol"] != PUBLISHED]
-    parts = [means, *(_averages(part) for _, part in own.groupby(_CONDITION, sort=False))]
-    parts += [_ranks(part) for _, part in own[own["track"] == "geometry"].groupby(_CONDITION, sort=False)]
+    ranked = own[(own["track"] == "geometry") & own["metric"].isin(list(RANKED)) & _takes_part(own)]
+    parts = [means, _averages(own), *(_ranks(part) for _, part in ranked.groupby(["protocol", "alignment"], sort=False))]
     together = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    return together.assign(note=together["note"].fillna(""), ranked=_is_ranked(together))
+    return together.assign(note=together["note"].fillna(""), ranked=_is_ranked(together) & _takes_part(together))
 
 
 def _averages(means: pd.DataFrame) -> pd.DataFrame:
@@ -46,24 +46,22 @@ def _averages(means: pd.DataFrame) -> pd.DataFrame:
     return averages.assign(status=status, note=reasons["note"].where(known).fillna("").to_numpy())
 
 
-def _fov_medians(rows: pd.DataFrame) -> pd.DataFrame:
-    views = expand_failures(rows)
+def _fov_medians(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    views = expand_failures(rows[rows["track"] == "geometry"])
     crops = views[(views["metric"] == "fov_x_error") & (views["alignment"] == "fov_crops")]
-    return per_dataset(crops, "median").assign(metric="fov_x_error_median") if len(crops) else crops
+    return [per_dataset(crops, "median").assign(metric="fov_x_error_median")] if len(crops) else []
 
 
 def _ranks(means: pd.DataFrame) -> pd.DataFrame:
-    """The mean rank of each model under one alignment; NaN for a model that lacks a value."""
-    chosen = means[means["metric"].isin(list(RANKED))]
-    if chosen.empty:
-        return chosen
-    wide = chosen.pivot_table(
+    """The mean rank of each model under one alignment, from the means of the metrics that are ranked; NaN for a model that
+    lacks a value."""
+    wide = means.pivot_table(
         index=["model", "weights"], columns=["dataset", "metric"], values="value", aggfunc="first", dropna=False, sort=False
     )
     wide = wide.dropna(axis=1, how="all")
     ranks = mean_ranks(wide, [RANKED[metric] for metric in wide.columns.get_level_values("metric")])
     whole = ranks["n"] == wide.shape[1]
-    first = chosen.drop_duplicates(["model", "weights"]).set_index(["model", "weights"])
+    first = means.drop_duplicates(["model", "weights"]).set_index(["model", "weights"])
     shared = first[["track", "mode", "pointmap", "alignment", "protocol"]].reindex(wide.index)
     return shared.assign(
         dataset=ALL,
@@ -75,6 +73,13 @@ def _ranks(means: pd.DataFrame) -> pd.DataFrame:
         higher_is_better=False,
         status=whole.map({True: "ok", False: "partial"}),
     ).reset_index()
+
+
+def _takes_part(means: pd.DataFrame) -> pd.Series:
+    pairs = means[["model", "weights"]].drop_duplicates().itertuples(index=False, name=None)
+    marked = {(model, weights) for model, weights in pairs if row_marks(model, weights)}
+    keys = zip(means["model"], means["weights"], strict=True)
+    return pd.Series([key not in marked for key in keys], index=means.index, dtype=bool)
 
 
 def _is_ranked(means: pd.DataFrame) -> pd.Series:

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 
+from bench.report.conditions import MEANINGS
 from bench.report.figures import Figure
 from bench.report.gallery import Gallery
 from bench.report.render import markdown_escaped, marked, to_markdown
 from bench.report.tables import Table, non_empty
 
 HOW_TO_READ = (
-    "Best value bold, second underlined, as printed. – was not measured or not asked for; ✗ could not be measured; letters "
-    "lead to the notes below a table."
+    "Best value bold, second underlined, as printed; rows marked as random weights, control or reading the truth take no "
+    "part in that, nor in ranks. – was not measured or not asked for; ✗ could not be measured; letters lead to the notes "
+    "below a table."
 )
 
 
@@ -54,6 +56,15 @@ class Page:
     footer: str = ""
     links: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """The marks that stand somewhere on the page, each with its meaning."""
+        tables = [table for section in self.sections for table in section.tables]
+        held = {mark for section in self.sections for mark in section.marks}
+        held |= {mark for table in tables for mark in table.marks}
+        held |= {mark for table in tables for line in table.lines for mark in line.marks}
+        return [(mark, meaning) for mark, meaning in MEANINGS.items() if mark in held]
+
 
 def section(
     anchor: str, title: str, parts: Iterable[Part], marks: tuple[str, ...] = (), text: tuple[str, ...] = ()
@@ -88,10 +99,12 @@ def to_html(page: Page, formats: Sequence[str]) -> str:
 def to_markdown_page(page: Page) -> str:
     """The same page as Markdown."""
     parts = [f"# {markdown_escaped(page.title)}", page.summary + marked(page.marks), HOW_TO_READ]
+    parts += ["\n".join(f"- **{mark}**: {meaning}" for mark, meaning in page.legend)] if page.legend else []
     for each in page.sections:
         parts += [f"## {markdown_escaped(each.title)}{marked(each.marks)}", *each.text]
         for part in each.parts:
-            parts += [f"### {markdown_escaped(part.title)}", *part.text, *map(to_markdown, part.tables)]
+            parts += [f"### {markdown_escaped(part.title)}"] if part.title != each.title else []
+            parts += [*part.text, *map(to_markdown, part.tables)]
             for figure in part.figures:
                 parts += [
                     f"![{figure.title}](figures/{figure.name}.png)",

@@ -12,6 +12,7 @@ import pandas as pd
 from bench.metrics.catalogue import METRICS, Metric
 from bench.published import ALL, published_cards
 from bench.report.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, title_of
+from bench.report.conditions import row_marks
 from bench.report.tables import RANK, Column, Heading, Row, Table, arrow, fill, words_table
 
 GTA = {"G": "Geometry", "T": "Texture", "A": "All"}
@@ -50,12 +51,8 @@ def model_rows(means: pd.DataFrame, group: str = "") -> list[Row]:
     for (model, weights), part in means.groupby(["model", "weights"], sort=True):
         groups.setdefault(str(model), []).append((str(weights), part))
     for model in in_order(groups, track):
-        rows += [Row(title_of(model, track), part, weight_marks(weights), group) for weights, part in groups[model]]
+        rows += [Row(title_of(model, track), part, row_marks(model, weights), group) for weights, part in groups[model]]
     return rows
-
-
-def weight_marks(weights: str) -> tuple[str, ...]:
-    return ("random weights",) if weights == "random" else ()
 
 
 # ------------------------------------------------------------------------------------------------------------- the probe

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from bench.metrics.catalogue import CATALOGUE, METRICS
+from bench.plan import NO_MODEL
 from bench.published import ALL
-from bench.report.cards import dataset_title, in_order, title_of
-from bench.report.paper_tables import model_rows, weight_marks
-from bench.report.tables import Column, Entry, Heading, Line, Table, arrow, fill, number, words_table
+from bench.report.cards import card_of, dataset_card, dataset_title, datasets_in_order, in_order, registered_card, title_of
+from bench.report.conditions import row_marks
+from bench.report.paper_tables import model_rows
+from bench.report.tables import MISSING, Column, Entry, Heading, Line, Table, arrow, fill, number, words_table
 from bench.stats.bootstrap import complete_units
 from bench.stats.correlate import correlation
 from bench.stats.significance import compare_pairs
+from bench.types import Card
 
 ALPHA = 0.05  #: adjusted p-values below are called significant
 
@@ -23,9 +28,11 @@ def pose_table(means: pd.DataFrame) -> Table:
     chosen = means[(means["dataset"] == ALL) & means["mode"].isin(["instantsplat", "G"])].assign(mode="-")
     shown = [metric for metric in CATALOGUE if metric.kind == "pose"]
     stages = ("initial", "refined")
+    # Where the cameras start is the point map's doing, not the feature's: nothing there is best.
+    metrics = {"initial": [replace(metric, higher_is_better=None) for metric in shown], "refined": shown}
     return fill(
         model_rows(chosen),
-        [Column(metric, ALL, "-", stage) for metric in shown for stage in stages],
+        [Column(metrics[stage][place], ALL, "-", stage) for place in range(len(shown)) for stage in stages],
         ([Heading(arrow(metric), 2) for metric in shown], [Heading(stage) for _ in shown for stage in stages]),
         name="poses",
         title="Training poses before and after joint refinement",
@@ -93,7 +100,7 @@ def significance_table(units: pd.DataFrame, metric: str, name: str, title: str) 
             difference = sign * row["difference"] * scale
             wins = row["p_adjusted"] < ALPHA and (difference > 0) == higher and difference != 0
             entries.append(Entry(f"{difference:+.{digits}f}", difference, "best" if wins else ""))
-        lines.append(Line(title_of(first[0]), tuple(entries), weight_marks(first[1])))
+        lines.append(Line(title_of(first[0]), tuple(entries), row_marks(*first)))
     smallest = min(row["p_adjusted"] for row in pairs.values())
     caption = (
         f"{arrow(METRICS[metric])}, mean difference over {len(complete)} scenes, row less column; bold where the row is "
@@ -114,9 +121,62 @@ def cost_table(cells: pd.DataFrame) -> Table:
             for weights, rows in own[own["model"] == model].groupby("weights", sort=True):
                 texts = (str(len(rows)), f"{rows['seconds'].mean():.1f}", f"{rows['peak_memory_mb'].max():.0f}")
                 label = title_of(model, track)
-                lines.append(Line(label, tuple(map(Entry, texts)), weight_marks(str(weights)), group))
+                lines.append(Line(label, tuple(map(Entry, texts)), row_marks(model, str(weights)), group))
     header = tuple(Heading(text) for text in ("Cells", "Seconds a cell", "Peak MB"))
     return Table("cost", "Time and memory", "Mean seconds, largest peak memory.", (header,), tuple(lines), "model")
+
+
+def cards_table(models: Sequence[str], track: str, title: str) -> Table:
+    """What is known of the models that were measured: the paper's table of models, with licences and notes."""
+    single = dict.fromkeys(m.partition("@")[0] for m in in_order(models, track) if "+" not in m and m != NO_MODEL)
+    lines = []
+    for model in single:
+        card, own = card_of(model), registered_card(model) or Card(model)
+        texts = (card.arch, str(card.channels or ""), card.supervision, card.domain, card.data, own.license, own.note)
+        lines.append((title_of(model, track), [text.strip("-") for text in texts]))
+    header = ("Architecture", "Channels", "Supervision", "Domain", "Data", "Licence", "Note")
+    return words_table(track, title, header, lines, corner="model")
+
+
+def datasets_table(datasets: Sequence[str]) -> Table:
+    """What is known of the data sets that were measured on."""
+    cards = [(dataset_title(name), dataset_card(name)) for name in datasets_in_order(datasets)]
+    lines = [
+        (title, [text.strip("-") for text in (c.scene_type, c.complexity, c.view_range, c.train_views, c.license, c.note)])
+        for title, c in cards
+    ]
+    header = ("Scene type", "Complexity", "View range", "Training views", "Licence", "Note")
+    return words_table("datasets", "Data sets", header, lines, corner="data set")
+
+
+def extraction_table(rows: pd.DataFrame) -> Table:
+    """What making features costs, medians over scenes, a block a protocol. rows: of the track "perf", mode "extraction"."""
+    shown = {"loading_seconds": 2, "extraction_seconds": 2, "extraction_memory": 0}
+    measured = rows[rows["metric"].isin(list(shown)) & (rows["status"] == "ok")]
+    medians = measured.groupby(["protocol", "model", "weights", "metric"])["value"].median()
+    scenes = measured.drop_duplicates(["protocol", "model", "weights", "dataset", "scene"])
+    counts = scenes.groupby(["protocol", "model", "weights"]).size()
+    lines = []
+    for protocol in sorted(set(measured["protocol"])):
+        known = counts[protocol]
+        for model in in_order(known.index.get_level_values("model"), "probe"):
+            card = card_of(model.partition("@")[0])
+            for weights in sorted(known[model].index):
+                values = medians[protocol, model, weights]
+                texts = (card.arch.strip("-") or MISSING, str(card.channels or MISSING), str(known[model, weights]))
+                numbers = [number(float(values.get(name, math.nan)), digits) for name, digits in shown.items()]
+                entries = (*map(Entry, texts), *numbers)
+                lines.append(Line(title_of(model), entries, row_marks(model, weights), protocol))
+    devices = ", ".join(sorted(set(measured["device"]) - {""}))
+    return Table(
+        "extraction",
+        "Loading a provider and extracting one photo set",
+        f"Medians over scenes{f', on {devices}' if devices else ''}. Channels: before PCA. Features are made once a scene, "
+        "then kept.",
+        (tuple(map(Heading, ("Architecture", "Channels", "Scenes", "Loading, s", "Extraction, s", "Peak memory, MB"))),),
+        tuple(lines),
+        "provider",
+    )
 
 
 def gap_table(bad: pd.DataFrame) -> Table:
@@ -129,4 +189,4 @@ def gap_table(bad: pd.DataFrame) -> Table:
         label = "whole cell" if metric == "cell" else METRICS[metric].label if metric in METRICS else str(metric)
         lines.append((label, [str(status), str(len(rows)), first + others, str(note)]))
     header = ("Status", "Values", "Cells", "Reason")
-    return words_table("gaps", "What could not be measured", header, lines, corner="metric")
+    return words_table("gaps", "Gaps and failures", header, lines, corner="metric")

@@ -12,7 +12,6 @@ from bench.report.beside import BLOCKS, beside_tables, joined
 from bench.report.cards import title_of
 from bench.report.figures import Drawer
 from bench.report.gallery import Stored, galleries
-from bench.report.means import table_means
 from bench.report.page import Part, Section, section
 from bench.report.run_tables import significance_table
 from bench.report.sections_probe import rank_figures
@@ -20,13 +19,15 @@ from bench.report.sections_probe import rank_figures
 HEADLINE = "rel"
 
 
-def geometry_sections(rows: pd.DataFrame, stored: Sequence[Stored], published: pd.DataFrame) -> Iterator[Section]:
-    """rows: measured rows of the geometry track. published: means of the published rows, to be set beside ours."""
-    for protocol, part in rows.groupby("protocol", sort=True):
+def geometry_sections(
+    rows: pd.DataFrame, all_means: pd.DataFrame, stored: Sequence[Stored], published: pd.DataFrame
+) -> Iterator[Section]:
+    """rows: measured rows; all_means: their means. published: means of the published rows, to be set beside ours."""
+    for protocol, part in rows[rows["track"] == "geometry"].groupby("protocol", sort=True):
         anchor = f"geometry-{protocol}"
         marks = conditions.condition_marks(str(protocol), "-")
         draw = Drawer(anchor, marks)
-        means = table_means(part)
+        means = conditions.of_conditions(all_means, "geometry", str(protocol), "-")
         members = [m for m in stored if m[0].cell.protocol == protocol]
         beside = beside_tables(joined(means, published), "beside", "published", marks)
         yield section(
@@ -43,7 +44,7 @@ def geometry_sections(rows: pd.DataFrame, stored: Sequence[Stored], published: p
                 Part("Pictures", galleries=tuple(galleries(members, marks))),
             ],
             marks,
-            (f"{protocol}. Samples: {conditions.scene_count(part)}.",),
+            (f"Protocol {protocol}. Samples: {conditions.scene_count(part)}.",),
         )
 
 

@@ -13,25 +13,31 @@ from bench.report.beside import beside_tables, joined
 from bench.report.cards import dataset_title, datasets_in_order, domains, title_of
 from bench.report.figures import Drawer, Figure
 from bench.report.gallery import Stored, galleries
-from bench.report.means import table_means
 from bench.report.page import Part, Section, section
 from bench.report.tables import Table
 from bench.stats.bootstrap import complete_units
 from bench.stats.correlate import correlation_matrix, correlations
 
 HEADLINE = "psnr"  #: the metric that ranks and bars are drawn for
+MODES_IN_WORDS = (
+    "Held-out views, rendered from Gaussians that a small readout predicts from frozen features. Geometry: the readout "
+    "predicts position, opacity and shape, and colour is optimised freely. Texture: the other way round. All: it predicts "
+    "everything."
+)
 PANELS = 3  #: so many metrics a figure, the papers' first
 FEWEST_MODELS = 3  #: below, a correlation or a ranking says nothing
 
 
-def probe_sections(rows: pd.DataFrame, stored: Sequence[Stored], published: pd.DataFrame) -> Iterator[Section]:
-    """rows: measured rows of the probe. published: means of the published rows, to be set beside ours."""
-    for key, part in rows.groupby(["protocol", "pointmap"], sort=True):
+def probe_sections(
+    rows: pd.DataFrame, all_means: pd.DataFrame, stored: Sequence[Stored], published: pd.DataFrame
+) -> Iterator[Section]:
+    """rows: measured rows; all_means: their means. published: means of the published rows, to be set beside ours."""
+    for key, part in rows[rows["track"] == "probe"].groupby(["protocol", "pointmap"], sort=True):
         protocol, pointmap = map(str, key)
         anchor = f"probe-{protocol}-{pointmap}"
         marks = conditions.condition_marks(protocol, pointmap)
         draw = Drawer(anchor, marks)
-        means = table_means(part)
+        means = conditions.of_conditions(all_means, "probe", protocol, pointmap)
         metrics = conditions.metrics_of(means, "2d")
         members = [m for m in stored if m[0].cell.protocol == protocol and m[0].cell.pointmap == pointmap]
         beside = beside_tables(joined(means, published), "beside", "published", marks)
@@ -50,7 +56,7 @@ def probe_sections(rows: pd.DataFrame, stored: Sequence[Stored], published: pd.D
                 Part("Pictures", galleries=tuple(galleries(members, marks))),
             ],
             marks,
-            (f"{protocol}, point map {pointmap}. Scenes: {conditions.scene_count(part)}.",),
+            (f"Protocol {protocol}, point map {pointmap}. Scenes: {conditions.scene_count(part)}.",),
         )
 
 
@@ -70,7 +76,9 @@ def views_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> Par
             "Whiskers: standard deviation over scenes, where there are several." if valued["spread"].notna().any() else ""
         )
         drawn.append(draw("modes", title, caption, charts.mode_bars, shown, compared, HEADLINE))
-    return Part("Novel views", tables=tuple(paper_tables.gta_tables(means, metrics)), figures=tuple(drawn))
+    return Part(
+        "Novel views", (MODES_IN_WORDS,), tables=tuple(paper_tables.gta_tables(means, metrics)), figures=tuple(drawn)
+    )
 
 
 def clouds_part(means: pd.DataFrame, draw: Drawer) -> Part:
@@ -198,7 +206,7 @@ def rank_figures(
     higher = bool(METRICS[metric].higher_is_better)
     models, weights = (complete.columns.get_level_values(level) for level in ("model", "weights"))
     names = [
-        title_of(str(m), track) + (" (random weights)" if w == "random" else "")
+        title_of(str(m), track) + "".join(f" ({mark})" for mark in conditions.row_marks(str(m), str(w)))
         for m, w in zip(models, weights, strict=True)
     ]
     caption = f"Over {len(complete)} {unit}" + (f"; {left_out} that lack a model are left out." if left_out else ".")

@@ -7,14 +7,12 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.metrics.catalogue import METRICS
 from bench.published import ALL, published_cards, published_rows
-from bench.report import charts_models, conditions, paper_tables, run_tables
-from bench.report.cards import PROBED, title_of
-from bench.report.figures import Drawer, Figure
+from bench.report import conditions, paper_tables, run_tables
+from bench.report.cards import PROBED
+from bench.report.figures import Drawer
 from bench.report.means import table_means
 from bench.report.page import Part, Section, section
-from bench.report.sections_geometry import headline_alignment
 from bench.report.sections_probe import (
     clouds_part,
     joined_part,
@@ -25,57 +23,19 @@ from bench.report.sections_probe import (
 )
 from bench.report.tables import Table
 from bench.schema import PUBLISHED
-from bench.stats.aggregate import CELL_METRIC, over_datasets
+from bench.stats.aggregate import over_datasets
 
 MARKS = (PUBLISHED,)
 
 
 def models_section(rows: pd.DataFrame) -> Section:
-    """What is known of the models that were measured."""
+    """What is known of the models that were measured, and of what they were measured on."""
     parts = []
     for track, title in (("probe", "Features"), ("geometry", "Estimators")):
         models = list(rows[rows["track"] == track]["model"].unique())
-        parts.append(Part(title, tables=(replace(paper_tables.models_table(models, track, track), title=title),)))
-    return section("models", "Models", parts)
-
-
-def cost_section(rows: pd.DataFrame) -> Section:
-    """Seconds and memory, and what they buy. rows: measured rows."""
-    cells = rows.drop_duplicates("key")
-    drawn: list[Figure] = []
-    probe = rows[(rows["track"] == "probe") & (rows["mode"] == "G")]
-    for key, own in probe.groupby(["protocol", "pointmap"], sort=True):
-        protocol, pointmap = map(str, key)
-        marks = conditions.condition_marks(protocol, pointmap)
-        drawn += _cost_figure(own, "psnr", "-", f"{protocol}-{pointmap}", "geometry mode", marks)
-    for name, own in rows[rows["track"] == "geometry"].groupby("protocol", sort=True):
-        protocol = str(name)
-        alignment = headline_alignment(own)
-        if alignment:
-            marks = conditions.condition_marks(protocol, "-")
-            drawn += _cost_figure(own, "rel", alignment, protocol, alignment.replace("_", " "), marks)
-    part = Part("Time and memory", tables=(run_tables.cost_table(cells),), figures=tuple(drawn))
-    return section("cost", "Cost", [part])
-
-
-def _cost_figure(
-    rows: pd.DataFrame, metric: str, alignment: str, name: str, what: str, marks: tuple[str, ...]
-) -> list[Figure]:
-    """Seconds and memory against a metric, averaged over data sets; none for fewer than two models."""
-    cells = conditions.random_named(rows.drop_duplicates("key"))
-    cost = cells.groupby("model", sort=True).agg(seconds=("seconds", "mean"), peak_memory_mb=("peak_memory_mb", "max"))
-    measured = rows[((rows["metric"] == metric) & (rows["alignment"] == alignment)) | (rows["metric"] == CELL_METRIC)]
-    means = conditions.random_named(table_means(measured))
-    chosen = means[(means["dataset"] == ALL) & (means["metric"] == metric) & (means["alignment"] == alignment)]
-    quality = chosen.drop_duplicates("model").set_index("model")["value"] * METRICS[metric].factor
-    table = cost.assign(value=quality).dropna().reset_index()
-    if len(table) < 2:
-        return []
-    table["label"] = [title_of(model, str(rows["track"].iloc[0])) for model in table["model"]]
-    title = f"Cost against {METRICS[metric].label}, {what}"
-    caption = f"{name}. Mean seconds and largest peak memory over cells; the metric is the average over data sets."
-    draw = Drawer("cost", marks)
-    return [draw(f"{metric}-{name}", title, caption, charts_models.cost_against_quality, table, metric)]
+        parts.append(Part(title, tables=(run_tables.cards_table(models, track, title),)))
+    parts.append(Part("Data sets", tables=(run_tables.datasets_table(list(rows["dataset"].unique())),)))
+    return section("models", "Models and data sets", parts)
 
 
 def gap_sections(rows: pd.DataFrame) -> list[Section]:
@@ -83,8 +43,8 @@ def gap_sections(rows: pd.DataFrame) -> list[Section]:
     bad = rows[rows["status"] != "ok"]
     if bad.empty:
         return []
-    part = Part("What could not be measured", tables=(run_tables.gap_table(bad),))
-    return [section("gaps", "Gaps and failures", [part], text=(f"{len(bad)} of {len(rows)} values.",))]
+    part = Part("Gaps and failures", tables=(run_tables.gap_table(bad),))
+    return [section("gaps", "Gaps and failures", [part], text=(f"{len(bad)} of {len(rows)} values could not be measured.",))]
 
 
 # ------------------------------------------------------------------------------------------------------- the papers' tables

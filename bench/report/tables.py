@@ -14,6 +14,8 @@ from typing import Literal
 import pandas as pd
 
 from bench.metrics.catalogue import METRICS, Metric
+from bench.schema import PUBLISHED
+from bench.stats.rank import best_and_second
 
 Emphasis = Literal["", "best", "second"]
 MISSING = "–"
@@ -145,8 +147,9 @@ def _entry(mean: dict[object, object] | None, metric: Metric) -> Entry:
     what = "values" if metric is RANK else "data sets" if mean["dataset"] == "all" else "scenes"
     note = "" if ok == total else f"{ok} of {total} {what}"
     if math.isfinite(value):
-        unranked = mean.get("ranked", True) is False
-        return Entry(printed(value, metric), value, "", "not ranked in the paper" if unranked else note, not unranked)
+        ranked = mean.get("ranked", True) is not False
+        kept_out = not ranked and mean.get("protocol") == PUBLISHED
+        return Entry(printed(value, metric), value, "", "not ranked in the paper" if kept_out else note, ranked)
     if mean["status"] == "partial":  # a mean over data sets of which some are missing: nothing failed here
         return Entry(note=note)
     return Entry(FAILED, note=str(mean["note"]) or note or "no value")
@@ -163,22 +166,28 @@ def printed(value: float, metric: Metric) -> str:
 
 
 def emphasised(table: Table, higher_is_better: Sequence[bool | None]) -> Table:
-    """The table with the best and the second best of each column marked, block by block, as printed: equal prints share
-    their emphasis; a column without a direction or with fewer than two values has none."""
-    filled: dict[int, list[Entry]] = {index: list(line.entries) for index, line in enumerate(table.lines)}
-    for group in dict.fromkeys(line.group for line in table.lines):
-        members = [index for index, line in enumerate(table.lines) if line.group == group]
-        for position, higher in enumerate(higher_is_better):
-            candidates = {index: filled[index][position] for index in members}
-            shown = {i: float(e.text) for i, e in candidates.items() if math.isfinite(e.value) and e.ranked}
-            if higher is None or len(shown) < 2:
-                continue
-            ordered = sorted(set(shown.values()), reverse=higher)
-            for index, number in shown.items():
-                if number in ordered[:2]:
-                    emphasis: Emphasis = "best" if number == ordered[0] else "second"
-                    filled[index][position] = replace(candidates[index], emphasis=emphasis)
-    lines = tuple(replace(line, entries=tuple(filled[index])) for index, line in enumerate(table.lines))
+    """The table with the best and the second best of each column marked, block by block, as printed (the rule is
+    bench.stats.rank.best_and_second's); a column without a direction has none."""
+    signs = [{True: -1.0, False: 1.0}.get(higher) for higher in higher_is_better]  # type: ignore[arg-type]
+    places = [
+        (index, line.group, column, sign * float(entry.text))
+        for index, line in enumerate(table.lines)
+        for column, (entry, sign) in enumerate(zip(line.entries, signs, strict=True))
+        if sign is not None and math.isfinite(entry.value) and entry.ranked
+    ]
+    frame = pd.DataFrame(places, columns=["line", "group", "column", "value"])
+    best = best_and_second(frame["value"], [frame["group"], frame["column"]])
+    found = dict(zip(zip(frame["line"], frame["column"], strict=True), best, strict=True))
+    words: tuple[Emphasis, ...] = ("", "best", "second")
+    lines = tuple(
+        replace(
+            line,
+            entries=tuple(
+                replace(entry, emphasis=words[found.get((index, column), 0)]) for column, entry in enumerate(line.entries)
+            ),
+        )
+        for index, line in enumerate(table.lines)
+    )
     return replace(table, lines=lines)
 
 

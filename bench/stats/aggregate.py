@@ -24,7 +24,8 @@ def expand_failures(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with every failed cell's one row replaced by one row for each metric that it should have had.
 
     Those are the metrics of the same model and mode elsewhere in the track, or, where there are none, of all models of that
-    track and protocol. Where nothing at all succeeded the row stays as it is.
+    track and protocol; less those that no model has on the cell's data set (3D metrics where there is no ground truth).
+    Where nothing at all succeeded the row stays as it is.
     """
     failed = rows[rows["metric"] == CELL_METRIC]
     if failed.empty:
@@ -36,10 +37,17 @@ def expand_failures(rows: pd.DataFrame) -> pd.DataFrame:
     known = failed[siblings].apply(tuple, axis=1).isin(set(own[siblings].itertuples(index=False, name=None)))
     general = measured[[*siblings[:2], *described]].drop_duplicates([*siblings[:2], "metric", "alignment"])
     bare = failed.drop(columns=described)
-    filled = pd.concat([bare[known].merge(own, on=siblings), bare[~known].merge(general, on=siblings[:2], how="left")])
+    parts = [bare[known].merge(own, on=siblings), bare[~known].merge(general, on=siblings[:2], how="left")]
+    filled = pd.concat(parts, ignore_index=True)
     filled["metric"] = filled["metric"].fillna(CELL_METRIC)
     filled["alignment"] = filled["alignment"].fillna("-")
-    return pd.concat([measured, filled[rows.columns]], ignore_index=True)
+    place = ["track", "protocol", "pointmap", "dataset"]
+    here = set(measured[[*place, "metric", "alignment"]].drop_duplicates().itertuples(index=False, name=None))
+    asked = filled[[*place, "metric", "alignment"]].itertuples(index=False, name=None)
+    possible = pd.Series([names in here for names in asked], index=filled.index, dtype=bool)
+    cell = [filled[name] for name in (*place, "scene", "model", "mode", "seed", "weights")]
+    some = possible.groupby(cell, dropna=False).transform("any")
+    return pd.concat([measured, filled.loc[possible | ~some, list(rows.columns)]], ignore_index=True)
 
 
 def per_scene(rows: pd.DataFrame) -> pd.DataFrame:
@@ -81,14 +89,14 @@ def per_dataset(rows: pd.DataFrame, statistic: Literal["mean", "median"] = "mean
 def over_datasets(table: pd.DataFrame, by: Sequence[str] = OVER_DATASETS) -> pd.DataFrame:
     """Mean over data sets of the values of `per_dataset`, one row for each combination of the columns `by`.
 
-    n_ok and n_total count data sets; n_total is how many of them any model of the same track, protocol, alignment and
-    metric has. A mean over fewer would not be comparable: where a data set is missing or has no value, the value is NaN.
-    Raises ValueError where a combination has two values for one data set.
+    n_ok and n_total count data sets; n_total is how many of them any model of the same track, protocol, point map,
+    alignment and metric has. A mean over fewer would not be comparable: where a data set is missing or has no value, the
+    value is NaN. Raises ValueError where a combination has two values for one data set.
     """
     doubled = table.duplicated([*by, "dataset"])
     if doubled.any():
         raise ValueError(f"two values for one data set: {table.loc[doubled, [*by, 'dataset']].iloc[0].to_dict()}")
-    scope = [column for column in ("track", "protocol", "alignment", "metric") if column in by]
+    scope = [column for column in ("track", "protocol", "pointmap", "alignment", "metric") if column in by]
     expected = table.groupby(scope, sort=False, observed=True)["dataset"].nunique().rename("n_total").reset_index()
     has_value = table["value"].notna()
     grouped = table.assign(n_ok=has_value.astype("int64")).groupby(list(by), sort=False, dropna=False, observed=True)

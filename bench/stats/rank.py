@@ -34,6 +34,19 @@ def mean_ranks(
     return pd.DataFrame({"rank": ranks.mean(axis=1), "n": ranks.notna().sum(axis=1)})
 
 
+def best_and_second(values: pd.Series, groups: Sequence[pd.Series]) -> pd.Series:
+    """1 where a value is the lowest of its group, 2 where it is the next lowest, else 0: what tables print bold and
+    underlined.
+
+    values: with lower being better, as printed, so that equal prints share their place; NaN takes no part. groups: series of
+    the same index whose combinations are the columns of a table. A group of fewer than two values has neither.
+    """
+    grouped = values.groupby(list(groups), dropna=False, observed=True)
+    place = grouped.rank(method="dense")
+    crowded = grouped.transform("count") > 1
+    return place.where(crowded & (place <= 2), 0).fillna(0).astype(int)
+
+
 def rank_intervals(
     units: pd.DataFrame, higher_is_better: bool, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:

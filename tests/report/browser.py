@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import time
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,16 @@ FLAGS = (
 
 
 class Page:
-    """The leaderboard in a browser."""
+    """A page in a browser: the leaderboard, or a page without scripts, which is ready once it is loaded."""
 
-    def __init__(self, driver: Any, path: Path) -> None:
+    def __init__(
+        self, driver: Any, path: Path, ready: str = "return document.documentElement.dataset.ready", alone: bool = True
+    ) -> None:
+        """alone: True where the page must not ask for the files beside it."""
         self.driver = driver
         self.path = path
+        self.ready = ready
+        self.own = (path if alone else path.parent).as_uri()
 
     def open(self, fragment: str = "", width: int = 1300, scheme: str = "light") -> Page:
         metrics = {"width": width, "height": 950, "deviceScaleFactor": 1, "mobile": width < 600}
@@ -32,7 +39,7 @@ class Page:
         self.driver.get_log("browser")
         self.driver.get_log("performance")
         self.driver.get(self.path.as_uri() + fragment)
-        self.until("return document.documentElement.dataset.ready")
+        self.until(self.ready)
         return self
 
     def js(self, script: str, *arguments: Any) -> Any:
@@ -73,14 +80,22 @@ class Page:
         script = "return [...document.querySelectorAll('#table thead th')].find((th) => th.innerText.includes(arguments[0]))"
         return self.js(script, text)
 
+    def violations(self) -> list[list[str]]:
+        """What axe finds wrong: rule and first place; the test is skipped, with the reason, where axe is not installed."""
+        if importlib.util.find_spec("axe_core_python") is None:
+            pytest.skip("the accessibility check needs the package axe-core-python")
+        self.js(resources.files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
+        found = "axe.run().then(({violations}) => done(violations.map((v) => [v.id, v.nodes[0].html])))"
+        return list(self.driver.execute_async_script(f"const done = arguments[0]; {found}"))
+
     def complaints(self) -> list[str]:
-        """Console errors, and requests for anything but this file and data URIs."""
+        """Console errors, and requests for anything but the page's own files and data URIs."""
         wrong = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 url = message["params"]["request"]["url"]
-                wrong += [] if url.startswith(("data:", self.path.as_uri(), "about:")) else [url[:200]]
+                wrong += [] if url.startswith(("data:", self.own, "about:")) else [url[:200]]
         return wrong
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.plan import Cell
+from bench.report.build import build_report
 from bench.store import CellRecord, Store, digest
 from bench.types import Measurement
 
@@ -82,6 +83,12 @@ def fill_store(folder: Path) -> Path:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder to read; tests that change it make their own with `new_results`."""
     return fill_store(tmp_path_factory.mktemp("store") / "demo")
+
+
+@pytest.fixture(scope="session")
+def report(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of its report, in every format; to be read only."""
+    return build_report([results], tmp_path_factory.mktemp("report") / "first").parent
 
 
 @pytest.fixture

@@ -20,11 +20,6 @@ from bench.types import UserError
 
 
 @pytest.fixture(scope="module")
-def report(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_report([results], tmp_path_factory.mktemp("report") / "first").parent
-
-
-@pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The papers' tables; the figures' files are empty here, test_figures.py draws them."""
     with pytest.MonkeyPatch.context() as patch:

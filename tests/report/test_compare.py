@@ -107,7 +107,7 @@ def test_two_runs_are_compared_scene_by_scene(results: Path, changed: Path, tmp_
     line = next(
         line
         for line in agreement.lines
-        if (line.group, line.label) == ("procedural", "Geometry") and line.entries[0].text == "PSNR↑"
+        if (line.group, line.label) == ("Procedural", "Geometry") and line.entries[0].text == "PSNR↑"
     )
     assert line.entries[1].text == "2"  # IUVRGB and DAISY; random weights stand apart
     said = out.getvalue()

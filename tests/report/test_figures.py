@@ -25,6 +25,7 @@ def _style() -> Any:
 
 
 def boxes(axes: Any) -> list[Any]:
+    axes.figure.draw_without_rendering()
     renderer = axes.figure.canvas.get_renderer()
     return [Text.get_window_extent(text, renderer) for text in axes.texts]
 

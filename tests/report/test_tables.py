@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,6 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.metrics.catalogue import METRICS
+from bench.report.build import load_results
+from bench.report.cards import title_of
+from bench.report.conditions import of_conditions, row_marks
+from bench.report.leaderboard import leaderboard_data
+from bench.report.means import table_means
+from bench.report.paper_tables import gta_tables
 from bench.report.tables import FAILED, MISSING, Column, Heading, Row, Table, fill, printed, words_table
 
 
@@ -81,7 +88,7 @@ def test_blocks_are_ranked_on_their_own() -> None:
 
 def test_a_value_that_is_not_ranked_takes_no_place() -> None:
     rows = [
-        Row("trained on it", pd.DataFrame([mean("x", "psnr", 40.0, ranked=False)])),
+        Row("trained on it", pd.DataFrame([mean("x", "psnr", 40.0, ranked=False, protocol="published")])),
         Row("one", pd.DataFrame([mean("one", "psnr", 20.0)])),
         Row("two", pd.DataFrame([mean("two", "psnr", 19.0)])),
     ]
@@ -127,3 +134,34 @@ def test_words_that_lack_are_shown_as_missing() -> None:
     assert [entry.text for entry in table.lines[0].entries] == ["yes", MISSING]
     assert table.lines[0].marks == ("random weights",)
     assert table.words
+
+
+def test_random_weights_oracles_and_controls_are_marked_and_take_no_part() -> None:
+    assert row_marks("dinov2", "pretrained") == row_marks("iuvrgb", "none") == row_marks("-", "random") == ()
+    assert row_marks("dinov2@featup", "random") == ("random weights",)
+    assert row_marks("random-vit", "none") == ("control",)
+    assert row_marks("dinov2+oracle-xyz", "random") == ("random weights", "reads the truth")
+    assert row_marks("oracle-noisy", "none") == ("reads the truth",)
+
+
+def test_tables_and_leaderboard_give_best_and_second_to_the_same_rows(results: Path) -> None:
+    rows = load_results([results]).rows
+    means = table_means(rows)
+    probe = of_conditions(means, "probe", "quick-v1", "simulated")
+    (table,) = gta_tables(probe, ["psnr"])
+    board = leaderboard_data([], rows, means)
+    place = board["allMetrics"].index("probe/psnr")
+    conditions = board["conditions"]
+    for line in table.lines:
+        for mode, entry in zip("GT", line.entries, strict=True):
+            cells = [
+                cell
+                for _, dataset, model, block, condition, _, packed, *_ in board["rows"]
+                if (dataset, block, conditions[condition]["protocol"]) == ("procedural", mode, "quick-v1")
+                and title_of(model) == line.label
+                for cell in packed
+                if cell[0] == place
+            ]
+            assert [(*cell, *[None] * 11)[10] for cell in cells] == [{"best": 1, "second": 2, "": None}[entry.emphasis]]
+    told = {line.label: [entry.emphasis for entry in line.entries] for line in table.lines}
+    assert told == {"DINOv2": ["", ""], "IUVRGB": ["second", "second"], "DAISY": ["best", "best"]}

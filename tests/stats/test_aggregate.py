@@ -95,6 +95,21 @@ def test_a_nan_that_calls_itself_ok_is_counted_as_invalid() -> None:
     assert per_scene(rows)["status"].tolist() == ["ok", "invalid"]
 
 
+def test_a_failed_cell_lacks_no_metric_that_its_data_set_cannot_have() -> None:
+    failed = {"metric": CELL_METRIC, "status": "failed", "note": "broken", "unit": "", "higher_is_better": None}
+    rows = table(
+        row("a", "scan1", 10, dataset="dtu"),
+        row("a", "scan1", 3, dataset="dtu", metric="accuracy", higher_is_better=False),
+        row("a", "fern", 20),
+        row("a", "room", None, **failed),  # LLFF has no ground truth: no accuracy is missing
+        row("a", "scan2", None, dataset="dtu", **failed),
+        row("a", "bench", None, dataset="casual", **failed),  # nothing is known of this data set: all that a has elsewhere
+    )
+    expanded = expand_failures(rows)
+    lacking = expanded[expanded["status"] == "failed"].groupby("scene")["metric"].agg(set).to_dict()
+    assert lacking == {"room": {"psnr"}, "scan2": {"psnr", "accuracy"}, "bench": {"psnr", "accuracy"}}
+
+
 def test_a_failed_cell_counts_against_every_metric_of_its_siblings() -> None:
     rows = table(
         row("a", "fern", 1),

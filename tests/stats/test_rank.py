@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from bench.stats.rank import critical_difference, mean_ranks, rank_columns, rank_intervals
+from bench.stats.rank import best_and_second, critical_difference, mean_ranks, rank_columns, rank_intervals
 
 #: Relative error (lower is better), delta (higher is better), and a column that one model is not ranked in.
 HAND = pd.DataFrame({"rel": [5.0, 5.0, 9.0], "delta": [98.0, 99.0, 99.0], "seen": [1.0, np.nan, 2.0]}, index=["a", "b", "c"])
@@ -25,6 +25,13 @@ def test_a_three_by_three_table_by_hand() -> None:
     assert result["rank"].tolist() == pytest.approx([5.5 / 3, 1.5, 6.5 / 3])
     assert result["n"].tolist() == [3, 2, 3]
     assert mean_ranks(HAND, [False, True, False], "min")["rank"].tolist() == pytest.approx([5 / 3, 1.0, 2.0])
+
+
+def test_best_and_second_are_told_group_by_group_and_ties_share_them() -> None:
+    values = pd.Series([3.0, 1.0, 1.0, 2.0, np.nan, 7.0, np.nan, 5.0, 5.0])
+    groups = pd.Series(["a", "a", "a", "a", "a", "alone", "alone", "equal", "equal"])
+    assert best_and_second(values, [groups]).tolist() == [0, 1, 1, 2, 0, 0, 0, 1, 1]
+    assert best_and_second(values[:0], [groups[:0]]).empty
 
 
 def test_a_direction_for_every_column_is_demanded() -> None:

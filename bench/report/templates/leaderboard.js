@@ -140,7 +140,7 @@ function cellHtml(cell, column) {
 }
 
 const SHORT = { "quick protocol": "quick", "simulated point map": "simulated", "point map from ground truth": "true points" };
-const MARKS = [[/^random/, "random"], [/^quick/, "quick"], [/^published/, "published"], [/./, "simulated"]];
+const MARKS = [[/^random/, "random"], [/^quick/, "quick"], [/^published/, "published"], [/^(reads|control)/, "reference"], [/./, "simulated"]];
 const markClass = (mark) => MARKS.find(([pattern]) => pattern.test(mark))[1];
 const marksHtml = (list, names = {}) =>
   joined(list.map((mark) => html`<span class="mark ${markClass(mark)}" title="${mark}">${names[mark] ?? mark}</span>`));

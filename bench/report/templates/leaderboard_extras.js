@@ -81,12 +81,19 @@ function budgetText() {
     + (left ? `${left} pairs found no room and are left out; the report's gallery has them.` : "Nothing was left out for its size.");
 }
 
+/** What the gallery opens with: the best of the first scene that is neither random nor a reference. */
+function firstShown(mine) {
+  const real = (item) => item.model !== "-" && !item.marks.some((mark) => /random|reference/.test(markClass(mark)));
+  const own = mine.filter((item) => real(item) && placeOf(item) === placeOf(mine[0]) && item.mode === mine[0].mode);
+  return own.reduce((best, item) => (parseFloat(item.detail) > parseFloat(best.detail) ? item : best), own[0] ?? mine[0]);
+}
+
 /** state.picture is "<index of the item>:<kind>"; what it lacks is the first that there is. */
 function showGallery() {
   const mine = items.filter((item) => item.track === state.track);
   el("gallery").hidden = !mine.length;
   if (!mine.length) return;
-  const [at, wanted] = state.picture.split(":"), item = mine.includes(items[at]) ? items[at] : mine[0];
+  const [at, wanted] = state.picture.split(":"), item = mine.includes(items[at]) ? items[at] : firstShown(mine);
   const here = mine.filter((other) => placeOf(other) === placeOf(item));
   const kinds = kindsOf(item), kind = kinds.includes(wanted) ? wanted : kinds[0], before = beforeOf(item, kind);
   if (state.picture) state.picture = `${items.indexOf(item)}:${kind}`;
@@ -105,7 +112,7 @@ function showGallery() {
   el("budget").textContent = budgetText();
   const peers = here.filter(({ mode }) => mode === item.mode || mode === "instantsplat"); // it stands beside every mode
   const thumb = (other) => {
-    const random = marksHtml(other.marks.filter((mark) => markClass(mark) === "random"));
+    const random = marksHtml(other.marks.filter((mark) => /random|reference/.test(markClass(mark))));
     const image = images[other.kinds[kind] ?? other.kinds[kindsOf(other)[0]]];
     return html`<li><button type="button" data-picture="${items.indexOf(other)}" aria-pressed="${other === item}">
 <img alt="" src="${image}"><span>${other.title} <small>${other.detail}</small> ${random}</span></button></li>`;
