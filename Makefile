@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SYSTEM_LIBRARY := libusb-1.0.so.0
 
-.PHONY: demo test lint setup benchmarks clean
+.PHONY: demo test lint setup benchmarks sanitize clean
 
 demo: setup
 	$(BIN)/bench run --out results/demo --report reports/demo
@@ -23,6 +23,16 @@ lint: setup
 
 benchmarks: setup
 	for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+# The kernels' tests on kernels built with address and undefined-behaviour sanitizers, in a copy of the tree.
+SANITIZED := build/sanitize
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+sanitize: setup
+	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
+	cp -r bench tests setup.py pyproject.toml README.md $(SANITIZED) && rm -f $(SANITIZED)/bench/native/*.so
+	cd $(SANITIZED) && CFLAGS="$(SANITIZERS)" LDFLAGS="$(SANITIZERS)" $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
+	  PYTHONPATH=. $(abspath $(BIN))/python -m pytest -p no:cacheprovider tests/splat tests/probe/test_readout.py tests/probe/test_pixel_layers.py tests/geometry/test_align*.py
 
 setup: $(READY)
 

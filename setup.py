@@ -5,9 +5,11 @@ is loaded (bench/native/__init__.py). An extension that does not compile is left
 """
 
 import platform
+import tempfile
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 COMMON = ["-O3", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"]
 X86 = {
@@ -17,7 +19,17 @@ X86 = {
 }
 VARIANTS = X86 if platform.machine().lower() in {"x86_64", "amd64"} else {"base": []}
 
+
+class BuildApart(build_ext):
+    """Object files in a folder of their own: those of a kernel's variants and of two builds at once have the same names."""
+
+    def build_extension(self, ext: Extension) -> None:
+        with tempfile.TemporaryDirectory() as self.build_temp:
+            super().build_extension(ext)
+
+
 setup(
+    cmdclass={"build_ext": BuildApart},
     packages=[*find_packages(include=["bench*", "registry*"]), "bench.published_tables"],
     package_dir={"bench.published_tables": "results/published"},  # the papers' numbers travel with the package
     ext_modules=[

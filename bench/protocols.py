@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.types import UserError
 
+Precision = Literal["float32", "tf32", "bfloat16"]
 MODES = ("G", "T", "A", "Gft", "Tft", "Aft", "instantsplat")
 
 
@@ -44,6 +45,7 @@ class ProbeProtocol:
     """Feat2GS (arXiv:2412.09606), sections 3 and 4, and its official code where the paper is silent."""
 
     name: str
+    precision: Precision = "float32"  #: of the readout's matrix products alone; tf32 is float32 on a CPU
     feature_long_side: int = 512  #: photos are brought to this size before features are taken
     grid_long_side: int = 512  #: one Gaussian a pixel, rendered and compared on this grid
     pca_channels: int = 256
@@ -82,10 +84,14 @@ class GeometryProtocol:
     quick: bool = False
 
 
+_PAPER = ProbeProtocol("paper-v1")
+
 PROBE_PROTOCOLS = {
     p.name: p
     for p in (
-        ProbeProtocol("paper-v1"),
+        _PAPER,
+        replace(_PAPER, name="paper-v1-tf32", precision="tf32"),
+        replace(_PAPER, name="paper-v1-bf16", precision="bfloat16"),
         # The paper's method sized for two CPU cores: a 50th of its Gaussians, a 40th of its iterations, half its PCA width.
         # What so few iterations would leave undone is made up for by rates: the warm start's twice the paper's, the poses'
         # three times, the rendering stage's ten times (3D Gaussian splatting's own, so that InstantSplat's factor is 1).

@@ -59,6 +59,8 @@ def _table(part: str, results: list[Result]) -> Table:
             _number(result.peak_mb),
             f"{result.deviation:.0e}" if math.isfinite(result.deviation) else "–",
         )
+        if result.note:
+            table.add_row(f"    [dim]{escape(result.note)}[/]")
         before = result.case
     return table
 

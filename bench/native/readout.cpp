@@ -11,30 +11,15 @@
 #include <thread>
 #include <vector>
 
+#include "readout_layers.hpp"
+#include "readout_pixels.hpp"
 #include "readout_plan.hpp"
-#include "readout_tiles.hpp"
 #include "readout_vector.hpp"
 
 namespace readout {
 namespace {
 
 constexpr int64_t kBlock = 64;  // pixels whose hidden activations are held at once
-constexpr int64_t kNarrow = 4;  // heads of so few outputs have kernels of their own
-
-struct Head {
-    int64_t outputs, padded;
-    const float* weight;            // (outputs, hidden)
-    const float* bias;              // (outputs,)
-    std::vector<float> transposed;  // (hidden, padded) where the head is not narrow
-
-    Head(int64_t outputs, int64_t hidden, const float* weight, const float* bias)
-        : outputs(outputs), padded((outputs + kLanes - 1) / kLanes * kLanes), weight(weight), bias(bias) {
-        if (outputs <= kNarrow) return;
-        transposed.resize(hidden * padded);
-        for (int64_t o = 0; o < outputs; ++o)
-            for (int64_t k = 0; k < hidden; ++k) transposed[k * padded + o] = weight[o * hidden + k];
-    }
-};
 
 struct Problem {
     int64_t h, w, hidden, channels;  // channels = heads * hidden
@@ -149,22 +134,6 @@ void activate(const Problem& problem, int64_t first, int64_t pixels, int64_t hea
         std::fill_n(scratch.hidden.begin() + i * scratch.stride, problem.hidden, 0.0f);
 }
 
-void second_layer(const Head& head, int64_t hidden, int64_t pixels, Scratch& scratch) {
-    float *product_at = scratch.product.data(), *units = scratch.hidden.data();
-    const int64_t stride = scratch.stride, product_stride = scratch.product_stride;
-    switch (head.outputs) {
-        case 1: return dots<1>(units, stride, pixels, head.weight, hidden, product_at, product_stride);
-        case 2: return dots<2>(units, stride, pixels, head.weight, hidden, product_at, product_stride);
-        case 3: return dots<3>(units, stride, pixels, head.weight, hidden, product_at, product_stride);
-        case 4: return dots<4>(units, stride, pixels, head.weight, hidden, product_at, product_stride);
-    }
-    int64_t o = 0;
-    for (; o + 3 * kLanes <= head.padded; o += 3 * kLanes)
-        product<3>(units, stride, pixels, head.transposed.data() + o, head.padded, hidden, product_at + o, product_stride);
-    for (; o < head.padded; o += kLanes)
-        product<1>(units, stride, pixels, head.transposed.data() + o, head.padded, hidden, product_at + o, product_stride);
-}
-
 void forward_band(const Problem& problem, int64_t band, float* const* outputs, Scratch& scratch) {
     const Plan& plan = problem.plan;
     for (int64_t first = plan.band[band]; first < plan.band[band + 1]; first += kBlock) {
@@ -173,7 +142,8 @@ void forward_band(const Problem& problem, int64_t band, float* const* outputs, S
         for (size_t number = 0; number < problem.heads.size(); ++number) {
             const Head& head = problem.heads[number];
             activate(problem, first, pixels, number, scratch);
-            second_layer(head, problem.hidden, pixels, scratch);
+            second_layer(head, problem.hidden, scratch.hidden.data(), scratch.stride, pixels, scratch.product.data(),
+                         scratch.product_stride);
             for (int64_t i = 0; i < pixels; ++i) {
                 float* to = outputs[number] + plan.row[first + i] * head.outputs;
                 const float* from = scratch.product.data() + i * scratch.product_stride;
@@ -189,31 +159,6 @@ void gather(const Plan& plan, int64_t first, int64_t pixels, int64_t outputs, co
     for (int64_t i = 0; i < pixels; ++i, to += scratch.product_stride)
         std::copy_n(gradient + plan.row[first + i] * outputs, outputs, to);
     for (int64_t i = pixels; i % kPixels != 0; ++i, to += scratch.product_stride) std::fill_n(to, outputs, 0.0f);
-}
-
-template <int Span>
-void weight_gradient_rows(const Head& head, int64_t hidden, int64_t pixels, int64_t k, const Scratch& scratch,
-                          float* of_weight) {
-    const float *gradient = scratch.product.data(), *units = scratch.hidden.data() + k;
-    const int64_t stride = scratch.stride, product_stride = scratch.product_stride;
-    int64_t o = 0;
-    for (; o + 5 <= head.outputs; o += 5)
-        weight_gradient<5, Span>(gradient + o, product_stride, pixels, units, stride, of_weight + o * hidden + k, hidden);
-    gradient += o;
-    of_weight += o * hidden + k;
-    switch (head.outputs - o) {
-        case 1: return weight_gradient<1, Span>(gradient, product_stride, pixels, units, stride, of_weight, hidden);
-        case 2: return weight_gradient<2, Span>(gradient, product_stride, pixels, units, stride, of_weight, hidden);
-        case 3: return weight_gradient<3, Span>(gradient, product_stride, pixels, units, stride, of_weight, hidden);
-        case 4: return weight_gradient<4, Span>(gradient, product_stride, pixels, units, stride, of_weight, hidden);
-    }
-}
-
-template <int Span>
-void second_layer_gradient(const Head& head, int64_t hidden, int64_t pixels, int64_t k, Scratch& scratch, float* of_weight) {
-    hidden_gradient<Span>(scratch.product.data(), scratch.product_stride, pixels, head.weight + k, head.outputs, hidden,
-                          scratch.of_hidden.data() + k, scratch.stride);
-    weight_gradient_rows<Span>(head, hidden, pixels, k, scratch, of_weight);
 }
 
 /// The transpose of `activate`: adds a block's share to the gradient of the patches.
@@ -290,10 +235,8 @@ void head_gradient(const Problem& problem, int64_t first, int64_t pixels, int64_
         case 4: return narrow_gradient<4>(problem, first, number, scratch, of_patches, of_weight);
     }
     activate(problem, first, pixels, number, scratch);
-    int64_t k = 0;
-    for (; k + kSpan * kLanes <= problem.hidden; k += kSpan * kLanes)
-        second_layer_gradient<kSpan>(head, problem.hidden, pixels, k, scratch, of_weight);
-    for (; k < problem.hidden; k += kLanes) second_layer_gradient<1>(head, problem.hidden, pixels, k, scratch, of_weight);
+    second_layer_gradient(head, problem.hidden, scratch.product.data(), scratch.product_stride, pixels, scratch.hidden.data(),
+                          scratch.of_hidden.data(), scratch.stride, of_weight);
     scatter(problem, first, number, scratch, of_patches);
 }
 
@@ -335,13 +278,6 @@ void for_bands(const Problem& problem, int threads, Work work) {
     }
     run(scratch[0]);
     for (std::thread& other : others) other.join();
-}
-
-std::vector<Head> heads_of(int64_t count, int64_t hidden, const int64_t* outputs, const float* const* weights,
-                           const float* const* biases) {
-    std::vector<Head> heads;
-    for (int64_t i = 0; i < count; ++i) heads.emplace_back(outputs[i], hidden, weights[i], biases[i]);
-    return heads;
 }
 
 }  // namespace
@@ -390,6 +326,37 @@ EXPORT int readout_backward(const int64_t* grid, const float* patches, const int
         });
     for (int64_t band = 0; band < bands; ++band)
         for (int64_t i = 0; i < size; ++i) of_weights[i] += shares[band * size + i];
+    return 0;
+} catch (const std::exception&) {
+    return 2;
+}
+
+/// sizes: count, channels, heads, hidden (channels and hidden multiples of 16). features: (count, channels). weight, bias:
+/// (heads * hidden, channels) and (heads * hidden,), of the first layers. outputs: of each head; second_weights, second_biases:
+/// (outputs, hidden) and (outputs,) of each. hidden: (heads, count, hidden), the activations; results: (count, outputs) of
+/// each head. Returns 0, or 2 where memory ran out.
+EXPORT int pixels_forward(const int64_t* sizes, const float* features, const float* weight, const float* bias,
+                          const int64_t* outputs, const float* const* second_weights, const float* const* second_biases,
+                          float* hidden, float* const* results) try {
+    using namespace readout;
+    const std::vector<Head> heads = heads_of(sizes[2], sizes[3], outputs, second_weights, second_biases);
+    pixels_forward(Pixels{sizes[0], sizes[1], sizes[3], features, weight, bias, heads}, hidden, results);
+    return 0;
+} catch (const std::exception&) {
+    return 2;
+}
+
+/// The same, and: gradients: (count, outputs) of each head. attached: for each head whether it sends a gradient to the
+/// features. All results are zero on entry: of_features, or null; of_weight, of_bias; of_second: (outputs, hidden) of all heads
+/// in turn.
+EXPORT int pixels_backward(const int64_t* sizes, const float* features, const float* weight, const float* bias,
+                           const int64_t* outputs, const float* const* second_weights, const float* const* second_biases,
+                           const float* hidden, const float* const* gradients, const int64_t* attached, float* of_features,
+                           float* of_weight, float* of_bias, float* of_second) try {
+    using namespace readout;
+    const std::vector<Head> heads = heads_of(sizes[2], sizes[3], outputs, second_weights, second_biases);
+    const Pixels problem{sizes[0], sizes[1], sizes[3], features, weight, bias, heads, attached};
+    pixels_backward(problem, hidden, gradients, of_features, of_weight, of_bias, of_second);
     return 0;
 } catch (const std::exception&) {
     return 2;

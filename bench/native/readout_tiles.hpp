@@ -27,11 +27,11 @@ void dots(const float* hidden, int64_t stride, int64_t pixels, const float* weig
     }
 }
 
-/// products[p][o] = sum_k hidden[p][k] transposed[k][o], for Groups vectors of outputs.
-template <int Groups>
+/// finish(p, o, sum_k hidden[p][k] transposed[k][o]) for Groups vectors of outputs, from o = 0 on.
+template <int Groups, typename Finish>
 void product(const float* hidden, int64_t stride, int64_t pixels, const float* transposed, int64_t outputs, int64_t width,
-             float* products, int64_t product_stride) {
-    for (int64_t p = 0; p < pixels; p += kPixels, hidden += kPixels * stride, products += kPixels * product_stride) {
+             Finish finish) {
+    for (int64_t p = 0; p < pixels; p += kPixels, hidden += kPixels * stride) {
         Vector total[kPixels][Groups] = {};
         for (int64_t k = 0; k < width; ++k) {
             Vector factor[Groups];
@@ -42,7 +42,7 @@ void product(const float* hidden, int64_t stride, int64_t pixels, const float* t
             }
         }
         for (int i = 0; i < kPixels; ++i)
-            for (int g = 0; g < Groups; ++g) store(products + i * product_stride + g * kLanes, total[i][g]);
+            for (int g = 0; g < Groups; ++g) finish(p + i, g * kLanes, total[i][g]);
     }
 }
 

@@ -31,7 +31,7 @@ inline Vector load(const float* from) {
 
 inline void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
 
-inline Vector spread(float value) { return Vector{} + value; }
+inline Vector spread(float value) { return value - Vector{}; }  // value + 0 would cost an addition: it turns -0 into 0
 
 inline void add_to(float* to, Vector value) { store(to, load(to) + value); }
 

@@ -21,7 +21,7 @@ from bench.types import Array
 
 SIZES = ((128, 96), (256, 192), (512, 384))
 KINDS = ("fresh", "trained")
-#: The torch backend is left out above this: a repetition takes tens of seconds and gigabytes.
+#: The torch backend is left out above this many Gaussians: a repetition takes tens of seconds and gigabytes.
 TORCH_LIMIT = 200_000
 
 
@@ -48,6 +48,9 @@ def measure(
                 }
                 passes = "forward and backward" if backward else "forward"
                 case = f"{kind}, {len(gaussians)} Gaussians, {size[0]} x {size[1]}, {passes}"
+                if "torch" not in paths:
+                    why = f"not measured: above {TORCH_LIMIT} Gaussians it takes tens of seconds and gigabytes"
+                    yield Result("rasterizer", case, "torch", "torch", note=why)
                 if paths:
                     yield from compare("rasterizer", case, paths, repeats, slow=("torch",))
 

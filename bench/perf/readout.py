@@ -1,5 +1,5 @@
-"""The readout on patches against the same perceptrons per pixel, and the rendering loss against convolutions, forward and
-backward.
+"""The readout on patches and on pixels against the same perceptrons head after head, and the rendering loss against
+convolutions, forward and backward.
 
 Three views with 24 x 32 patches; sizes 37k = 3 x 96 x 128 and 150k = 3 x 192 x 256 pixels.
 """
@@ -30,7 +30,9 @@ def measure(
     modes: Sequence[str] = MODES,
     repeats: int = 5,
 ) -> Iterator[Result]:
-    """The readout (per pixel: the reference, and on patches) for every combination, then the loss for one view a size."""
+    """The readout for every combination, then the loss for one view a size. The reference evaluates the heads one by one on
+    every pixel; beside it the two ways of the probe, for patch features and for features that differ from pixel to pixel.
+    """
     for size in sizes:
         for width in channels:
             for mode in modes:
@@ -59,10 +61,17 @@ def _readout(size: str, channels: int, mode: str, repeats: int) -> list[Result]:
         return [*(output.detach() for output in found.values()), *of_parameters]
 
     paths = {
-        "per pixel": lambda: run(lambda: readout.forward_pixels(upsampled)),
+        "head by head": lambda: run(lambda: head_by_head(readout, upsampled)),
         "patches": lambda: run(lambda: readout(features)),
+        "pixels": lambda: run(lambda: readout.forward_pixels(upsampled)),
     }
-    return compare("readout", f"mode {mode}, {channels} channels, {size} pixels", paths, repeats, slow=("per pixel",))
+    case = f"mode {mode}, {channels} channels, {size} pixels"
+    return compare("readout", case, paths, repeats, slow=("head by head", "pixels"))
+
+
+def head_by_head(readout: Readout, features: Tensor) -> dict[str, Tensor]:
+    """What `readout.forward_pixels` gives, in plain torch as the official code does it."""
+    return {head: layers(features) for head, layers in readout.heads.items()}
 
 
 def _loss(size: str, repeats: int) -> list[Result]:

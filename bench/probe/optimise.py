@@ -1,6 +1,9 @@
 """The two stages of a probe's optimisation, their learning rates, and the joint refinement of the training cameras.
 
 Source: Feat2GS (arXiv:2412.09606), section 3.3 and supplement, and its official code where the paper is silent.
+
+On a GPU nothing in the loops waits for it, but for the renderer's own read-back (`bench.splat.gsplat_backend`), which is
+also why no CUDA graph is used.
 """
 
 from __future__ import annotations
@@ -173,7 +176,7 @@ def render_view(
     protocol: ProbeProtocol,
     backend: Backend,
 ) -> Tensor:
-    """The training view (h, w, 3) from its current pose (7,), differentiable."""
+    """The training view (h, w, 3) from its current pose (7,), differentiable. On a GPU the values are not looked at."""
     height, width = views.photos.shape[1:3]
     return rasterize(
         gaussians,
@@ -184,6 +187,7 @@ def render_view(
         backend=backend,
         degree=degree,
         alpha_max=protocol.alpha_max,
+        check=pose.device.type == "cpu",
     ).rgb
 
 

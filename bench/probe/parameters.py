@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bench.probe.features import FeatureMap
 from bench.probe.modes import ATTRIBUTES, Mode
 from bench.probe.readout import HEAD_CHANNELS, Readout
+from bench.protocols import Precision
 from bench.splat import Gaussians
 from bench.types import Array
 
@@ -70,11 +71,17 @@ class Parameters:
 
     mode: what is read out. initial: as of `initial_values`, N rows. features, pixels: the features of the training photos
     and the ascending flat indices (N,) of the Gaussians' pixels among theirs; None where the mode needs no feature. seed:
-    of the heads.
+    of the heads. precision: of their products.
     """
 
     def __init__(
-        self, mode: Mode, initial: Mapping[str, Tensor], features: FeatureMap | None, pixels: Tensor | None, seed: int
+        self,
+        mode: Mode,
+        initial: Mapping[str, Tensor],
+        features: FeatureMap | None,
+        pixels: Tensor | None,
+        seed: int,
+        precision: Precision = "float32",
     ) -> None:
         self.mode = mode
         self.free = {name: nn.Parameter(initial[name].clone()) for name in mode.free}
@@ -83,7 +90,7 @@ class Parameters:
         self._pixel_features: Tensor | None = None
         if features is not None and mode.needs_feature:
             device = features.values.device
-            self.readout = Readout(features.channels, mode.readout, seed=seed).to(device)
+            self.readout = Readout(features.channels, mode.readout, seed=seed, precision=precision).to(device)
             if features.per_pixel or mode.fine_tuned:
                 self._pixel_features = features.upsampled().flatten(0, 2)[pixels]
             if mode.fine_tuned:

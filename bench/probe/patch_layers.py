@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import native
+from bench.probe.precision import linear, rounded, tensor_cores
+from bench.protocols import Precision
 from bench.types import UserError
 
 _UNITS = 16  # the kernel's granularity of the hidden width; units added to reach it are zero
@@ -26,6 +28,8 @@ def patch_readout(
     pixels: Tensor | None,
     first: Sequence[tuple[Tensor, Tensor]],
     second: Sequence[tuple[Tensor, Tensor]],
+    *,
+    precision: Precision = "float32",
     threads: int = 1,
 ) -> tuple[Tensor, ...]:
     """The outputs (N, out) of each head, second(relu(first(upsampled values))), with the first layers evaluated on patches.
@@ -33,22 +37,29 @@ def patch_readout(
     values: (B, h, w, C) patch features. size: (height, width) of the grid that they are upsampled to, bilinear,
     `align_corners=False`. pixels: (N,) int64 flat indices into (B, height, width); None = all. first, second: weight and
     bias of each head's layers: (hidden, C) and (hidden,), (out, hidden) and (out,), the same `hidden` in all heads.
-    threads: of the C++ kernel; they do not change the result. Raises UserError for pixels that are not of the grid.
+    precision: of all products. threads: of the C++ kernel; they do not change the result. Raises UserError for pixels that
+    are not of the grid.
     """
     padding = -len(first[0][1]) % _UNITS
     weight = torch.cat([F.pad(weight, (0, 0, 0, padding)) for weight, _ in first])
     bias = torch.cat([F.pad(bias, (0, padding)) for _, bias in first])
-    patches = F.linear(values, weight, bias)
+    patches = linear(values, weight, bias, precision)
     parameters = [tensor for weight, bias in second for tensor in (F.pad(weight, (0, padding)), bias)]
     if pixels is not None and pixels.dtype != torch.int64:
         raise UserError(f"pixels must be flat int64 indices, not {pixels.dtype}")
-    if patches.device.type == "cpu" and patches.dtype == torch.float32 and native.load("readout") is not None:
+    if serves(patches, precision):
         return _Native.apply(patches, size, pixels, threads, *parameters)
-    outputs = _Blockwise.apply(patches, size, *parameters)
+    outputs = _Blockwise.apply(patches, size, precision, *parameters)
     try:
         return outputs if pixels is None else tuple(output.index_select(0, pixels) for output in outputs)
     except IndexError as error:
         raise _outside(patches, size) from error
+
+
+def serves(tensor: Tensor, precision: Precision) -> bool:
+    """Whether the C++ kernel takes such tensors."""
+    served = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and precision != "bfloat16"
+    return served and native.load("readout") is not None
 
 
 def _outside(patches: Tensor, size: tuple[int, int]) -> UserError:
@@ -137,45 +148,51 @@ class _Blockwise(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, patches: Tensor, size: tuple[int, int], *parameters: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, patches: Tensor, size: tuple[int, int], precision: Precision, *parameters: Tensor
+    ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(patches, *parameters)
-        ctx.size = size
+        ctx.size, ctx.precision = size, precision
         weights, biases = parameters[::2], parameters[1::2]
         outputs = tuple(patches.new_empty(len(patches) * size[0] * size[1], len(bias)) for bias in biases)
-        for block, hidden, _ in _blocks(patches, size, len(weights)):
-            for head, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-                outputs[head][block] = torch.addmm(bias, hidden[:, head], weight.T)
+        with tensor_cores(precision):
+            for block, hidden, _ in _blocks(patches, size, len(weights), precision):
+                for head, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+                    torch.add(hidden[:, head] @ rounded(weight, precision).T, bias, out=outputs[head][block])
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         patches, *parameters = ctx.saved_tensors
-        weights = parameters[::2]
+        precision, weights = ctx.precision, parameters[::2]
         of_patches, of_weights = torch.zeros_like(patches), [torch.zeros_like(weight) for weight in weights]
-        for block, hidden, (image, rows, columns) in _blocks(patches, ctx.size, len(weights)):
-            of_hidden = torch.empty_like(hidden)
-            for head, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
-                of_weights[head] += gradient[block].T @ hidden[:, head]
-                of_hidden[:, head] = gradient[block] @ weight
-            of_hidden *= hidden > 0
-            of_rows = columns.T @ of_hidden.view(len(rows), len(columns), -1)
-            of_patches[image] += (rows.T @ of_rows.flatten(1)).view_as(patches[image])
-        return (of_patches, None, *_interleaved(of_weights, gradients))
+        with tensor_cores(precision):
+            for block, hidden, (image, rows, columns) in _blocks(patches, ctx.size, len(weights), precision):
+                of_hidden = torch.empty_like(hidden)
+                for head, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
+                    share = rounded(gradient[block], precision)
+                    of_weights[head] += share.T @ hidden[:, head]
+                    of_hidden[:, head] = share @ rounded(weight, precision)
+                of_hidden *= hidden > 0
+                of_rows = columns.T @ of_hidden.view(len(rows), len(columns), -1)
+                of_patches[image] += (rows.T @ of_rows.flatten(1)).view_as(patches[image])
+        return (of_patches, None, None, *_interleaved(of_weights, gradients))
 
 
 def _blocks(
-    patches: Tensor, size: tuple[int, int], heads: int
+    patches: Tensor, size: tuple[int, int], heads: int, precision: Precision
 ) -> Iterator[tuple[slice, Tensor, tuple[int, Tensor, Tensor]]]:
     """Blocks of whole pixel rows: where they lie among all pixels, their hidden activations (pixels, heads, hidden), and the
     image and the two interpolation matrices that they come from."""
     images, h, w, channels = patches.shape
-    vertical = _interpolation(size[0], h, patches.dtype, patches.device)
-    columns = _interpolation(size[1], w, patches.dtype, patches.device)
+    vertical = rounded(_interpolation(size[0], h, patches.dtype, patches.device), precision)
+    columns = rounded(_interpolation(size[1], w, patches.dtype, patches.device), precision)
     step = max(1, _BLOCK_FLOATS.get(patches.device.type, 1 << 20) // (size[1] * channels))
     for image in range(images):
+        corners = rounded(patches[image], precision).view(h, w * channels)
         for top in range(0, size[0], step):
             rows = vertical[top : top + step]
-            narrow = (rows @ patches[image].view(h, w * channels)).view(len(rows), w, channels)
+            narrow = (rows @ corners).view(len(rows), w, channels)
             hidden = (columns @ narrow).relu_().view(len(rows) * size[1], heads, channels // heads)
             first = (image * size[0] + top) * size[1]
             yield slice(first, first + len(hidden)), hidden, (image, rows, columns)

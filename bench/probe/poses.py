@@ -83,6 +83,7 @@ def refine_test_pose(
             camera.height,
             backend=backend,
             alpha_max=protocol.alpha_max,
+            check=device.type == "cpu",  # which waits for a GPU
         )
         loss = (rendering.rgb * weight - target).abs().mean()
         with torch.no_grad():

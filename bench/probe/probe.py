@@ -93,7 +93,7 @@ def run_probe(
     pictures = {} if features is None else feature_pictures(features, scene.train)
     try:
         optimised = optimise(
-            Parameters(chosen, initial, features, torch.from_numpy(pixels).to(device), seed),
+            Parameters(chosen, initial, features, torch.from_numpy(pixels).to(device), seed, protocol.precision),
             initial,
             views,
             schedule_of(chosen, protocol),

@@ -3,7 +3,8 @@
 Feat2GS (arXiv:2412.09606), section 3. The official code upsamples the patch features to the pixels and evaluates every layer
 there. Bilinear upsampling is linear and its weights sum to one, so the first layers commute with it:
 W upsample(f) + b = upsample(W f + b). They are applied on the patch grid; what is left for a pixel is to interpolate the
-pre-activations, the ReLU and the small second layer (`bench.probe.patch_layers`). Exact up to rounding.
+pre-activations, the ReLU and the small second layer (`bench.probe.patch_layers`). Exact up to rounding. Features that differ
+from pixel to pixel go through both layers there (`bench.probe.pixel_layers`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 from bench.probe.features import FeatureMap
 from bench.probe.patch_layers import patch_readout
+from bench.probe.pixel_layers import Layer, pixel_readout
+from bench.protocols import Precision
 from bench.types import UserError
 
 #: Outputs per Gaussian of each head: position, logarithm of the scale, quaternion, opacity logit, spherical harmonics.
@@ -26,17 +29,26 @@ class Readout(nn.Module):
     """One perceptron per head: Linear(channels, hidden), ReLU, Linear(hidden, HEAD_CHANNELS[head]).
 
     hidden: `channels` by default. Initialised as torch initialises linear layers, from torch's global generator or, where a
-    `seed` is given, from that seed (the global generator is then left as it was). threads: of the C++ kernel; they do not
-    change the result. The layers of a head are `heads[head]`. Raises UserError for heads that are unknown, repeated or none.
+    `seed` is given, from that seed (the global generator is then left as it was). precision: of all matrix products.
+    threads: of the C++ kernel for patches; they do not change the result. The layers of a head are `heads[head]`. Raises
+    UserError for heads that are unknown, repeated or none.
     """
 
     def __init__(
-        self, channels: int, heads: Sequence[str], *, hidden: int | None = None, seed: int | None = None, threads: int = 1
+        self,
+        channels: int,
+        heads: Sequence[str],
+        *,
+        hidden: int | None = None,
+        seed: int | None = None,
+        precision: Precision = "float32",
+        threads: int = 1,
     ) -> None:
         super().__init__()
         if not heads or len(set(heads)) < len(heads) or not set(heads) <= set(HEAD_CHANNELS):
             raise UserError(f"heads {list(heads)}: name one or several of {', '.join(HEAD_CHANNELS)}, each once")
         self.channels = channels
+        self.precision = precision
         self.threads = threads
         hidden = hidden or channels
         with contextlib.nullcontext() if seed is None else _seeded(seed):
@@ -60,21 +72,26 @@ class Readout(nn.Module):
         if features.per_pixel or features.values.requires_grad:
             flat = features.upsampled().flatten(0, 2)
             return self.forward_pixels(flat if pixels is None else flat[pixels], detach_for=detach_for)
-        first, second = (
-            [(stack.get_parameter(f"{i}.weight"), stack.get_parameter(f"{i}.bias")) for stack in self.heads.values()]
-            for i in (0, 2)
-        )
         grid = (features.height, features.width)
-        outputs = patch_readout(features.values, grid, pixels, first, second, threads=self.threads)
+        outputs = patch_readout(
+            features.values, grid, pixels, self._layers(0), self._layers(2), precision=self.precision, threads=self.threads
+        )
         return dict(zip(self.heads, outputs, strict=True))
 
     def forward_pixels(self, features: Tensor, detach_for: Collection[str] = ()) -> dict[str, Tensor]:
-        """The attributes of features (N, C), evaluated per pixel as the paper does: the oracle of the fast way.
+        """The attributes of features (N, C), evaluated per pixel as the paper does.
 
         A gradient flows into the features, except from the heads named in `detach_for`.
         """
-        frozen = features.detach()
-        return {head: layers(frozen if head in detach_for else features) for head, layers in self.heads.items()}
+        attached = [head not in detach_for for head in self.heads]
+        outputs = pixel_readout(features, attached, self._layers(0), self._layers(2), precision=self.precision)
+        return dict(zip(self.heads, outputs, strict=True))
+
+    def _layers(self, number: int) -> list[Layer]:
+        """Weight and bias of each head's first (0) or second (2) layer."""
+        return [
+            (stack.get_parameter(f"{number}.weight"), stack.get_parameter(f"{number}.bias")) for stack in self.heads.values()
+        ]
 
 
 @contextlib.contextmanager

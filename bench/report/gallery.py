@@ -124,8 +124,8 @@ def _detail(record: CellRecord, view: str) -> str:
     for metric, text in (("psnr", "{:.2f} dB"), ("rel", "Rel {:.1%}")):
         for measurement in record.measurements:
             if measurement.metric == metric and measurement.view == view and measurement.status == "ok":
-                return f"{view}: {text.format(measurement.value)}"
-    return view
+                return f"view {view}: {text.format(measurement.value)}"
+    return f"view {view}"
 
 
 def _picture(record: CellRecord, folder: Path, name: str) -> Picture:

@@ -28,7 +28,7 @@ def pose_matrix(quaternion: Tensor, translation: Tensor) -> Tensor:
         if tuple(tensor.shape) != shape:
             raise SplatError(f"{name} has shape {tuple(tensor.shape)}; expected {shape}")
     upper = torch.cat([rotation_matrix(quaternion), translation[:, None]], dim=1)
-    return torch.cat([upper, upper.new_tensor([[0.0, 0.0, 0.0, 1.0]])], dim=0)
+    return torch.cat([upper, torch.eye(4, dtype=upper.dtype, device=upper.device)[3:]])  # made there: no copy to a GPU
 
 
 def matrix_to_quaternion(matrix: Tensor) -> Tensor:

@@ -12,6 +12,9 @@ Where its semantics can differ from the other backends (read from the sources of
 - *Determinant* of the 2D covariance: by subtraction, which loses precision for very long thin splats.
 - *Pose*: gradients through the means, the covariances and the viewing directions, as here.
 - *Order of sums*: atomics, so gradients are not the same bit for bit from run to run.
+
+It reads the number of tile intersections back from the GPU to size its buffers, once an image: the one wait in a step, and
+the reason why a step is not captured as a CUDA graph.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ def rasterize(
     near: float = 0.01,
     low_pass: float = 0.3,
     threads: int = 1,
+    check: bool = True,
 ) -> Rendering:
     """Render Gaussians as 3D Gaussian Splatting does (arXiv:2308.04079), with the semantics of gsplat (arXiv:2409.06765).
 
@@ -65,6 +66,8 @@ def rasterize(
     bit for bit for any number), "gsplat" (CUDA, float32; see gsplat_backend for what differs), or "auto": the fastest that
     serves these tensors on this machine.
 
+    check: look at the values first. That waits for a GPU, so a loop that runs on one does without and looks at its result.
+
     Raises SplatError (a ValueError) naming the field for wrong shapes, NaN, infinity and values out of range; Unavailable
     where a backend that was asked for by name cannot be had.
     """
@@ -72,7 +75,8 @@ def rasterize(
     _check_arguments(gaussians, world_to_camera, intrinsics, width, height, degree, alpha_max, near, low_pass, threads)
     world_to_camera = world_to_camera.to(gaussians.means)
     intrinsics = intrinsics.detach().to(gaussians.means)
-    _check_values(gaussians, world_to_camera, intrinsics)
+    if check:
+        _check_values(gaussians, world_to_camera, intrinsics)
     settings = Settings(int(width), int(height), degree, float(alpha_max), float(near), float(low_pass))
     chosen = _choose(backend, gaussians)
     if chosen == "native":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -213,3 +215,10 @@ def test_progress_is_reported(probe: Runner) -> None:
     probe("T", progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (32, 32)
     assert seen == sorted(seen)
+
+
+def test_importing_the_probe_brings_no_heavy_package() -> None:
+    heavy = ("open3d", "lpips", "transformers", "diffusers", "timm", "skimage", "gsplat")
+    code = f"import sys, bench.splat, bench.probe.probe; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
