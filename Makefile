@@ -5,10 +5,17 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SYSTEM_LIBRARY := libusb-1.0.so.0
 
-.PHONY: demo test lint setup benchmarks sanitize clean
+.PHONY: demo embedded test lint setup benchmarks sanitize clean
 
 demo: setup
 	$(BIN)/bench run --out results/demo --report reports/demo
+
+# What the README shows: the demo's rows, their report in Markdown, some pictures.
+embedded: demo
+	mkdir -p results/embedded && cp results/demo/rows.csv results/embedded
+	rm -rf reports/embedded && $(BIN)/bench report results/embedded --out reports/embedded --format md
+	rm -rf reports/embedded/tables reports/embedded/figures/*.svg reports/embedded/figures/*.pdf
+	$(BIN)/python -m bench.report.excerpt results/demo room reports/embedded/pictures
 
 test: setup
 	$(BIN)/ruff check .
