@@ -222,9 +222,9 @@ def _nothing(selection: Selection) -> str:
 def keep_available(plan: Plan, selection: Selection, check: Callable[[str, type[Model]], None]) -> Plan:
     """The plan less the cells whose model or point-map initialiser `check` finds unavailable; these are listed as left out.
 
-    check: called once for each name and class; it raises Unavailable. What the user named, rather than asked for by `all`
-    or `auto`, must run: its Unavailable is raised. A name that is both a feature
-    provider and an estimator's runs as the one that can.
+    check: called once for each name and class; it raises Unavailable. What the user named must run: the Unavailable of a
+    named model or initialiser is raised, and under named models that of a data set's own initialiser too. It is also raised
+    where nothing is left. A name that is both a feature provider and an estimator's runs as the one that can.
     """
     reasons: dict[type[Model], Unavailable | None] = {}
     left_out: list[LeftOut] = []
@@ -232,22 +232,36 @@ def keep_available(plan: Plan, selection: Selection, check: Callable[[str, type[
         for name, model in _models_and_initialiser(cell):
             if model in reasons:
                 continue
-            try:
-                check(name, model)
-                reasons[model] = None
-            except Unavailable as error:
-                initialiser = issubclass(model, PointmapInitialiser)
-                if initialiser and (selection.pointmap == name or ALL not in selection.datasets):
-                    raise
-                reasons[model] = error
-                kind = "point map" if initialiser else "estimator" if issubclass(model, GeometryEstimator) else "model"
-                left_out.append(LeftOut(f"{kind} {name}", str(error)))
-    kept = tuple(cell for cell in plan.cells if not any(reasons[model] for _, model in _models_and_initialiser(cell)))
-    for asked in selection.models:
-        cells = [cell for cell in plan.cells if cell.model == asked]
-        if cells and not any(cell.model == asked for cell in kept):
-            raise next(lack for _, model in _models_and_initialiser(cells[0]) if (lack := reasons[model]))
+            reasons[model] = _lack(check, name, model)
+            if reasons[model]:
+                kind = next(noun for base, noun in _KINDS.items() if issubclass(model, base))
+                left_out.append(LeftOut(f"{kind} {name}", str(reasons[model])))
+
+    def lack_of(cell: Cell) -> Unavailable | None:
+        return next((lack for _, model in _models_and_initialiser(cell) if (lack := reasons[model])), None)
+
+    kept = tuple(cell for cell in plan.cells if not lack_of(cell))
+    named = [("model", model) for model in selection.models]
+    named += [("pointmap", selection.pointmap)]
+    named += [("dataset", dataset) for dataset in selection.datasets if ALL not in selection.models]
+    for field, name in named:
+        cells = [cell for cell in plan.cells if getattr(cell, field) == name]
+        if cells and not any(getattr(cell, field) == name for cell in kept) and (lack := lack_of(cells[0])):
+            raise lack
+    if plan.cells and not kept and (lack := lack_of(plan.cells[0])):
+        raise lack
     return Plan(kept, (*plan.left_out, *left_out))
+
+
+_KINDS: dict[type[Model], str] = {PointmapInitialiser: "point map", GeometryEstimator: "estimator", FeatureProvider: "model"}
+
+
+def _lack(check: Callable[[str, type[Model]], None], name: str, model: type[Model]) -> Unavailable | None:
+    try:
+        check(name, model)
+    except Unavailable as error:
+        return error
+    return None
 
 
 def _models_and_initialiser(cell: Cell) -> list[tuple[str, type[Model]]]:

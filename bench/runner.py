@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import signal
@@ -71,7 +70,7 @@ class Run:
         """Compute the features that the cells need and the cache lacks, model by model; yields each cell that is served.
 
         What making them cost is stored, also where the cache held them. What fails here fails again, and is recorded, when
-        its cells are run.
+        its cells are run. Raises UserError where a result cannot be stored.
         """
         wanted = {
             (cell.model, cell.dataset, cell.scene, cell.protocol): cell
@@ -82,7 +81,9 @@ class Run:
         groups.sort(key=lambda group: "+" in group[0].model)  # the parts of a concatenation come before it
         extract = functools.partial(_extract, out=self.out, settings=self.settings)
         prepare = functools.partial(_prepare_process, self.plugins, self.threads)
-        for cell, _ in map_groups(extract, groups, jobs=self.jobs, initialise=prepare):
+        for cell, result in map_groups(extract, groups, jobs=self.jobs, initialise=prepare):
+            if isinstance(result, UserError):
+                raise result
             yield cell
         tracks.forget_models()
 
@@ -114,13 +115,21 @@ def _prepare_process(plugins: Sequence[str], threads: int) -> None:
         load_plugin(plugin)
 
 
-def _extract(cell: Cell, *, out: Path, settings: Settings) -> None:
-    with contextlib.suppress(Exception):
-        store = Store(out)
-        for part, extracted in tracks.extract_features(cell, settings):
-            record = _extraction_record(cell, part, extracted, settings)
+def _extract(cell: Cell, *, out: Path, settings: Settings) -> UserError | None:
+    """Extract the features of a cell's model and store what they cost. Never raises; an error in writing is returned."""
+    extracted = tracks.extract_features(cell, settings)
+    while True:
+        try:
+            part, found = next(extracted)
+        except Exception:  # also at the end; what failed fails again, and is recorded, when its cells are run
+            return None
+        record = _extraction_record(cell, part, found, settings)
+        try:
+            store = Store(out)
             if not store.finished(record.key):
                 store.save(record, {})
+        except UserError as error:
+            return error
 
 
 def _extraction_record(cell: Cell, part: str, extracted: Extracted, settings: Settings) -> CellRecord:

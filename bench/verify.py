@@ -201,7 +201,7 @@ def _recompute(records: Sequence[CellRecord], count: int, settings: Settings) ->
         try:
             if tracks.cell_key(record.cell, own) != record.key:
                 remarks.append(
-                    f"{record.cell.label}: computed by another version of the code, model or data (the key differs)"
+                    f"{record.cell.label}: another version of the code, model or data, or local weights (the key differs)"
                 )
             outcome = tracks.run(record.cell, own)
         except Exception as error:  # a model may raise anything

@@ -123,10 +123,17 @@ def test_a_name_of_two_models_runs_as_the_one_that_can() -> None:
 
 def test_an_initialiser_that_cannot_run_takes_its_cells_along() -> None:
     everywhere = Selection(models=("rgb",), modes=("G",), datasets=("all",))
-    cells = tuple(Cell("probe", name, "scene", "rgb", "G", name, "quick-v1", 0) for name in ("dust3r", "sparse"))
-    kept = keep_available(Plan(cells, ()), everywhere, _without("dust3r"))
-    assert kept.cells == cells[1:]
-    assert [left_out.what for left_out in kept.left_out] == ["point map dust3r"]
-    for selection in (replace(everywhere, pointmap="dust3r"), replace(everywhere, datasets=("colmap",))):
+    cells = tuple(
+        Cell("probe", name, "scene", "rgb", "G", pointmap, "quick-v1", 0)
+        for name, pointmap in (("photos", "dust3r"), ("colmap", "sparse"))
+    )
+    both = replace(everywhere, datasets=("photos", "colmap"))
+    for selection in (everywhere, replace(both, models=("all",))):
+        kept = keep_available(Plan(cells, ()), selection, _without("dust3r"))
+        assert kept.cells == cells[1:]
+        assert [left_out.what for left_out in kept.left_out] == ["point map dust3r"]
+    for selection in (replace(everywhere, pointmap="dust3r"), both):
         with pytest.raises(Unavailable, match="dust3r lacks"):
             keep_available(Plan(cells, ()), selection, _without("dust3r"))
+    with pytest.raises(Unavailable, match="dust3r lacks"):
+        keep_available(Plan(cells[:1], ()), replace(both, models=("all",)), _without("dust3r"))

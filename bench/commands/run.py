@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,6 @@ from bench.weights import fetch
 
 INTERRUPTED = 130
 Result = TypeVar("Result")
-ENGINES = {"local": local, "ray": ray}
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def run_command(options: Options, console: Console, errors: Console) -> int:
     """Run the plan and write the report; returns the exit code. Raises UserError for a user's mistake."""
     device = choose_device(options.device)
     weights = _choice("--weights", options.weights, ("pretrained", "random"))
+    engine = _choice("--engine", options.engine, ("local", "ray"))
     selection = Selection(
         models=options.models,
         datasets=options.datasets,
@@ -80,7 +81,6 @@ def run_command(options: Options, console: Console, errors: Console) -> int:
     _print_plan(plan, console)
     if options.dry_run:
         return 0
-    engine = ENGINES[_choice("--engine", options.engine, tuple(ENGINES))]
     jobs = options.jobs or (1 if device == "cuda" else os.cpu_count() or 1)
     run = Run(
         out=options.out,
@@ -89,8 +89,11 @@ def run_command(options: Options, console: Console, errors: Console) -> int:
         jobs=jobs,
         threads=max(1, (os.cpu_count() or 1) // jobs),
     )
+    map_groups: MapGroups = local.map_groups
+    if engine == "ray":
+        map_groups = functools.partial(ray.map_groups, gpus=1 if device == "cuda" else 0)
     try:
-        failures = _execute(run, engine.map_groups, plan, console)
+        failures = _execute(run, map_groups, plan, console)
     except KeyboardInterrupt:
         Store(options.out).compact()
         errors.print("interrupted; the finished cells are kept: the same command goes on from here", soft_wrap=True)
@@ -157,7 +160,8 @@ def _that_runs_here(plan: Plan, selection: Selection, device: str, local: set[st
         check(name, model, weights_of(model), device)
 
     def fetch_weights(name: str, model: type[Model]) -> None:
-        if weights_of(model) == "pretrained" and name not in local:
+        # A local file stands in for a model's weights, not for those of the initialiser of the same name.
+        if weights_of(model) == "pretrained" and (name not in local or issubclass(model, PointmapInitialiser)):
             fetch(model, name)
 
     plan = keep_available(plan, selection, check_machine)

@@ -17,9 +17,9 @@ def map_groups(
     *,
     jobs: int,
     initialise: Callable[[], None] | None = None,
+    gpus: int = 0,
 ) -> Iterator[tuple[Task, Any]]:
-    """As `bench.engines.local.map_groups`; jobs is the number of groups in flight, each with a GPU to itself where the
-    cluster has some."""
+    """As `bench.engines.local.map_groups`; jobs is the number of groups in flight, gpus what each has to itself."""
     try:
         import ray
         from ray.exceptions import RayError, RayTaskError
@@ -39,7 +39,6 @@ def map_groups(
     if started_here:
         ray.init(log_to_driver=False, include_dashboard=False)
     # Ray hides the GPUs from a task that asks for none; and it must not start a group again whose cells are stored.
-    gpus = 1 if ray.cluster_resources().get("GPU") else 0
     remote = ray.remote(num_gpus=gpus, max_retries=0, num_returns="streaming")(run_group)
     running: dict[Any, list[Task]] = {}
     try:

@@ -47,7 +47,7 @@ def patch_readout(
     parameters = [tensor for weight, bias in second for tensor in (F.pad(weight, (0, padding)), bias)]
     if pixels is not None and pixels.dtype != torch.int64:
         raise UserError(f"pixels must be flat int64 indices, not {pixels.dtype}")
-    if serves(patches, precision):
+    if serves(precision, patches, *parameters):
         return _Native.apply(patches, size, pixels, threads, *parameters)
     outputs = _Blockwise.apply(patches, size, precision, *parameters)
     try:
@@ -56,10 +56,10 @@ def patch_readout(
         raise _outside(patches, size) from error
 
 
-def serves(tensor: Tensor, precision: Precision) -> bool:
-    """Whether the C++ kernel takes such tensors."""
-    served = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and precision != "bfloat16"
-    return served and native.load("readout") is not None
+def serves(precision: Precision, *tensors: Tensor) -> bool:
+    """Whether the C++ kernel takes these tensors."""
+    served = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+    return served and precision != "bfloat16" and native.load("readout") is not None
 
 
 def _outside(patches: Tensor, size: tuple[int, int]) -> UserError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,20 +30,21 @@ def pixel_readout(
     second: Sequence[Layer],
     *,
     precision: Precision = "float32",
+    spare: list[Tensor] | None = None,
 ) -> tuple[Tensor, ...]:
     """The outputs (N, out) of each head, second(relu(first(features))); differentiable by all tensors.
 
     features: (N, C). attached: for each head whether it sends a gradient to the features. first, second: weight and bias of
     each head's layers: (hidden, C) and (hidden,), (out, hidden) and (out,), the same `hidden` in all heads. precision: of
-    all products.
+    all products. spare: where the room for hidden activations is kept from one pass to the next.
     """
-    if serves(features, precision):
+    if serves(precision, features, *(tensor for layer in (*first, *second) for tensor in layer)):
         channels, hidden = -features.shape[1] % _UNITS, -len(first[0][1]) % _UNITS
         weight = torch.cat([F.pad(weight, (0, channels, 0, hidden)) for weight, _ in first])
         bias = torch.cat([F.pad(bias, (0, hidden)) for _, bias in first])
         padded = F.pad(features, (0, channels)) if channels else features
         layers = [tensor for weight, bias in second for tensor in (F.pad(weight, (0, hidden)), bias)]
-        return _Native.apply(padded, tuple(attached), weight, bias, *layers)
+        return _Native.apply(padded, tuple(attached), [] if spare is None else spare, weight, bias, *layers)
     frozen = features.detach()
     return tuple(
         linear(linear(features if own else frozen, *before, precision).relu(), *after, precision)
@@ -55,15 +56,15 @@ class _Hidden:
     """Room for the hidden activations of one pass. What a pass has done with serves the next one of its size: to get fresh
     pages from the system takes a fifth of the pass."""
 
-    _spare: ClassVar[list[Tensor]] = []
-
-    def __init__(self, features: Tensor, units: int) -> None:
-        kept = self._spare.pop() if self._spare else None
+    def __init__(self, features: Tensor, units: int, spare: list[Tensor]) -> None:
+        kept = spare.pop() if spare else None
         size = (len(features), units)
+        self._spare = spare
         self.values = kept if kept is not None and kept.shape == size else features.new_empty(size)
 
     def __del__(self) -> None:
-        self._spare[:] = [self.values]
+        if hasattr(self, "values"):  # not where the memory ran out
+            self._spare[:] = [self.values]
 
 
 class _Native(torch.autograd.Function):
@@ -71,10 +72,16 @@ class _Native(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, attached: tuple[bool, ...], weight: Tensor, bias: Tensor, *parameters: Tensor
+        ctx: Any,
+        features: Tensor,
+        attached: tuple[bool, ...],
+        spare: list[Tensor],
+        weight: Tensor,
+        bias: Tensor,
+        *parameters: Tensor,
     ) -> tuple[Tensor, ...]:
         inputs = tuple(tensor.contiguous() for tensor in (features, weight, bias, *parameters))
-        hidden = _Hidden(features, len(weight))
+        hidden = _Hidden(features, len(weight), spare)
         outputs = tuple(features.new_empty(len(features), len(each)) for each in parameters[1::2])
         _call("pixels_forward", inputs, ctypes.c_void_p(hidden.values.data_ptr()), _pointers(outputs))
         ctx.save_for_backward(*inputs)
@@ -95,7 +102,7 @@ class _Native(torch.autograd.Function):
         results = (_pointers(gradients), attached, *map(ctypes.c_void_p, addresses))
         _call("pixels_backward", inputs, ctypes.c_void_p(ctx.hidden.values.data_ptr()), *results)
         second = zip(of_second.split(rows), gradients, strict=True)
-        return (of_features, None, of_weight, of_bias, *(each for own, g in second for each in (own, g.sum(0))))
+        return (of_features, None, None, of_weight, of_bias, *(each for own, g in second for each in (own, g.sum(0))))
 
 
 def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:

@@ -50,6 +50,7 @@ class Readout(nn.Module):
         self.channels = channels
         self.precision = precision
         self.threads = threads
+        self._spare: list[Tensor] = []
         hidden = hidden or channels
         with contextlib.nullcontext() if seed is None else _seeded(seed):
             self.heads = nn.ModuleDict(
@@ -84,7 +85,9 @@ class Readout(nn.Module):
         A gradient flows into the features, except from the heads named in `detach_for`.
         """
         attached = [head not in detach_for for head in self.heads]
-        outputs = pixel_readout(features, attached, self._layers(0), self._layers(2), precision=self.precision)
+        outputs = pixel_readout(
+            features, attached, self._layers(0), self._layers(2), precision=self.precision, spare=self._spare
+        )
         return dict(zip(self.heads, outputs, strict=True))
 
     def _layers(self, number: int) -> list[Layer]:

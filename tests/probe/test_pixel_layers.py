@@ -13,7 +13,7 @@ from test_readout import assert_close, built_variants
 from torch import Tensor
 
 from bench import native
-from bench.probe import pixel_layers
+from bench.probe.pixel_layers import pixel_readout
 from bench.probe.readout import HEAD_CHANNELS, Readout
 
 ALL = tuple(HEAD_CHANNELS)
@@ -120,7 +120,7 @@ def test_gradients_by_finite_differences() -> None:
 
     def evaluate(x: Tensor, *p: Tensor) -> tuple[Tensor, ...]:
         first, second = [(p[0], p[1]), (p[2], p[3])], [(p[4], p[5]), (p[6], p[7])]
-        return pixel_layers.pixel_readout(x, (True, True), first, second)
+        return pixel_readout(x, (True, True), first, second)
 
     assert torch.autograd.gradcheck(evaluate, (random(6, 4), *layers))
 
@@ -144,3 +144,25 @@ def test_a_nan_is_not_hidden(backend: str) -> None:
     for output in readout.forward_pixels(x).values():
         assert output[7].isnan().all()
         assert output[:7].isfinite().all()
+
+
+def test_layers_of_another_type_than_the_features_are_no_garbage() -> None:
+    """The kernel reads float32 only: torch says what does not fit."""
+    weight, bias = torch.randn(16, 8, dtype=torch.float64), torch.zeros(16, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="dtype"):
+        pixel_readout(torch.randn(5, 8), [True], [(weight, bias)], [(weight[:3, :].repeat(1, 2), bias[:3])])
+
+
+def test_the_room_for_activations_is_used_again() -> None:
+    spare: list[torch.Tensor] = []
+    features = torch.randn(40, 8)
+    first, second = (torch.randn(16, 8), torch.randn(16)), (torch.randn(3, 16), torch.randn(3))
+    rooms = []
+    for _ in range(2):
+        (output,) = pixel_readout(features, [True], [first], [second], spare=spare)
+        expected = (features @ first[0].T + first[1]).relu() @ second[0].T + second[1]
+        torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-5)
+        del output
+        rooms.append([room.data_ptr() for room in spare])
+    assert rooms[0] == rooms[1]
+    assert len(rooms[0]) == int(native.load("readout") is not None)
