@@ -163,6 +163,7 @@ def run_cell(cell: Cell, *, out: Path, settings: Settings) -> Report | UserError
         return error
     status: Status = "ok"
     message, outcome = "", tracks.Outcome((), {})
+    tracks.forget_other_models(cell, settings)
     with measured(settings.device) as cost:
         try:
             outcome = tracks.run(cell, settings)

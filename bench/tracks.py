@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -22,7 +21,7 @@ from bench.probe.composite import build_provider, load_provider, parse_features,
 from bench.probe.feature_cache import Extracted
 from bench.probe.views import feature_input
 from bench.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
-from bench.provenance import Cost
+from bench.provenance import Cost, class_identity
 from bench.registry import estimators, features, pointmaps
 from bench.store import digest
 from bench.types import (
@@ -93,7 +92,7 @@ def cell_key(cell: Cell, settings: Settings) -> str:
     """sha256 of everything that determines a cell's numbers (DESIGN: results are content-addressed)."""
     protocol = PROBE_PROTOCOLS.get(cell.protocol) or GEOMETRY_PROTOCOLS[cell.protocol]
     weights = weights_identities(cell, settings)
-    models = [{**_class_identity(cls), "weights": weights[name]} for name, cls in model_classes(cell)]
+    models = [{**class_identity(cls), "weights": weights[name]} for name, cls in model_classes(cell)]
     return digest(
         {
             "cell": asdict(cell),
@@ -117,21 +116,8 @@ def weights_identities(cell: Cell, settings: Settings) -> dict[str, str]:
     return {name: identity(cls(settings.weights, settings.checkpoint(name))) for name, cls in model_classes(cell)}
 
 
-def _class_identity(cls: type) -> dict[str, Any]:
-    return {"card": asdict(cls.card), "source": _source_digest(cls)}  # type: ignore[attr-defined]
-
-
 def _initialiser_identity(cls: type[PointmapInitialiser]) -> dict[str, Any]:
-    return {**_class_identity(cls), **({"weights": content(cls)} if cls.card.weights else {})}
-
-
-@functools.cache
-def _source_digest(cls: type) -> str:
-    """So that editing a plug-in class runs its cells again."""
-    try:
-        return digest(inspect.getsource(cls))
-    except (OSError, TypeError):
-        return f"{cls.__module__}.{cls.__qualname__}"
+    return {**class_identity(cls), **({"weights": content(cls)} if cls.card.weights else {})}
 
 
 @functools.cache
@@ -219,6 +205,13 @@ def forget_models() -> None:
     _loaded_estimator.clear()
 
 
+def forget_other_models(cell: Cell, settings: Settings) -> None:
+    """Free the networks that this cell does not use: they would count towards its memory."""
+    parts = () if cell.track == "geometry" or cell.model == NO_MODEL else parse_features(cell.model)
+    _loaded_provider.keep([(part, settings) for part in parts])
+    _loaded_estimator.keep([(cell.model, settings)] if cell.track == "geometry" else [])
+
+
 class _Latest(Generic[Built]):
     """What `build` gave last, by its arguments. It is freed before the next is built: one network is in memory at a time."""
 
@@ -231,6 +224,15 @@ class _Latest(Generic[Built]):
             self.clear()
             self._held = key, self._build(*key)
         return self._held[1]
+
+    @property
+    def holds(self) -> bool:
+        return self._held is not None
+
+    def keep(self, keys: Collection[tuple[Any, ...]]) -> None:
+        """Free what is held unless it was built from one of these arguments."""
+        if self._held is not None and self._held[0] not in keys:
+            self.clear()
 
     def clear(self) -> None:
         if self._held is not None:

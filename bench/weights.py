@@ -7,11 +7,15 @@ fetched by the model's own package. Nothing here loads a network: these function
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
+import json
+import os
 import re
 import shutil
 import socket
+import urllib.error
 import urllib.request
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -129,17 +133,30 @@ def identity(model: FeatureProvider | GeometryEstimator) -> str:
 
 
 def content(model: type[Any], checkpoint: Path | None = None) -> str:
-    """ "sha256:…", one digest a file of a model's class, or of the local file or folder that stands in for them.
+    """ "sha256:…", one digest a file of a model's class, or that of the local file or folder that stands in for them.
 
     "" where the files are not on this machine, or not known because the model's own package fetches them.
     """
-    if checkpoint is None:
-        files = [cached(source) for source in sources(model)]
-    else:
-        names = getattr(model, "weights_files", (DEFAULT_FILE,))
-        files = [file for file in (checkpoint, *(checkpoint / name for name in names)) if file.is_file()]
-    digests = [digest(file) for file in files if file is not None]
+    if checkpoint is not None and checkpoint.is_dir():
+        return f"sha256:{_folder_digest(checkpoint)}"
+    files = [cached(source) for source in sources(model)] if checkpoint is None else [checkpoint]
+    digests = [digest(file) for file in files if file is not None and file.is_file()]
     return f"sha256:{'+'.join(digests)}" if digests and len(digests) == len(files) else ""
+
+
+def _folder_digest(folder: Path) -> str:
+    """sha256 of the names and contents of all files of a folder, since which of them a library reads is its own affair.
+
+    Hidden ones (a downloader's records, a file manager's) are no weights. Links are followed, but not to a folder above.
+    """
+    found = {}
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        here = Path(parent).absolute()
+        above = {path.resolve() for path in (here, *here.parents)}
+        folders[:] = [name for name in folders if name[0] != "." and (here / name).resolve() not in above]
+        files = [Path(parent) / name for name in names if name[0] != "."]
+        found.update({file.relative_to(folder).as_posix(): digest(file) for file in files if file.is_file()})
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 def digest(path: Path) -> str:
@@ -150,7 +167,8 @@ def digest(path: Path) -> str:
 
 @functools.cache
 def _digest(path: Path, size: int, modified: int) -> str:
-    # The hub's cache keeps large files under their own digest, which its client has checked.
+    # The hub's cache names large files by the digest that the publisher states. That is taken on trust, since
+    # its client need not have compared it with what arrived: reading gigabytes in every process would take minutes.
     if _SHA256.fullmatch(path.name) and path.parent.name == "blobs":
         return path.name
     with path.open("rb") as file:
@@ -182,9 +200,9 @@ def _from_torchhub(url: str) -> Path:
 
 
 def download(url: str, path: Path) -> None:
-    """Fetch a file with progress. What an interrupted download left beside it (*.part) is completed, where the publisher's
-    file is still the same one and its server can continue; else it is fetched anew. Raises OSError where it does not arrive
-    whole.
+    """Fetch a file that is not there yet, with progress. What an interrupted download left beside it (*.part) is completed,
+    where the publisher's file is still the same one and its server can continue; else it is fetched anew. Of several
+    processes that want the file one fetches it and the others wait. Raises OSError where it does not arrive whole.
     """
     from rich.progress import wrap_file
 
@@ -194,24 +212,38 @@ def download(url: str, path: Path) -> None:
     if not size:
         raise ConnectionError(f"{url}: the server does not say how large the file is")
     part = path.with_name(f"{path.name}.{hashlib.sha256(version.encode()).hexdigest()[:8]}.part")
-    held = part.stat().st_size if version and part.is_file() else 0
-    if 0 < held < size:
-        answer.close()
-        answer = _ask(url, {"Range": f"bytes={held}-", "If-Range": version})
-        if answer.status != HTTPStatus.PARTIAL_CONTENT:
+    with part.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the system frees it with the process: nothing stale stays behind
+        if path.is_file():  # another process has fetched it meanwhile
+            answer.close()
+            part.unlink(missing_ok=True)
+            return
+        held = file.seek(0, os.SEEK_END)
+        if 0 < held < size and version:
+            answer.close()
+            answer = _ask_for_the_rest(url, held, version)
+        if held > size or not version or (held < size and answer.status != HTTPStatus.PARTIAL_CONTENT):
             held = 0
-    with (
-        answer,
-        part.open("ab" if held else "wb") as file,
-        wrap_file(answer, size - held, description=path.name) as source,
-    ):
-        if held < size:
-            shutil.copyfileobj(source, file)
-    if part.stat().st_size != size:
-        raise ConnectionError(
-            f"it broke off after {part.stat().st_size} of {size} bytes; the same command goes on from there"
-        )
-    part.replace(path)
+            file.truncate(0)
+        with answer, wrap_file(answer, size - held, description=path.name) as source:
+            if held < size:
+                shutil.copyfileobj(source, file)
+        file.flush()
+        arrived = os.fstat(file.fileno()).st_size
+        if arrived != size:
+            raise ConnectionError(f"it broke off after {arrived} of {size} bytes; the same command goes on from there")
+        part.replace(path)
+
+
+def _ask_for_the_rest(url: str, held: int, version: str) -> Any:
+    """The file from byte `held` on; all of it where that is not to be had."""
+    try:
+        return _ask(url, {"Range": f"bytes={held}-", "If-Range": version})
+    except urllib.error.HTTPError as error:
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        error.close()
+        return _ask(url, {})
 
 
 def _ask(url: str, headers: dict[str, str]) -> Any:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -175,11 +179,38 @@ def test_pretrained_weights_are_identified_by_their_content_where_it_is_at_hand(
     assert weights.identity(_Provider("random")) == "random:hf:a/b"
     second.write_bytes(b"three: the publisher's file was replaced")
     assert weights.identity(_Provider()) != f"pretrained:sha256:{'+'.join(digests)}"
-    local = caches / "local"
-    local.mkdir()
-    (local / "1.bin").write_bytes(b"one")
+    local = caches / "local.bin"
+    local.write_bytes(b"one")
     assert weights.identity(_Provider(checkpoint=local)) == f"pretrained:sha256:{digests[0]}"
-    assert weights.identity(_Provider(checkpoint=local / "1.bin")) == f"pretrained:sha256:{digests[0]}"
+
+
+def test_a_local_folder_is_identified_by_all_that_lies_in_it(tmp_path: Path) -> None:
+    """Shards, variants and configurations under any name; not by its own name, nor by what a downloader notes there."""
+
+    def of(name: str, files: dict[str, bytes]) -> str:
+        for file, content in files.items():
+            path = tmp_path / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return weights.identity(_Provider(checkpoint=tmp_path / name))
+
+    files = {"1.bin": b"one", "unet/model-00001-of-00002.safetensors": b"shard"}
+    first = of("a", files)
+    assert re.fullmatch("pretrained:sha256:[0-9a-f]{64}", first)
+    assert of("b", {**files, ".cache/huggingface/1.bin.metadata": b"a date"}) == first
+    others = [
+        of("c", {**files, "unet/model-00001-of-00002.safetensors": b"another shard"}),
+        of("d", {**files, "unet/model-00002-of-00002.safetensors": b"shard"}),
+        of("e", {"1.bin": b"one", "unet/model.fp16.safetensors": b"shard"}),
+    ]
+    (tmp_path / "empty").mkdir()
+    assert len({first, *others, of("empty", {})}) == 5
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "1.bin").symlink_to(tmp_path / "a" / "1.bin")
+    (linked / "unet").symlink_to(tmp_path / "a" / "unet")
+    (linked / "unet" / "round").symlink_to(linked)
+    assert of("linked", {}) == first, "links are what they lead to"
 
 
 def test_the_hubs_large_files_are_not_read_for_their_digest(caches: Path) -> None:
@@ -199,15 +230,23 @@ def test_the_hubs_large_files_are_not_read_for_their_digest(caches: Path) -> Non
 
 
 class _Publisher(BaseHTTPRequestHandler):
-    """Serves `content` with ranges under `version`; breaks off after `patience` bytes of an answer."""
+    """Serves `content` with ranges under `version`; breaks off after `patience` bytes of an answer.
 
-    content, version, patience, ranges = b"", '"1"', 1 << 30, True
+    refuses: answers every range with 416. half_way, go_on: what is set half-way through the content, and then waited for.
+    """
+
+    content, version, patience, ranges, refuses = b"", '"1"', 1 << 30, True, False
     asked: list[str | None]
+    half_way: threading.Event | None = None
+    go_on: threading.Event | None = None
 
     def do_GET(self) -> None:
         wanted = self.headers["Range"]
         self.asked.append(wanted)
         first = 0
+        if wanted and self.refuses:
+            self.send_error(416)
+            return
         if wanted and self.ranges and self.headers["If-Range"] == self.version:
             first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])  # type: ignore[index]
             self.send_response(206)
@@ -217,7 +256,13 @@ class _Publisher(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(self.content) - first))
         self.send_header("ETag", self.version)
         self.end_headers()
-        self.wfile.write(self.content[first : first + self.patience])
+        rest = self.content[first : first + self.patience]
+        self.wfile.write(rest[: len(rest) // 2])
+        if self.half_way and self.go_on:
+            self.wfile.flush()
+            self.half_way.set()
+            self.go_on.wait(30)
+        self.wfile.write(rest[len(rest) // 2 :])
 
     def log_message(self, *arguments: Any) -> None:
         pass
@@ -278,6 +323,65 @@ def test_a_download_starts_again_where_it_cannot_go_on(
         setattr(handler, name, value)
     weights.download(url, path)
     assert path.read_bytes() == handler.content
+
+
+def test_a_part_that_is_too_large_is_started_anew(tmp_path: Path, publisher: tuple[type[_Publisher], str]) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.patience = 1
+    with pytest.raises(ConnectionError):
+        weights.download(url, path)
+    (part,) = tmp_path.iterdir()
+    part.write_bytes(handler.content + b"what a second writer added")
+    handler.patience = 1 << 30
+    weights.download(url, path)
+    assert path.read_bytes() == handler.content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_range_that_the_server_refuses_is_asked_for_as_a_whole(
+    tmp_path: Path, publisher: tuple[type[_Publisher], str]
+) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.patience = 1000
+    with pytest.raises(ConnectionError):
+        weights.download(url, path)
+    handler.patience, handler.refuses = 1 << 30, True
+    weights.download(url, path)
+    assert path.read_bytes() == handler.content
+    assert handler.asked == [None, None, "bytes=1000-", None]
+
+
+def test_two_processes_that_want_one_file_share_it(tmp_path: Path, publisher: tuple[type[_Publisher], str]) -> None:
+    """The first is half-way when the second, a process of its own, comes; the second waits and takes the finished file."""
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.half_way, handler.go_on = threading.Event(), threading.Event()
+    code = "import sys, pathlib; from bench.weights import download; download(sys.argv[1], pathlib.Path(sys.argv[2]))"
+    first = threading.Thread(target=weights.download, args=(url, path))
+    first.start()
+    assert handler.half_way.wait(30)
+    (part,) = tmp_path.iterdir()
+    with subprocess.Popen([sys.executable, "-c", code, url, str(path)]) as second:
+        while len(handler.asked) < 2:
+            assert second.poll() is None
+            time.sleep(0.02)
+        assert not path.exists()
+        handler.go_on.set()
+        assert second.wait(30) == 0
+    first.join(30)
+    assert path.read_bytes() == handler.content
+    assert list(tmp_path.iterdir()) == [path], part
+
+
+def test_many_at_once_all_end_with_the_file(tmp_path: Path, publisher: tuple[type[_Publisher], str]) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    with ThreadPoolExecutor(6) as pool:
+        assert [*pool.map(lambda _: weights.download(url, path), range(6))] == [None] * 6
+    assert path.read_bytes() == handler.content
+    assert list(tmp_path.iterdir()) == [path]
 
 
 # ---------------------------------------------------------------------------------------------------------- the command

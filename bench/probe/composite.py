@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bench.probe.feature_cache import Extracted, ExtractionCost, cached_features, feature_key
 from bench.probe.features import FeatureMap, feature_map
-from bench.provenance import Cost, measured, provenance
+from bench.provenance import Cost, class_identity, measured, provenance
 from bench.registry import features
 from bench.types import Card, FeatureInput, FeatureProvider, UserError, Weights
 
@@ -129,7 +129,10 @@ def patch_features(
     load: Callable[[FeatureProvider], Cost],
     cache: Path | None = None,
 ) -> Extracted:
-    """The raw features of a patch provider, from the cache where it holds them; arguments as for `scene_features`."""
+    """The raw features of a patch provider, from the cache where it holds them; arguments as for `scene_features`.
+
+    They are kept under the code of the class that is registered under the part's name, too.
+    """
 
     def compute() -> tuple[Tensor, ExtractionCost]:
         device = photos.images.device.type
@@ -141,7 +144,7 @@ def patch_features(
         peak = max(loading.peak_memory_mb, extraction.peak_memory_mb)
         return values, ExtractionCost(loading.seconds, extraction.seconds, peak, device, provenance(device))
 
-    key = feature_key(part, provider.weights_digest, photos)
+    key = feature_key(part, class_identity(_provider_class(part)), provider.weights_digest, photos)
     return Extracted(key, *compute()) if cache is None else cached_features(cache, key, compute)
 
 

@@ -1,9 +1,10 @@
 """Raw features on disk, by content: computed once, then read by every mode and every seed.
 
-A file holds one tensor in half precision (relative rounding 5e-4; single precision where a value exceeds half's range),
-named by the digest of everything that decides it: the provider and its weights, the photos, the ground truth where it is
-read. What is returned has gone through that rounding on the first call too, so that a cached run gives the same numbers as
-a fresh one. What making the features cost is kept with them.
+A file holds one tensor in half precision, which rounds by 5e-4 of a value, or by 3e-8 where the value is below 6e-5; in
+single precision where a value exceeds half's range, or where all are so small (below 0.06) that the latter would tell. It is
+named by the digest of everything that decides it: the provider, its code and its weights, the photos, the ground truth where
+it is read. What is returned has gone through that rounding on the first call too, so that a cached run gives the same
+numbers as a fresh one. What making the features cost is kept with them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bench.types import FeatureInput, UserError
 VERSION = 2  #: raised when the numerics of the providers or the format of the files change
 _LIBRARIES = ("torch", "timm", "transformers", "diffusers", "scikit-image")  #: whose numerics the features depend on
 _KEY = "values"
+_SMALL = 2.0**-4  #: a thousand times half's smallest normal number: a map whose values all lie below it is kept in single
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,13 @@ class Extracted:
     cost: ExtractionCost
 
 
-def feature_key(provider: str, weights_digest: str, scene: FeatureInput) -> str:
-    """The digest of what decides a provider's raw features of a scene."""
+def feature_key(provider: str, code: Mapping[str, Any], weights_digest: str, scene: FeatureInput) -> str:
+    """The digest of what decides a provider's raw features of a scene. code: its class (bench.provenance.class_identity)."""
     identity = {
         "version": VERSION,
         "libraries": {package: _installed(package) for package in _LIBRARIES},
         "provider": provider,
+        "code": code,
         "weights": weights_digest,
         "images": _digest(scene.images),
         "points": None if scene.points is None else _digest(scene.points),
@@ -90,8 +93,9 @@ def _installed(package: str) -> str | None:
 
 def _rounded(values: Tensor) -> Tensor:
     half = values.half()
-    fits = bool(half.isfinite().all()) or not bool(values.isfinite().all())
-    return (half if fits else values.float()).contiguous()
+    broken = not bool(values.isfinite().all())  # such a map is refused later; its precision does not matter
+    fits = bool(half.isfinite().all()) and bool((values.abs() >= _SMALL).any())
+    return (half if fits or broken else values.float()).contiguous()
 
 
 def _read(path: Path) -> tuple[Tensor, ExtractionCost] | None:

@@ -77,7 +77,7 @@ def _stop(module: Any, inputs: Any, output: Tensor) -> None:
 class StableDiffusion(NetworkProvider):
     """Stable Diffusion 2.1: the output of up block 1 at time step 1 under the empty prompt; the latent's mode, seeded noise.
 
-    checkpoint: a folder in diffusers' layout, or the hub id (owner/name) of another copy of the weights.
+    checkpoint: a folder in diffusers' layout.
     """
 
     card = Card(name="SD", arch="UNet", channels=1280, stride=16, supervision="Denoising VLM", domain="2D", data="LAION",
@@ -123,11 +123,7 @@ class StableDiffusion(NetworkProvider):
         raise RuntimeError("the denoiser ended before the block whose output was asked for")
 
     def _file(self, file: str) -> Path:
-        if self.checkpoint is None:
-            return locate(f"{self.card.weights}/{file}", self.card.name)
-        if self.checkpoint.is_absolute() or self.checkpoint.exists() or len(self.checkpoint.parts) != 2:
-            return self.checkpoint / file
-        return locate(f"hf:{self.checkpoint.as_posix()}/{file}", self.card.name)
+        return self.checkpoint / file if self.checkpoint else locate(f"{self.card.weights}/{file}", self.card.name)
 
     def _filled(self, build: Callable[[], Any], file: str, convert: Callable[[State], State]) -> Any:
         network = seeded(build)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from bench.probe.composite import (
 )
 from bench.probe.features import feature_map, reduce
 from bench.provenance import Cost
+from bench.registry import features, load_plugin
 from bench.types import Card, FeatureInput, FeatureProvider, UserError
 
 
@@ -120,6 +122,13 @@ class _Counted(FeatureProvider):
         return _photos(len(images), 4, 6, 5)
 
 
+@pytest.fixture
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    list(features)
+    monkeypatch.setattr(features, "_classes", {**features._classes, "counted": _Counted})
+
+
+@pytest.mark.usefixtures("_registered")
 def test_a_network_is_loaded_only_where_the_cache_lacks_its_features(tmp_path: Path) -> None:
     provider = _Counted("random")
     photos, pixels = FeatureInput(_photos(2, 3, 64, 96)), FeatureInput(_photos(2, 3, 16, 24))
@@ -132,6 +141,35 @@ def test_a_network_is_loaded_only_where_the_cache_lacks_its_features(tmp_path: P
     assert len(list(tmp_path.rglob("*.safetensors"))) == 2, "other weights, other features"
 
 
+_PLUGIN = """
+import torch
+from bench.registry import features
+from bench.types import Card, FeatureProvider
+
+@features.register("edited")
+class Edited(FeatureProvider):
+    card = Card(name="Edited", channels=1, stride=16)
+
+    def extract(self, images):
+        return torch.full((len(images), 4, 6, 1), VALUE)
+"""
+
+
+def test_features_of_an_edited_plugin_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    list(features)
+    monkeypatch.setattr(features, "_classes", dict(features._classes))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # edits of one second and one size look the same to Python's cache
+    photos, made = FeatureInput(_photos(2, 3, 64, 96)), []
+    for value in ("1.0", "2.0", "1.0"):
+        (tmp_path / "edited.py").write_text(_PLUGIN.replace("VALUE", value))
+        load_plugin(str(tmp_path / "edited.py"))
+        made.append(patch_features("edited", build_provider("edited"), photos, load=_load, cache=tmp_path / "cache"))
+    assert [float(extracted.values.mean()) for extracted in made] == [1.0, 2.0, 1.0]
+    assert made[0].key == made[2].key != made[1].key
+    assert made[0].cost == made[2].cost, "the first ones are still there"
+
+
+@pytest.mark.usefixtures("_registered")
 def test_what_patch_features_cost_is_measured_where_they_are_made(tmp_path: Path) -> None:
     provider, photos = _Counted("random"), FeatureInput(_photos(2, 3, 64, 96))
 
@@ -156,11 +194,13 @@ def test_the_upsampled_variant_of_a_scene() -> None:
     assert made.values.shape == (1, 16, 24, 6)
 
 
-def test_broken_features_name_their_provider() -> None:
+def test_broken_features_name_their_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(_Counted):
         def extract(self, images: Tensor) -> Tensor:
             return torch.full((len(images), 4, 6, 5), float("nan"))
 
+    list(features)
+    monkeypatch.setattr(features, "_classes", {**features._classes, "broken": Broken})
     photos = FeatureInput(_photos(1, 3, 64, 96))
     with pytest.raises(UserError, match="broken: 120 of 120 feature values are NaN"):
         scene_features({"broken": Broken("random")}, photos, photos, channels=3, load=_load)

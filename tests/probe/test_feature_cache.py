@@ -48,6 +48,14 @@ def test_values_beyond_half_precision_are_kept_in_single(tmp_path: Path) -> None
     assert torch.equal(cached_features(tmp_path, "ab", _Counted(values)).values, values)
 
 
+def test_maps_of_tiny_values_are_kept_in_single(tmp_path: Path) -> None:
+    values = _values() * 1e-6  # half would keep two or three digits' worth of steps of 6e-8
+    assert torch.equal(cached_features(tmp_path, "ab", _Counted(values)).values, values)
+    values[0, 0, 0, 0] = 1.0
+    kept = cached_features(tmp_path, "cd", _Counted(values)).values
+    assert 0 < (kept - values).abs().max() <= 3e-8, "beside values of 1 the stated rounding"
+
+
 def test_nan_is_carried_through_not_hidden(tmp_path: Path) -> None:
     values = _values()
     values[0, 0, 0, 0] = float("nan")
@@ -105,13 +113,16 @@ def test_the_key_depends_on_everything_that_decides_the_features() -> None:
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     other = images.clone()
     other[0, 0, 0, 0] += 1e-6
+    code: dict[str, object] = {"card": {"name": "DINO"}, "source": "1"}
     keys = {
-        feature_key("dino", "random:x", FeatureInput(images)),
-        feature_key("dinov2", "random:x", FeatureInput(images)),
-        feature_key("dino", "pretrained:x", FeatureInput(images)),
-        feature_key("dino", "random:x", FeatureInput(other)),
-        feature_key("dino", "random:x", FeatureInput(images.reshape(2, 3, 2, 8))),
-        feature_key("dino", "random:x", FeatureInput(images, torch.zeros(2, 4, 4, 3))),
+        feature_key("dino", code, "random:x", FeatureInput(images)),
+        feature_key("dinov2", code, "random:x", FeatureInput(images)),
+        feature_key("dino", {**code, "source": "2"}, "random:x", FeatureInput(images)),
+        feature_key("dino", {**code, "card": {"name": "Dino"}}, "random:x", FeatureInput(images)),
+        feature_key("dino", code, "pretrained:x", FeatureInput(images)),
+        feature_key("dino", code, "random:x", FeatureInput(other)),
+        feature_key("dino", code, "random:x", FeatureInput(images.reshape(2, 3, 2, 8))),
+        feature_key("dino", code, "random:x", FeatureInput(images, torch.zeros(2, 4, 4, 3))),
     }
-    assert len(keys) == 6
-    assert feature_key("dino", "random:x", FeatureInput(images.clone())) in keys
+    assert len(keys) == 8
+    assert feature_key("dino", dict(code), "random:x", FeatureInput(images.clone())) in keys
