@@ -81,10 +81,15 @@ def cell_record(result: Result) -> CellRecord:
         status="ok",
         weights="none",
         measurements=tuple(_measurement(result, metric) for metric in METRICS),
-        seconds=max(0.0, result.wall_ms / 1e3),  # 0 for what was not measured
-        peak_memory_mb=max(0.0, result.peak_mb),
+        seconds=_at_least_zero(result.wall_ms / 1e3),
+        peak_memory_mb=_at_least_zero(result.peak_mb),
         provenance=origin,
     )
+
+
+def _at_least_zero(value: float) -> float:
+    """A difference of two peaks may be negative; what was not measured stays NaN."""
+    return 0.0 if value < 0 else value
 
 
 def _measurement(result: Result, metric: str) -> Measurement:

@@ -6,7 +6,6 @@ The ways take turns within one process, so that a busy machine slows all of them
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -115,18 +114,11 @@ def _peak(compute: Compute) -> float:
     """MiB by which the process grows in one pass; NaN where the system cannot tell."""
     if not Path("/proc/self/clear_refs").exists():
         return math.nan
-    _release_memory()
     with measured("cpu") as before:
         pass
     with measured("cpu") as within:
         compute()
     return within.peak_memory_mb - before.peak_memory_mb
-
-
-def _release_memory() -> None:
-    """Give freed memory back to the system, where the C library can, so that the next peak counts it."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _deviation(own: Sequence[Tensor], true: Sequence[Tensor]) -> float:

@@ -14,7 +14,7 @@ from bench.report.cards import dataset_title, datasets_in_order, in_order, title
 from bench.report.conditions import row_marks
 from bench.report.means import table_means
 from bench.report.paper_tables import DEPTH_BLOCKS, GTA, POINT_BLOCKS
-from bench.report.tables import Entry, Heading, Line, Table, arrow, printed
+from bench.report.tables import Entry, Heading, Line, Table, arrow, coverage, printed
 from bench.schema import PUBLISHED
 from bench.stats.agreement import MATCH, join_tables
 
@@ -32,7 +32,7 @@ def published_means() -> pd.DataFrame:
 
 def joined(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """Both tables' values side by side (bench.stats.agreement.join_tables), one row a place that either has, with our
-    `weights`, n_ok and n_total.
+    `weights`, n_ok, n_total and note.
 
     ours, reference: means of one protocol and point map each; published means may come whole. Averages over data sets are
     compared only where both are over the same data sets. Another run's rows meet ours of the same kind of weights; published
@@ -45,11 +45,13 @@ def joined(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     printed_only = bool((theirs["protocol"] == PUBLISHED).all())
     parts = [
         join_tables(part, (theirs if printed_only else theirs[theirs["weights"] == weights]).drop_duplicates(list(MATCH)))
-        .merge(part[[*MATCH, "n_ok", "n_total"]], on=list(MATCH), how="left")
+        .merge(part[[*MATCH, "n_ok", "n_total", "note"]], on=list(MATCH), how="left")
         .assign(weights=weights)
         for weights, part in mine.groupby("weights", sort=True)
     ]
-    return pd.concat(parts, ignore_index=True) if parts else join_tables(mine, mine).assign(weights="", n_ok=0, n_total=0)
+    if not parts:
+        return join_tables(mine, mine).assign(weights="", n_ok=0, n_total=0, note="")
+    return pd.concat(parts, ignore_index=True)
 
 
 def _comparable(means: pd.DataFrame) -> pd.DataFrame:
@@ -109,7 +111,7 @@ def _both(row: dict[Any, Any] | None, metric: Metric) -> list[Entry]:
     if row is None:
         return [Entry()] * 3
     texts = [printed(row["ours"], metric), printed(row["reference"], metric)]
-    note = "" if row["n_ok"] == row["n_total"] else f"{row['n_ok']:.0f} of {row['n_total']:.0f} scenes"
+    note = coverage(row)
     difference = _difference(row["difference"] * metric.factor, texts)
     return [Entry(texts[0], row["ours"], note=note), Entry(texts[1], row["reference"]), difference]
 

@@ -67,6 +67,11 @@ def random_named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(model=frame["model"].where(frame["weights"] != "random", frame["model"] + RANDOM))
 
 
+def complete_averages(means: pd.DataFrame) -> pd.DataFrame:
+    """The averages over data sets that lack no scene: charts show no others, since their points carry no notes."""
+    return means[(means["dataset"] == ALL) & (means["n_ok"] == means["n_total"])]
+
+
 def wide(means: pd.DataFrame, metrics: Sequence[str], dataset: str = ALL, mode: str = "G") -> pd.DataFrame:
     """Models x metrics with a value, on one data set (or their average) in one mode."""
     rows = random_named(means[(means["dataset"] == dataset) & (means["mode"] == mode)])

@@ -21,7 +21,8 @@ def table_means(rows: pd.DataFrame) -> pd.DataFrame:
     but does not rank it, and in rows that take no part (bench.report.conditions.row_marks).
 
     Data set "all" holds averages over data sets; in the geometry track the metric "rank" there is the mean rank over data
-    sets and metrics, ties sharing the average rank, and the metric fov_x_error_median the median over views.
+    sets and metrics, ties sharing the average rank, and the metric fov_x_error_median the median over views. A value
+    that lacks a scene (n_ok < n_total) is not ranked.
     """
     if rows.empty:
         return pd.DataFrame(columns=[*rows.columns, "spread", "n_ok", "n_total", "ranked"])
@@ -31,11 +32,12 @@ def table_means(rows: pd.DataFrame) -> pd.DataFrame:
     ranked = own[(own["track"] == "geometry") & own["metric"].isin(list(RANKED)) & _takes_part(own)]
     parts = [means, _averages(own), *(_ranks(part) for _, part in ranked.groupby(["protocol", "alignment"], sort=False))]
     together = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    return together.assign(note=together["note"].fillna(""), ranked=_is_ranked(together) & _takes_part(together))
+    takes_part = _is_ranked(together) & _takes_part(together) & _is_complete(together)
+    return together.assign(note=together["note"].fillna(""), ranked=takes_part)
 
 
 def _averages(means: pd.DataFrame) -> pd.DataFrame:
-    """Averages over data sets; one that lacks a data set because nothing could be measured there says so."""
+    """Averages over data sets; one that lacks a data set because nothing could be measured there says why."""
     averages = over_datasets(means).assign(dataset=ALL)
     failed = means[means["value"].isna()].drop_duplicates(list(OVER_DATASETS))
     reasons = averages[list(OVER_DATASETS)].merge(
@@ -43,7 +45,8 @@ def _averages(means: pd.DataFrame) -> pd.DataFrame:
     )
     known = reasons["status"].notna().to_numpy() & averages["value"].isna().to_numpy()
     status = averages["status"].mask(known, pd.Series(reasons["status"].to_numpy(), averages.index))
-    return averages.assign(status=status, note=reasons["note"].where(known).fillna("").to_numpy())
+    note = averages["note"].mask(known, pd.Series(reasons["note"].to_numpy(), averages.index))
+    return averages.assign(status=status, note=note)
 
 
 def _fov_medians(rows: pd.DataFrame) -> list[pd.DataFrame]:
@@ -54,11 +57,13 @@ def _fov_medians(rows: pd.DataFrame) -> list[pd.DataFrame]:
 
 def _ranks(means: pd.DataFrame) -> pd.DataFrame:
     """The mean rank of each model under one alignment, from the means of the metrics that are ranked; NaN for a model that
-    lacks a value."""
-    wide = means.pivot_table(
+    lacks a value or has one of some scenes only."""
+    complete = means["n_ok"] == means["n_total"]
+    wide = means.assign(value=means["value"].where(complete)).pivot_table(
         index=["model", "weights"], columns=["dataset", "metric"], values="value", aggfunc="first", dropna=False, sort=False
     )
-    wide = wide.dropna(axis=1, how="all")
+    measured = means.loc[means["value"].notna(), ["dataset", "metric"]].drop_duplicates()
+    wide = wide.reindex(columns=pd.MultiIndex.from_frame(measured))
     ranks = mean_ranks(wide, [RANKED[metric] for metric in wide.columns.get_level_values("metric")])
     whole = ranks["n"] == wide.shape[1]
     first = means.drop_duplicates(["model", "weights"]).set_index(["model", "weights"])
@@ -72,7 +77,15 @@ def _ranks(means: pd.DataFrame) -> pd.DataFrame:
         unit="",
         higher_is_better=False,
         status=whole.map({True: "ok", False: "partial"}),
+        note=_incomplete(wide),
     ).reset_index()
+
+
+def _incomplete(wide: pd.DataFrame) -> pd.Series:
+    """For each row of (model, weights) x (data set, metric), the data sets that lack a complete value."""
+    names = wide.columns.get_level_values("dataset")
+    texts = [", ".join(sorted(set(names[lacks]))) for lacks in wide.isna().to_numpy()]
+    return pd.Series([f"lacks {text}" if text else "" for text in texts], index=wide.index)
 
 
 def _takes_part(means: pd.DataFrame) -> pd.Series:
@@ -80,6 +93,11 @@ def _takes_part(means: pd.DataFrame) -> pd.Series:
     marked = {(model, weights) for model, weights in pairs if row_marks(model, weights)}
     keys = zip(means["model"], means["weights"], strict=True)
     return pd.Series([key not in marked for key in keys], index=means.index, dtype=bool)
+
+
+def _is_complete(means: pd.DataFrame) -> pd.Series:
+    """False for measured values that lack a scene or a data set: to fail where it is hard is no merit."""
+    return (means["protocol"] == PUBLISHED) | (means["n_ok"] == means["n_total"])
 
 
 def _is_ranked(means: pd.DataFrame) -> pd.Series:

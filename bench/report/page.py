@@ -14,7 +14,7 @@ from bench.report.tables import Table, non_empty
 
 HOW_TO_READ = (
     "Best value bold, second underlined, as printed; rows marked as random weights, control or reading the truth take no "
-    "part in that, nor in ranks. – was not measured or not asked for; ✗ could not be measured; letters lead to the notes "
+    "part in that, nor in ranks, and neither do values that lack a scene. – was not measured or not asked for; ✗ could not be measured; letters lead to the notes "
     "below a table."
 )
 
@@ -104,7 +104,7 @@ def to_markdown_page(page: Page) -> str:
         parts += [f"## {markdown_escaped(each.title)}{marked(each.marks)}", *each.text]
         for part in each.parts:
             parts += [f"### {markdown_escaped(part.title)}"] if part.title != each.title else []
-            parts += [*part.text, *map(to_markdown, part.tables)]
+            parts += [*part.text, *(to_markdown(table, part.title) for table in part.tables)]
             for figure in part.figures:
                 parts += [
                     f"![{figure.title}](figures/{figure.name}.png)",

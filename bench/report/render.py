@@ -44,9 +44,9 @@ _MARKDOWN_SPECIAL = {"|": r"\|", "<": "&lt;", ">": "&gt;", "*": r"\*", "_": r"\_
 # --------------------------------------------------------------------------------------------------------------- markdown
 
 
-def to_markdown(table: Table) -> str:
+def to_markdown(table: Table, heading: str = "") -> str:
     """A pipe table; header levels are joined, since Markdown knows one. Best is bold, second is underlined; letters lead to
-    the notes below the table."""
+    the notes below the table. heading: what stands above it already; a title that says the same is left out."""
 
     def show(entry: Entry) -> str:
         text = markdown_escaped(entry.text)
@@ -57,9 +57,10 @@ def to_markdown(table: Table) -> str:
         return "| " + " | ".join([markdown_escaped(line.label + marked(line.marks)), *map(show, line.entries)]) + " |"
 
     names = _column_names(table)
+    title = "" if table.title == heading else f"**{markdown_escaped(table.title)}**"
+    above = f"{title}{marked(table.marks)}".strip()
     lines = [
-        f"**{markdown_escaped(table.title)}**" + marked(table.marks),
-        "",
+        *([above, ""] if above else []),
         "| " + " | ".join([table.corner, *map(markdown_escaped, names)]) + " |",
         "|" + "|".join([":--", *(":--" if table.words else "--:" for _ in names)]) + "|",
     ]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.metrics.catalogue import METRICS
 from bench.plan import NO_MODEL
-from bench.published import ALL
+from bench.registry import features
 from bench.report import charts_models, conditions, run_tables
 from bench.report.cards import title_of
 from bench.report.figures import Drawer, Figure
@@ -54,7 +54,10 @@ def _geometry_figures(rows: pd.DataFrame, means: pd.DataFrame) -> Iterator[Figur
 
 def _seconds_of_making(rows: pd.DataFrame, extraction: pd.DataFrame) -> pd.Series | None:
     """For every row, the seconds that extracting its model's features took on its scene, all parts of it together; None
-    where that is not known of every row: a chart of some with and some without would compare nothing."""
+    where that is not known of every row: a chart of some with and some without would compare nothing.
+
+    A feature that is per pixel by nature is made within the cell, whose seconds hold it already: it adds none.
+    """
     seconds = extraction[(extraction["metric"] == "extraction_seconds") & (extraction["status"] == "ok")]
     known = dict(seconds.groupby(["model", "weights", "dataset", "scene"])["value"].median())
 
@@ -64,6 +67,7 @@ def _seconds_of_making(rows: pd.DataFrame, extraction: pd.DataFrame) -> pd.Serie
         return sum(
             next((known[part, kind, dataset, scene] for kind in kinds if (part, kind, dataset, scene) in known), math.nan)
             for part in model.split("+")
+            if not (part in features and features[part].per_pixel)
         )
 
     found = [made(*map(str, row)) for row in rows[["model", "weights", "dataset", "scene"]].itertuples(index=False)]
@@ -81,13 +85,16 @@ def _figure(
     costs: pd.DataFrame, means: pd.DataFrame, metric: str, name: str, title: str, what: str, marks: tuple[str, ...]
 ) -> Iterator[Figure]:
     """Seconds and memory against a metric, averaged over data sets; none for fewer than two models."""
-    chosen = conditions.random_named(means[(means["dataset"] == ALL) & (means["metric"] == metric)])
+    chosen = conditions.random_named(conditions.complete_averages(means[means["metric"] == metric]))
     quality = chosen.drop_duplicates("model").set_index("model")["value"] * METRICS[metric].factor
     table = costs.assign(value=quality).dropna().reset_index()
     if len(table) < 2:
         return
     track = METRICS[metric].track
-    caption = f"{name}. Mean seconds and largest peak memory over cells; the metric is the average over data sets. {what}"
+    caption = (
+        f"{name}. Mean seconds and largest peak memory over cells; the metric is the average over data sets, of models that "
+        f"lack no scene. {what}"
+    )
     yield Drawer("cost", marks)(
         f"{metric}-{name}",
         f"Cost against {METRICS[metric].label}, {title}",

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from bench.metrics.catalogue import METRICS
-from bench.published import ALL
 from bench.report import charts, charts_models, conditions, paper_tables, run_tables
 from bench.report.beside import beside_tables, joined
 from bench.report.cards import dataset_title, datasets_in_order, domains, title_of
@@ -24,6 +23,7 @@ MODES_IN_WORDS = (
     "predicts position, opacity and shape, and colour is optimised freely. Texture: the other way round. All: it predicts "
     "everything."
 )
+COMPLETE = "Averages over data sets, of what lacks no scene"  #: what charts of averages show
 PANELS = 3  #: so many metrics a figure, the papers' first
 FEWEST_MODELS = 3  #: below, a correlation or a ranking says nothing
 
@@ -121,7 +121,8 @@ def clouds_part(means: pd.DataFrame, draw: Drawer) -> Part:
 
 def variants_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> Part:
     """Upsampled and fine-tuned features: the table and the curves."""
-    rows = conditions.random_named(means[(means["dataset"] == ALL) & means["metric"].isin(metrics) & means["value"].notna()])
+    averages = conditions.complete_averages(means)
+    rows = conditions.random_named(averages[averages["metric"].isin(metrics) & averages["value"].notna()])
     upsampled = rows["model"].str.contains("@featup", regex=False)
     tuned = rows["mode"].isin(list(paper_tables.FINE_TUNED))
     values = rows.assign(
@@ -138,7 +139,7 @@ def variants_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> 
     if len(values):
         valued = [metric for metric in metrics if metric in set(values["metric"])][:PANELS]
         title = "From frozen to upsampled and fine-tuned features"
-        caption = "Averages over data sets."
+        caption = f"{COMPLETE}."
         drawn.append(draw("variants", title, caption, charts.variant_curves, values, valued))
     table = paper_tables.variants_table(means, metrics)
     return Part("Upsampled and fine-tuned features", tables=(table,), figures=tuple(drawn))
@@ -147,7 +148,8 @@ def variants_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> 
 def joined_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> Part:
     """InstantSplat, and features that are joined."""
     table = paper_tables.instantsplat_table(means, metrics)
-    values = conditions.wide(means[means["weights"] != "random"], metrics).dropna(axis=1, how="all").reset_index()
+    averages = conditions.complete_averages(means[means["weights"] != "random"])
+    values = conditions.wide(averages, metrics).dropna(axis=1, how="all").reset_index()
     drawn = []
     if (
         len(values)
@@ -156,14 +158,14 @@ def joined_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> Pa
     ):
         valued = [metric for metric in metrics if metric in values][:PANELS]
         title = "Joined features"
-        caption = "Geometry mode, averages over data sets; dashed: the best single feature."
+        caption = f"{COMPLETE}, geometry mode; dashed: the best single feature."
         drawn.append(draw("joined", title, caption, charts.concatenation_curves, values, valued))
     return Part("InstantSplat and joined features", tables=(table,), figures=tuple(drawn))
 
 
 def supervision_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> Part:
     """The geometry mode by what the models were supervised with."""
-    known = means[(means["weights"] != "random") & (means["model"] != "-")]
+    known = conditions.complete_averages(means[(means["weights"] != "random") & (means["model"] != "-")])
     values = conditions.wide(known, metrics).dropna(axis=1, how="all").reset_index()
     if values.empty:
         return Part("Supervision")
@@ -173,8 +175,8 @@ def supervision_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) 
         return Part("Supervision")
     valued = [metric for metric in metrics if metric in values][:PANELS]
     caption = (
-        "Geometry mode, averages over data sets; a tick is the mean of a kind. Models without supervision or with random "
-        "weights are left out."
+        f"{COMPLETE}, geometry mode; a tick is the mean of a kind. Models without supervision or with random weights are "
+        "left out."
     )
     figure = draw("supervision", "Metrics by kind of supervision", caption, charts.supervision_dots, values, valued)
     return Part("Supervision", figures=(figure,))

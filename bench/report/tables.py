@@ -7,13 +7,14 @@ than there should be carries how many it rests on, what could not be measured sa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from bench.metrics.catalogue import METRICS, Metric
+from bench.published import ALL
 from bench.schema import PUBLISHED
 from bench.stats.rank import best_and_second
 
@@ -139,13 +140,12 @@ def fill(
     return emphasised(table, [column.metric.higher_is_better for column in columns])
 
 
-def _entry(mean: dict[object, object] | None, metric: Metric) -> Entry:
+def _entry(mean: Mapping[Any, Any] | None, metric: Metric) -> Entry:
     """mean: a row of the means, or None where there is none."""
     if mean is None:
         return Entry()
-    value, ok, total = float(mean["value"]), int(mean["n_ok"]), int(mean["n_total"])  # type: ignore[arg-type, call-overload]
-    what = "values" if metric is RANK else "data sets" if mean["dataset"] == "all" else "scenes"
-    note = "" if ok == total else f"{ok} of {total} {what}"
+    value = float(mean["value"])
+    note = coverage(mean)
     if math.isfinite(value):
         ranked = mean.get("ranked", True) is not False
         kept_out = not ranked and mean.get("protocol") == PUBLISHED
@@ -153,6 +153,20 @@ def _entry(mean: dict[object, object] | None, metric: Metric) -> Entry:
     if mean["status"] == "partial":  # a mean over data sets of which some are missing: nothing failed here
         return Entry(note=note)
     return Entry(FAILED, note=str(mean["note"]) or note or "no value")
+
+
+def coverage(mean: Mapping[Any, Any]) -> str:
+    """On how many values a mean rests, and of an average, which data sets lack some; "" where it lacks none.
+
+    mean: a row of bench.report.means.table_means.
+    """
+    ok, total = int(mean["n_ok"]), int(mean["n_total"])
+    if ok == total:
+        return ""
+    if mean["dataset"] != ALL:
+        return f"{ok} of {total} scenes"
+    what = "values" if mean["metric"] == RANK.name else "data sets"
+    return f"{ok} of {total} {what} complete" + (f" ({mean['note']})" if mean["note"] else "")
 
 
 def printed(value: float, metric: Metric) -> str:

@@ -89,25 +89,39 @@ def per_dataset(rows: pd.DataFrame, statistic: Literal["mean", "median"] = "mean
 def over_datasets(table: pd.DataFrame, by: Sequence[str] = OVER_DATASETS) -> pd.DataFrame:
     """Mean over data sets of the values of `per_dataset`, one row for each combination of the columns `by`.
 
-    n_ok and n_total count data sets; n_total is how many of them any model of the same track, protocol, point map,
-    alignment and metric has. A mean over fewer would not be comparable: where a data set is missing or has no value, the
-    value is NaN. Raises ValueError where a combination has two values for one data set.
+    n_ok counts the data sets whose value is complete (all their scenes); n_total is how many of them any model of the same
+    track, protocol, point map, alignment and metric has. Where n_ok is less the status is "partial" and `note` names the
+    data sets and how many of their scenes there are. A mean over fewer data sets would be of something else: where one is
+    missing or has no value, the value is NaN. Raises ValueError where a combination has two values for one data set.
     """
     doubled = table.duplicated([*by, "dataset"])
     if doubled.any():
         raise ValueError(f"two values for one data set: {table.loc[doubled, [*by, 'dataset']].iloc[0].to_dict()}")
     scope = [column for column in ("track", "protocol", "pointmap", "alignment", "metric") if column in by]
-    expected = table.groupby(scope, sort=False, observed=True)["dataset"].nunique().rename("n_total").reset_index()
+    expected = table.groupby(scope, sort=False, observed=True)["dataset"].agg(lambda names: sorted(set(names)))
     has_value = table["value"].notna()
-    grouped = table.assign(n_ok=has_value.astype("int64")).groupby(list(by), sort=False, dropna=False, observed=True)
+    complete = has_value & (table["n_ok"] == table["n_total"])
+    lacking = table["dataset"] + ": " + table["n_ok"].astype(str) + " of " + table["n_total"].astype(str) + " scenes"
+    work = table.assign(n_ok=complete.astype("int64"), _valued=has_value, _lacking=lacking.mask(complete, ""))
+    grouped = work.groupby(list(by), sort=False, dropna=False, observed=True)
     result = grouped.agg(
-        value=("value", "mean"), n_ok=("n_ok", "sum"), unit=("unit", "first"), higher_is_better=("higher_is_better", "first")
+        value=("value", "mean"),
+        n_ok=("n_ok", "sum"),
+        unit=("unit", "first"),
+        higher_is_better=("higher_is_better", "first"),
+        _valued=("_valued", "sum"),
+        _held=("dataset", set),
+        _lacking=("_lacking", lambda texts: [text for text in texts if text]),
     ).reset_index()
-    result = result.merge(expected, on=scope, how="left")
-    whole = result["n_ok"] == result["n_total"]
-    result["value"] = result["value"].where(whole)
-    result["status"] = np.where(whole, "ok", "partial")
-    return result
+    result = result.merge(expected.rename("_expected").reset_index(), on=scope, how="left")
+    result["n_total"] = result["_expected"].map(len)
+    result["value"] = result["value"].where(result["_valued"] == result["n_total"])
+    result["status"] = np.where(result["n_ok"] == result["n_total"], "ok", "partial")
+    result["note"] = [
+        "; ".join(sorted([*lacking, *(f"{name}: missing" for name in names if name not in held)]))
+        for lacking, names, held in zip(result["_lacking"], result["_expected"], result["_held"], strict=True)
+    ]
+    return result.drop(columns=["_valued", "_held", "_lacking", "_expected"])
 
 
 def unit_table(

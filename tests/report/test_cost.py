@@ -18,9 +18,9 @@ from bench.store import CellRecord, Store, digest
 from bench.types import Measurement
 from bench.verify import verify
 
-COSTS = {  # model -> weights and, scene by scene, loading seconds, extraction seconds, MB
+COSTS = {  # of networks over patches and the like; a per-pixel feature is made within the cell and has no such row
+    # model -> weights and, scene by scene, loading seconds, extraction seconds, MB
     "dinov2": ("random", ((1.0, 4.0, 900.0), (3.0, 8.0, 700.0))),
-    "iuvrgb": ("none", ((0.0, 0.5, 300.0), (0.0, 0.5, 300.0))),
     "daisy": ("none", ((0.0, 1.0, 400.0), (0.0, 3.0, 400.0))),
 }
 
@@ -69,14 +69,13 @@ def test_the_table_holds_medians_over_scenes_with_the_card_and_the_weights(tmp_p
     lines, _ = costs(with_extraction(tmp_path / "demo"))
     assert lines == {
         "DINOv2 random weights": ["ViT-B/14", "768", "2", "2.00", "6.00", "800"],
-        "IUVRGB": ["–", "6", "2", "0.00", "0.50", "300"],
         "DAISY": ["hand-crafted", "200", "2", "0.00", "2.00", "400"],
     }
 
 
 def test_the_figure_adds_extraction_to_the_cells_seconds_where_it_is_known_of_all(tmp_path: Path) -> None:
     _, table = costs(with_extraction(tmp_path / "demo"))
-    assert table["seconds"].to_dict() == pytest.approx({"dinov2@random weights": 5 + 6, "iuvrgb": 2 + 0.5, "daisy": 3 + 2})
+    assert table["seconds"].to_dict() == pytest.approx({"dinov2@random weights": 5 + 6, "iuvrgb": 2, "daisy": 3 + 2})
     _, partly = costs(with_extraction(tmp_path / "other", ("daisy",)))
     assert partly["seconds"].to_dict() == pytest.approx({"dinov2@random weights": 5, "iuvrgb": 2, "daisy": 3})
 
@@ -107,7 +106,7 @@ def test_verification_reads_such_cells_and_finds_a_changed_value(tmp_path: Path)
     folder = with_extraction(tmp_path / "demo")
     verdict = verify(folder)
     assert verdict.problems == ()
-    assert verdict.cells == 28 + 6
+    assert verdict.cells == 28 + 4
     path = next(p for p in sorted((folder / "cells").glob("*.json")) if '"extraction_seconds"' in p.read_text())
     stored = json.loads(path.read_text())
     stored["measurements"][1]["value"] /= 2

@@ -1,4 +1,4 @@
-"""The published rows give the papers' tables: layout, digits and emphasis, as the seminar prints them."""
+"""The published rows give the papers' tables: layout, digits and emphasis, as the papers print them (transcript)."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_upsampled_and_fine_tuned_rows_follow_their_feature() -> None:
     assert shown(table)["", "DINO*"] == "_19.74_ *.6557* *.2918* 18.09 .5949 _.3235_ _19.69_ *.6630* *.3154*"
 
 
-def test_instantsplat_is_the_first_row_and_bold_is_where_the_seminar_has_it() -> None:
+def test_instantsplat_is_the_first_row_and_bold_is_where_the_paper_has_it() -> None:
     table = paper_tables.instantsplat_table(means("feat2gs_instantsplat"), METRICS_2D)
     best = {line.label: [e.text for e in line.entries if e.emphasis == "best"] for line in table.lines}
     assert next(iter(best)) == "InstantSplat"
@@ -147,7 +147,8 @@ def test_an_average_or_rank_that_lacks_a_data_set_is_not_formed() -> None:
     table = paper_tables.points_table(table_means(measured.assign(protocol="moge-v1", seed=0)))
     moge = next(line for line in table.lines if line.label == "MoGe")
     assert [entry.text for entry in moge.entries[-3:]] == ["–"] * 3
-    assert [entry.note for entry in moge.entries[-3:]] == ["7 of 8 data sets", "7 of 8 data sets", "14 of 16 values"]
+    lacking = "7 of 8 data sets complete (gso: missing)"
+    assert [entry.note for entry in moge.entries[-3:]] == [lacking, lacking, "14 of 16 values complete (lacks gso)"]
 
 
 def test_measured_averages_and_ranks_agree_with_the_printed_ones() -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,12 @@ def test_markdown_is_exactly_this() -> None:
             "",
         ]
     )
+
+
+def test_markdown_does_not_repeat_the_heading_above_but_keeps_the_marks() -> None:
+    assert to_markdown(TABLE, "Small | table").splitlines()[:2] == ["[quick protocol]", ""]
+    assert to_markdown(replace(TABLE, marks=()), "Small | table").startswith("| feature |")
+    assert to_markdown(TABLE, "Another") == to_markdown(TABLE)
 
 
 def test_blocks_have_a_line_of_their_own_in_markdown() -> None:

@@ -1,5 +1,5 @@
-"""Where the seminar's tables are bold and underlined, and where ours are: of 675 cells 50 differ, and none in what is best
-but one, which the seminar underlines although it is the lowest of its column."""
+"""Where the tables are bold and underlined as MoGe's paper prints them (transcript), and where ours are: of 675 cells 50
+differ, and none in what is best but one, which is underlined there although it is the lowest of its column."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from bench.published import published_rows
 from bench.report import paper_tables
@@ -20,7 +22,7 @@ CONTRADICTIONS = {
 }
 #: so many cells that are the second of their column stand there without an underline; the ablation has none at all
 UNDERLINES_LACKING = {"points": 1, "depth": 23, "ablation": 24}
-#: the first words of each table's heading line in the seminar, in its order
+#: the first words of each table's heading line in the transcript, in its order
 HEADS = (("points", "Method\tNYUv2\t\tKITTI"), ("depth", "Method\tNYUv2\t\tKITTI"), ("fov", "Method\tNYUv2\t\tETH3D"))
 
 
@@ -34,7 +36,7 @@ def ours() -> dict[str, Table]:
     }
 
 
-def seminars(text: str) -> dict[str, list[list[list[str]]]]:
+def transcribed(text: str) -> dict[str, list[list[list[str]]]]:
     """table -> block -> row -> cells as they stand there."""
     lines = iter(text.splitlines())
     found: dict[str, list[list[list[str]]]] = {}
@@ -66,9 +68,12 @@ def marked(cell: str) -> tuple[str, str]:
     return re.sub(r"<[^>]*>", "", cell), "best" if "<b>" in cell else "second" if "<u>" in cell else ""
 
 
-def test_every_cell_is_emphasised_as_in_the_seminar_but_for_the_listed_ones(shared_data: Path) -> None:
-    text = (shared_data.parent / "reference" / "seminar.md").read_text(encoding="utf-8")
-    theirs = seminars(text)
+def test_every_cell_is_emphasised_as_in_the_paper_but_for_the_listed_ones(shared_data: Path) -> None:
+    transcript = shared_data.parent / "reference" / "seminar.md"
+    if not transcript.is_file():
+        pytest.skip("the transcript of the papers' tables (../shared/reference/seminar.md) is not on this machine")
+    text = transcript.read_text(encoding="utf-8")
+    theirs = transcribed(text)
     compared, found = 0, {}
     for name, table in ours().items():
         blocks = [lines for _, lines in table.groups]

@@ -164,4 +164,5 @@ def test_tables_and_leaderboard_give_best_and_second_to_the_same_rows(results: P
             ]
             assert [(*cell, *[None] * 11)[10] for cell in cells] == [{"best": 1, "second": 2, "": None}[entry.emphasis]]
     told = {line.label: [entry.emphasis for entry in line.entries] for line in table.lines}
-    assert told == {"DINOv2": ["", ""], "IUVRGB": ["second", "second"], "DAISY": ["best", "best"]}
+    # In T, DAISY failed on a scene: it takes no part, and what is left has nobody to be compared with.
+    assert told == {"DINOv2": ["", ""], "IUVRGB": ["second", ""], "DAISY": ["best", ""]}

@@ -156,6 +156,23 @@ def test_over_datasets_by_hand_and_a_missing_data_set_leaves_no_number() -> None
     for model in ("b", "c"):
         assert math.isnan(result.loc[model, "value"])
         assert result.loc[model, ["n_ok", "n_total", "status"]].tolist() == [1, 2, "partial"]
+    assert result["note"].to_dict() == {"a": "", "b": "dtu: missing", "c": "dtu: 0 of 1 scenes"}
+
+
+def test_an_average_over_data_sets_that_lacks_a_scene_says_so() -> None:
+    failed = {"metric": CELL_METRIC, "status": "failed", "note": "out of memory", "unit": "", "higher_is_better": None}
+    rows = table(
+        row("daisy", "easy", 30),
+        row("daisy", "hard", None, **failed),
+        row("daisy", "scan1", 10, dataset="dtu"),
+        row("rgb", "easy", 29),
+        row("rgb", "hard", 15),
+        row("rgb", "scan1", 10, dataset="dtu"),
+    )
+    result = over_datasets(per_dataset(rows)).set_index("model")
+    assert result.loc["rgb", ["value", "n_ok", "n_total", "status", "note"]].tolist() == [16.0, 2, 2, "ok", ""]
+    daisy = result.loc["daisy", ["value", "n_ok", "n_total", "status", "note"]].tolist()
+    assert daisy == [20.0, 1, 2, "partial", "llff: 1 of 2 scenes"]
 
 
 def test_over_datasets_refuses_two_values_for_one_data_set() -> None:

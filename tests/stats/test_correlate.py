@@ -76,7 +76,7 @@ def test_the_matrix_of_the_dtu_table(dtu: pd.DataFrame) -> None:
 
 
 def test_one_outlier_makes_the_dtu_correlations(dtu: pd.DataFrame) -> None:
-    """The seminar: 3D metrics follow 2D metrics, completeness least. Both hold; that every |r| is near 1 is IUVRGB's
+    """Feat2GS: 3D metrics follow 2D metrics, completeness least. Both hold; that every |r| is near 1 is IUVRGB's
     doing."""
     two, three = ["psnr", "ssim", "lpips"], ["accuracy", "completeness", "distance"]
     table = correlations(dtu, two, three).set_index(["method", "y", "x"])
