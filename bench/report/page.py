@@ -14,8 +14,8 @@ from bench.report.tables import Table, non_empty
 
 HOW_TO_READ = (
     "Best value bold, second underlined, as printed; rows marked as random weights, control or reading the truth take no "
-    "part in that, nor in ranks, and neither do values that lack a scene. – was not measured or not asked for; ✗ could not be measured; letters lead to the notes "
-    "below a table."
+    "part in that, nor in ranks, and neither do values that lack a scene. – was not measured or not asked for; ✗ could not "
+    "be measured; letters lead to the notes below a table."
 )
 
 
