@@ -13,9 +13,21 @@ from bench.files import write_atomically
 from bench.protocols import MODES
 from bench.report.cards import dataset_title, in_order, title_of
 from bench.report.conditions import row_marks
+from bench.report.paper_tables import DEPTH_BLOCKS, POINT_BLOCKS
 from bench.store import CellRecord
 from bench.types import UserError
 
+_ALIGNMENTS = {**POINT_BLOCKS, **DEPTH_BLOCKS}
+#: An estimator's pictures show the first of these that can be measured (bench.geometry.evaluate.aligned_prediction).
+PICTURED = (
+    "points_metric",
+    "points_scale_invariant",
+    "points_affine_invariant",
+    "depth_metric",
+    "depth_scale_invariant",
+    "depth_affine_invariant",
+    "disparity_affine_invariant",
+)
 #: kind of picture -> what the column is called, in the order shown
 COLUMNS = {
     "probe": {
@@ -120,12 +132,16 @@ def _gallery(title: str, members: Sequence[Stored], marks: tuple[str, ...]) -> G
 
 
 def _detail(record: CellRecord, view: str) -> str:
-    """The view and its main number."""
-    for metric, text in (("psnr", "{:.2f} dB"), ("rel", "Rel {:.1%}")):
-        for measurement in record.measurements:
-            if measurement.metric == metric and measurement.view == view and measurement.status == "ok":
-                return f"view {view}: {text.format(measurement.value)}"
-    return f"view {view}"
+    """What the row's pictures show, the view or the alignment, and its main number."""
+    found = {
+        measurement.alignment if measurement.metric == "rel" else measurement.metric: measurement.value
+        for measurement in record.measurements
+        if measurement.metric in ("psnr", "rel") and measurement.view == view and measurement.status == "ok"
+    }
+    if "psnr" in found:
+        return f"view {view}: {found['psnr']:.2f} dB"
+    alignment = next((alignment for alignment in PICTURED if alignment in found), None)
+    return f"{_ALIGNMENTS[alignment]}: Rel {found[alignment]:.1%}" if alignment else f"view {view}"
 
 
 def _picture(record: CellRecord, folder: Path, name: str) -> Picture:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.geometry.blocks import DEPTH_BLOCKS, POINT_BLOCKS
+from bench.report.gallery import PICTURED
 from bench.report.render import latex_document, latex_escaped, to_csv, to_latex, to_markdown
 from bench.report.tables import Entry, Heading, Line, Table
 
@@ -113,3 +115,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
     table = Table("hostile", "Hostile", "", TABLE.header, (*TABLE.lines, hostile), "corner")
     log = compiled(latex_document([TABLE, table]), tmp_path)
     assert "Undefined control sequence" not in log
+
+
+def test_galleries_name_the_alignment_that_pictures_show() -> None:
+    assert [block.name for block in (*POINT_BLOCKS, *DEPTH_BLOCKS)] == list(PICTURED)
