@@ -70,6 +70,11 @@ class Page:
         return lines.map((tr) => tr.cells[at]?.innerText.trim().split('\\n')[0]);"""
         return list(self.js(script, heading))
 
+    def sorted_by(self, heading: str, direction: str) -> None:
+        """Wait until the table is sorted so: a click sorts it a moment later."""
+        head = "[...document.querySelectorAll('#table thead th')].find((th) => th.innerText.includes(%s))"
+        self.until(f"return {head % json.dumps(heading)}.ariaSort === {json.dumps(direction)}")
+
     def choose(self, control: str, value: str) -> None:
         script = """const select = document.getElementById(arguments[0]);
         select.value = arguments[1];
