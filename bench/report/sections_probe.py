@@ -25,6 +25,8 @@ MODES_IN_WORDS = (
 )
 COMPLETE = "Averages over data sets, of what lacks no scene"  #: what charts of averages show
 PANELS = 3  #: so many metrics a figure, the papers' first
+#: the papers' upsampler and this suite's own, in a model's name
+_UPSAMPLED = r"@(?:featup|jbu)(?=@|$)"
 FEWEST_MODELS = 3  #: below, a correlation or a ranking says nothing
 
 
@@ -123,12 +125,12 @@ def variants_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> 
     """Upsampled and fine-tuned features: the table and the curves."""
     averages = conditions.complete_averages(means)
     rows = conditions.random_named(averages[averages["metric"].isin(metrics) & averages["value"].notna()])
-    upsampled = rows["model"].str.contains("@featup", regex=False)
+    upsampled = rows["model"].str.contains(_UPSAMPLED)
     tuned = rows["mode"].isin(list(paper_tables.FINE_TUNED))
     values = rows.assign(
         variant="frozen",
         mode=rows["mode"].replace(paper_tables.FINE_TUNED),
-        model=rows["model"].str.replace("@featup", "", regex=False),
+        model=rows["model"].str.replace(_UPSAMPLED, "", regex=True),
     )
     values["variant"] = values["variant"].mask(upsampled, "upsampled").mask(tuned, "fine-tuned")
     varied = set(values[values["variant"] != "frozen"]["model"])
