@@ -362,6 +362,10 @@ def test_two_processes_that_want_one_file_share_it(tmp_path: Path, publisher: tu
     first = threading.Thread(target=weights.download, args=(url, path))
     first.start()
     assert handler.half_way.wait(30)
+    deadline = time.monotonic() + 30
+    while not any(part.stat().st_size for part in tmp_path.iterdir()):  # sent is not yet written
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     (part,) = tmp_path.iterdir()
     with subprocess.Popen([sys.executable, "-c", code, url, str(path)]) as second:
         while len(handler.asked) < 2:
