@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from PIL import Image
+
 from bench.files import write_atomically
 from bench.protocols import MODES
 from bench.report.cards import dataset_title, in_order, title_of
@@ -64,6 +66,12 @@ class Picture:
     @property
     def url(self) -> str:
         return quote(self.target)
+
+    @functools.cached_property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, so that a page keeps the room of a picture that is not loaded yet."""
+        with Image.open(self.source) as picture:
+            return picture.size
 
 
 @dataclass(frozen=True)

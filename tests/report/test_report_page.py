@@ -56,3 +56,26 @@ def test_the_results_come_first(page: Page) -> None:
     assert "IUVRGB" in text
     assert "DINOv2" in text.partition("not ranked")[2]
     assert page.find(".legend").text.startswith("quick protocol")
+
+
+def test_pictures_hold_their_room_before_they_are_loaded(page: Page) -> None:
+    """Else the page would jump under a reader who scrolls."""
+    page.open()
+    page.js("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    kept = page.js(
+        "return [...document.querySelectorAll('.gallery img')].map((each) => each.offsetWidth / each.offsetHeight)"
+    )
+    page.js("document.querySelectorAll('img').forEach((each) => { each.loading = 'eager'; })")
+    assert page.until("return [...document.images].every((each) => each.complete)")
+    own = "return [...document.querySelectorAll('.gallery img')].map((each) => each.naturalWidth / each.naturalHeight)"
+    assert kept == pytest.approx(page.js(own), rel=0.02)
+
+
+def test_the_bar_leads_to_the_sections(page: Page) -> None:
+    page.open()
+    names = page.js("return [...document.querySelectorAll('.bar a')].map((each) => each.innerText)")
+    assert names == page.js("return [...document.querySelectorAll('h2')].map((each) => each.firstChild.textContent.trim())")
+    page.js("document.documentElement.style.scrollBehavior = 'auto'; document.querySelectorAll('.bar a')[2].click()")
+    top = "document.querySelectorAll('h2')[2].getBoundingClientRect().top"
+    assert page.until(f"return {top} < 200")
+    assert page.js(f"return {top} >= document.querySelector('.bar').getBoundingClientRect().bottom")
