@@ -213,7 +213,7 @@ class Card:
 
     arch: e.g. "ViT-B/14". channels: feature width before PCA (0 for estimators). stride: pixels per token. supervision
     and data: as the papers' tables name them. domain: "3D", "2D", "2.5D" or "-". weights: "hf:owner/name", "timm:name",
-    "torchhub:…", or "" where none are needed. paper: arXiv id or URL.
+    "torchhub:…", "page:URL", or "" where none are needed. paper: arXiv id or URL.
     """
 
     name: str

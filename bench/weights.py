@@ -1,8 +1,9 @@
 """Where the weights of a model come from, whether they are on this machine, and how to get them.
 
 A card's `weights` is its source: "hf:owner/name" (a repository of the Hugging Face hub; "hf:owner/name/file" names the file,
-else the class's `weights_files`, else model.safetensors) or "torchhub:URL" (a file that torch.hub keeps). Other sources are
-fetched by the model's own package. Nothing here loads a network: these functions find, fetch and describe files.
+else the class's `weights_files`, else model.safetensors), "torchhub:URL" (a file that torch.hub keeps) or "page:URL" (where
+the user downloads the file, to be given by --checkpoint). Other sources are fetched by the model's own package. Nothing here
+loads a network: these functions find, fetch and describe files.
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ def sources(model: type[Any]) -> tuple[str, ...]:
 def cached(source: str) -> Path | None:
     """Where the file of a source lies on this machine, or None; asks no network. Raises UserError for a malformed source."""
     kind, rest = _parse(source)
+    if kind == "page":
+        return None
     if kind == "torchhub":
         path = _torchhub_path(rest)
         return path if path.is_file() else None
@@ -101,6 +104,11 @@ def locate(source: str, name: str) -> Path:
     if found is not None:
         return found
     kind, rest = _parse(source)
+    if kind == "page":
+        raise Unavailable(
+            f"{name}: the publisher offers the weights at {rest} for download by hand; give the file by --checkpoint, "
+            "or use --weights random"
+        )
     try:
         return _from_torchhub(rest) if kind == "torchhub" else _from_hub(rest)
     except Exception as error:  # whatever the network or the publisher answers, the user hears one message
@@ -177,9 +185,11 @@ def _digest(path: Path, size: int, modified: int) -> str:
 
 def _parse(source: str) -> tuple[str, str]:
     kind, _, rest = source.partition(":")
-    if (kind == "torchhub" and rest.startswith("https://")) or (kind == "hf" and rest.count("/") >= 2):
+    if (kind in ("torchhub", "page") and rest.startswith("https://")) or (kind == "hf" and rest.count("/") >= 2):
         return kind, rest
-    raise UserError(f"weights {source!r}: expected 'hf:owner/name', 'hf:owner/name/file' or 'torchhub:https://…'")
+    raise UserError(
+        f"weights {source!r}: expected 'hf:owner/name', 'hf:owner/name/file', 'torchhub:https://…' or 'page:https://…'"
+    )
 
 
 def _repository_and_file(rest: str) -> tuple[str, str]:
@@ -277,6 +287,8 @@ def _reachable(host: str) -> bool:
 
 def _with_published_facts(state: WeightState) -> WeightState:
     kind, rest = _parse(state.files[0].source)
+    if kind == "page":
+        return state
     try:
         if kind == "torchhub":
             _must_reach(rest)

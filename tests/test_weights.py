@@ -56,10 +56,11 @@ def test_sources() -> None:
     assert weights.sources(_model("hf:a/b", weights_files=("x/1.bin", "2.bin"))) == ("hf:a/b/x/1.bin", "hf:a/b/2.bin")
     assert weights.sources(_model("hf:a/b/c.pth")) == ("hf:a/b/c.pth",)
     assert weights.sources(_model("torchhub:https://e.org/f.pth")) == ("torchhub:https://e.org/f.pth",)
+    assert weights.sources(_model("page:https://e.org/share")) == ("page:https://e.org/share",)
     assert weights.sources(_model("timm:resnet18")) == ()
 
 
-@pytest.mark.parametrize("source", ["hf:a", "hf:a/b", "ftp://x", "torchhub:owner/name", ""])
+@pytest.mark.parametrize("source", ["hf:a", "hf:a/b", "ftp://x", "torchhub:owner/name", "page:e.org", ""])
 def test_malformed_sources_are_refused(source: str) -> None:
     with pytest.raises(UserError, match="expected 'hf:owner/name'"):
         weights.cached(source)
@@ -85,6 +86,16 @@ def test_without_a_network_the_message_says_what_where_from_and_what_to_do(sourc
     for part in ("SomeModel", source, "cannot be reached", "bench weights fetch", "--weights random", "--checkpoint"):
         assert part in message
     assert "\n" not in message
+
+
+def test_what_is_downloaded_by_hand_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_reachable", lambda host: pytest.fail("asked the network"))
+    model = _model("page:https://e.org/share")
+    assert weights.cached("page:https://e.org/share") is None
+    state = weights.check(model, "model", online=True)
+    assert (state.needed, state.cached, state.bytes, state.gated) == (True, False, None, None)
+    with pytest.raises(Unavailable, match=r"model: .* https://e.org/share for download by hand; .*--checkpoint"):
+        weights.fetch(model, "model")
 
 
 def test_what_the_publisher_answers_is_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:

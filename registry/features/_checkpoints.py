@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 from bench.types import Unavailable, UserError
 
 State = dict[str, Tensor]
-#: What publishers wrap a state dictionary in. Where RADIO's file has an averaged state, its code takes that one.
-_WRAPPERS = ("state_dict_ema", "state_dict", "model_state_dict", "model")
+#: What publishers wrap a state dictionary in. Where RADIO's file has an averaged state, its code takes that one; beside
+#: LeReS's depth network lie two that are not run here.
+_WRAPPERS = ("state_dict_ema", "state_dict", "model_state_dict", "model", "depth_model")
 _LISTED = 5
 
 
@@ -31,7 +33,8 @@ def read_state(path: Path) -> State:
 
             return load_file(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            # PyTorch before 1.6 wrote no archive, which cannot be mapped into memory.
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # whatever a damaged file raises
         raise UserError(f"{path}: not a checkpoint that can be read safely ({type(error).__name__}: {error})") from error
     for wrapper in _WRAPPERS:

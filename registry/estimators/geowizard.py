@@ -1,0 +1,240 @@
+"""GeoWizard (arXiv:2403.12013): depth and normals in one diffusion of a fine-tuned Stable Diffusion 2; affine-invariant.
+
+Not the authors' code: diffusers' U-Net with their joint attention, checked against theirs (github.com/fuxiao0719/GeoWizard).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.optimize import minimize
+from torch import Tensor
+
+from bench.registry import estimators
+from bench.types import Array, Card, Prediction, UserError
+from registry.estimators._hf import LibraryEstimator, resized, to_tensor
+from registry.features._checkpoints import State, load_strictly, read_state, without
+from registry.features._timm import SEED, Statistics, bytes_of, normalised, seeded
+from registry.features.stable_diffusion import autoencoder_keys
+
+LATENT_SCALE = 0.18215
+DEPTH, NORMALS = (0.0, 1.0), (1.0, 0.0)  #: the geometry switcher's classes
+INDOOR = (1.0, 0.0, 0.0)  #: the scene decoupler's classes are indoor, outdoor, object
+CLIP: Statistics = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+CLIP_SIDE = 224
+
+
+@estimators.register("geowizard")
+class GeoWizard(LibraryEstimator):
+    """GeoWizard's first version. Every denoising step sees depth and normals together; only the depth is given.
+
+    The domain is "indoor" for every photo, since the photo does not tell it: the authors' default, which they find to suit
+    most scenes. `samples` and `steps` are their documented default; for academic comparison they ask for 10 and 50.
+    """
+
+    card = Card(
+        name="GeoWizard",
+        arch="SD 2 U-Net",
+        supervision="Denoising, depth and normals",
+        domain="3D",
+        data="Hypersim, Replica, 3D Ken Burns, simulation, Objaverse",
+        license="CC BY 4.0; see the model card",
+        weights="hf:lemonaddie/Geowizard",
+        paper="arXiv:2403.12013",
+        note="domain indoor, 3 seeded samples of 10 steps; not yet run on the published weights",
+    )
+    weights_files: ClassVar[tuple[str, ...]] = (
+        "model_index.json",
+        "feature_extractor/preprocessor_config.json",
+        "image_encoder/config.json",
+        "image_encoder/model.safetensors",
+        "scheduler/scheduler_config.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.bin",
+    )
+    needs = MappingProxyType(dict.fromkeys(("diffusers", "transformers"), "pip install 'vfm3d-bench[sd]'"))
+    #: what random weights are built from: Stable Diffusion 2's U-Net and autoencoder, CLIP ViT-L/14's image encoder
+    unet: ClassVar[Mapping[str, Any]] = {
+        "sample_size": 96,
+        "in_channels": 8,
+        "cross_attention_dim": 768,
+        "attention_head_dim": [5, 10, 20, 20],
+        "use_linear_projection": True,
+        "class_embed_type": "projection",
+        "projection_class_embeddings_input_dim": 10,
+    }
+    vae: ClassVar[Mapping[str, Any]] = {
+        "block_out_channels": [128, 256, 512, 512],
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "layers_per_block": 2,
+        "sample_size": 768,
+    }
+    image_encoder: ClassVar[Mapping[str, Any]] = {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "patch_size": 14,
+        "projection_dim": 768,
+    }
+    scheduler: ClassVar[Mapping[str, Any]] = {
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "prediction_type": "v_prediction",
+        "clip_sample": False,
+        "set_alpha_to_one": False,
+        "steps_offset": 1,
+    }
+    resolution: ClassVar[int] = 768  #: of the long side, smaller photos enlarged
+    samples: ClassVar[int] = 3
+    steps: ClassVar[int] = 10
+    denoiser: Any
+    autoencoder: Any
+    encoder: Any
+
+    def load(self, device: torch.device) -> None:
+        diffusers, transformers = self.module("diffusers"), self.module("transformers")
+        folder = self._folder() if self.weights == "pretrained" else None
+        networks = seeded(lambda: [build() for build in self._networks(diffusers, transformers, folder)])
+        if folder is not None:
+            files = [folder / file for file in self.weights_files if file.endswith((".safetensors", ".bin"))]
+            for network, file in zip(networks, files, strict=True):
+                load_strictly(network, present_names(read_state(file)), file)
+        self.encoder, self.denoiser, self.autoencoder = (
+            network.eval().requires_grad_(False).to(device) for network in networks
+        )
+        join_attention(self.denoiser)
+        self.statistics = CLIP if folder is None else _statistics(folder / "feature_extractor/preprocessor_config.json")
+        self._scheduler = diffusers.DDIMScheduler.from_config(
+            self.scheduler if folder is None else diffusers.DDIMScheduler.load_config(folder / "scheduler")
+        )
+        self._device = device
+
+    def _folder(self) -> Path:
+        folder = self.weights_folder("diffusers")
+        for file in self.weights_files:
+            if not (folder / file).is_file():
+                raise UserError(f"{folder}: {file} is missing; {self.card.weights} shows the layout that is expected")
+        return folder
+
+    @classmethod
+    def parameter_bytes(cls) -> int | None:
+        diffusers, transformers = (importlib.import_module(name) for name in cls.needs)
+        return bytes_of(*cls._networks(diffusers, transformers, None))
+
+    @classmethod
+    def _networks(cls, diffusers: Any, transformers: Any, folder: Path | None) -> tuple[Callable[[], Any], ...]:
+        """Image encoder, denoiser, autoencoder, as the folder configures them, else as published."""
+        unet, vae, settings = diffusers.UNet2DConditionModel, diffusers.AutoencoderKL, transformers.CLIPVisionConfig
+        if folder is None:
+            configs = settings(**cls.image_encoder), cls.unet, {"latent_channels": 4, **cls.vae}
+        else:
+            encoder = settings.from_pretrained(folder / "image_encoder", local_files_only=True)
+            configs = encoder, unet.load_config(folder / "unet"), vae.load_config(folder / "vae")
+        return (
+            lambda: transformers.CLIPVisionModelWithProjection(configs[0]),
+            lambda: unet.from_config(configs[1]),
+            lambda: vae.from_config(configs[2]),
+        )
+
+    @torch.no_grad()
+    def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
+        height, width = image.shape[:2]
+        scale = min(self.resolution / width, self.resolution / height)
+        size = int(width * scale), int(height * scale)
+        photo = to_tensor(np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)), self._device)
+        latent = self.autoencoder.encode(2 * photo - 1).latent_dist.mode() * LATENT_SCALE
+        context = self.encoder(normalised(resized(photo, CLIP_SIDE, CLIP_SIDE), self.statistics)).image_embeds[:, None]
+        generator = torch.Generator().manual_seed(SEED)
+        noise = torch.randn((self.samples, *latent.shape[1:]), generator=generator).to(latent)
+        depth = ensembled(torch.cat([self._sample(latent, context, start[None]) for start in noise])).cpu().numpy()
+        enlarged = np.asarray(Image.fromarray(depth).resize((width, height), Image.Resampling.BICUBIC))
+        return Prediction(depth_affine_invariant=enlarged.clip(depth.min(), depth.max()))
+
+    def _sample(self, latent: Tensor, context: Tensor, noise: Tensor) -> Tensor:
+        """Depth (1, h, w) in [0, 1], denoised from one noise (1, 4, h / 8, w / 8) that depth and normals share."""
+        photo, geometry, context = (each.expand(2, *each.shape[1:]) for each in (latent, noise, context))
+        labels = torch.tensor([_label(DEPTH), _label(NORMALS)], device=latent.device)
+        self._scheduler.set_timesteps(self.steps, device=latent.device)
+        for step in self._scheduler.timesteps:
+            found = self.denoiser(
+                torch.cat([photo, geometry], dim=1), step, encoder_hidden_states=context, class_labels=labels
+            )
+            geometry = self._scheduler.step(found.sample, step, geometry).prev_sample
+        decoded: Tensor = self.autoencoder.decode(geometry[:1] / LATENT_SCALE).sample
+        return (decoded.mean(dim=1).clamp(-1, 1) + 1) / 2
+
+
+def join_attention(unet: Any) -> None:
+    """Let depth and normals, the two halves of a batch, attend to each other in every self-attention layer.
+
+    Keys and values are linear in the tokens, so those of both maps, one after the other, stand in for a map's own. The
+    authors' code (models/attention.py) does so with xformers only; without it, it falls back to two maps each on its own.
+    """
+
+    def joined(layer: Any, arguments: tuple[Tensor], options: dict[str, Any]) -> tuple[tuple[Tensor], dict[str, Any]]:
+        both = torch.cat(arguments[0].chunk(2), dim=1)
+        return arguments, {**options, "encoder_hidden_states": both.repeat(2, 1, 1)}
+
+    for name, layer in unet.named_modules():
+        if name.endswith(".attn1"):
+            layer.register_forward_pre_hook(joined, with_kwargs=True)
+
+
+def ensembled(depths: Tensor) -> Tensor:
+    """The median (h, w) of depth maps (n, h, w) after bringing them together, each by a scale and a shift.
+
+    As the authors do it (utils/depth_ensemble.py, after Marigold): from each map stretched to [0, 1], two steps of BFGS on
+    the root of the mean squared distance between all pairs, plus 0.02 times how far the median's range is from [0, 1].
+    The gradient here is exact. Theirs comes from differences of 1.5e-8 in single precision: rounding decides where it leads.
+    """
+    if len(depths) == 1:
+        return depths[0]
+    low, high = depths.flatten(1).amin(dim=1), depths.flatten(1).amax(dim=1)
+    scale = 1 / (high - low).clamp_min(1e-6)  # a constant map has no scale to bring it to
+    first, second = torch.combinations(torch.arange(len(depths), device=depths.device)).unbind(dim=1)
+
+    def aligned(variables: Tensor) -> Tensor:
+        scale, shift = variables.to(depths).chunk(2)
+        return depths * scale[:, None, None] + shift[:, None, None]
+
+    @torch.enable_grad()
+    def cost(variables: Array) -> tuple[float, Array]:
+        leaf = torch.from_numpy(variables).requires_grad_()
+        maps = aligned(leaf)
+        middle = maps.median(dim=0).values
+        apart = (maps[first] - maps[second]).square().mean().clamp_min(1e-12).sqrt()
+        value = apart + 0.02 * (middle.min().abs() + (1 - middle.max()).abs())
+        (gradient,) = torch.autograd.grad(value, leaf)
+        return value.item(), gradient.numpy()
+
+    start = torch.cat([scale, -scale * low]).double().cpu().numpy()
+    found = minimize(cost, start, jac=True, method="BFGS", tol=1e-3, options={"maxiter": 2})
+    return aligned(torch.from_numpy(found.x)).median(dim=0).values
+
+
+def _label(geometry: tuple[float, ...]) -> list[float]:
+    """The ten numbers of a map's class embedding: sines, then cosines, of its geometry's class and of the domain's."""
+    return [float(wave(value)) for classes in (geometry, INDOOR) for wave in (np.sin, np.cos) for value in classes]
+
+
+def present_names(state: State) -> State:
+    """Keys as diffusers and transformers name them now, from a file of any version."""
+    return autoencoder_keys(without(state, r".*position_ids$"))
+
+
+def _statistics(path: Path) -> Statistics:
+    content = json.loads(path.read_text())
+    return tuple(content["image_mean"]), tuple(content["image_std"])
