@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 
 import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from bench import native
 from bench.cli import app
-from bench.perf import raster, readout, step, suite
+from bench.perf import raster, readout, suite
 from bench.perf.timing import compare
 from bench.schema import ROW_COLUMNS, validate_rows
 from bench.verify import verify
@@ -74,22 +72,6 @@ def test_measuring_again_replaces_the_rows_and_gaps_say_why():
     unmeasured = suite.cell_record(dataclasses.replace(result, wall_ms=math.nan, peak_mb=-2.0))
     assert math.isnan(unmeasured.seconds)
     assert unmeasured.peak_memory_mb == 0.0
-
-
-@pytest.mark.parametrize("before", [None, "base"])
-def test_kernels_are_off_within_the_block_and_the_setting_comes_back(before, monkeypatch):
-    if before:
-        monkeypatch.setenv("BENCH_NATIVE", before)
-    else:
-        monkeypatch.delenv("BENCH_NATIVE", raising=False)
-    native.load.cache_clear()
-    built = native.load("readout") is not None
-    with step._kernels_off():
-        assert native.load("readout") is None
-        assert native.missing("readout") == "turned off by BENCH_NATIVE=off"
-    assert os.environ.get("BENCH_NATIVE") == before
-    assert (native.load("readout") is not None) == built
-    native.load.cache_clear()
 
 
 def test_compare_relates_times_and_outputs_to_the_first_way():

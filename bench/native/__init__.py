@@ -2,26 +2,33 @@
 
 `load("raster")` gives the library built for the best instruction set that this processor has, or None where it was not
 built; `missing("raster")` says why. The environment variable BENCH_NATIVE=off turns all of them off, BENCH_NATIVE=base,
-avx2 or avx512 forces a build (for tests).
+avx2 or avx512 forces a build (for tests); within `without_kernels()` they are off, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
 _BEST_FIRST = ("avx512", "avx2", "base")
+_SWITCH = "BENCH_NATIVE"
 
 
 def _allowed() -> tuple[str, ...]:
-    forced = os.environ.get("BENCH_NATIVE", "")
+    forced = os.environ.get(_SWITCH, "")
     if forced == "off":
         return ()
-    if forced:
-        return (forced,)
+    return (forced,) if forced else _runnable()
+
+
+@functools.cache
+def _runnable() -> tuple[str, ...]:
+    """The builds that this processor runs, best first."""
     import torch
 
     capability = torch.backends.cpu.get_cpu_capability()
@@ -30,13 +37,16 @@ def _allowed() -> tuple[str, ...]:
     return _BEST_FIRST[1:] if capability.startswith("AVX2") else _BEST_FIRST[2:]
 
 
-@functools.cache
 def load(kernel: str) -> ctypes.CDLL | None:
     """The library of that kernel, or None where it was not built or is turned off."""
-    for variant in _allowed():
-        for path in sorted(_FOLDER.glob(f"_{kernel}_{variant}.*")):
-            if path.suffix in {".so", ".pyd", ".dylib"}:
-                return ctypes.CDLL(str(path))
+    return next((library for variant in _allowed() if (library := _open(kernel, variant))), None)
+
+
+@functools.cache
+def _open(kernel: str, variant: str) -> ctypes.CDLL | None:
+    for path in sorted(_FOLDER.glob(f"_{kernel}_{variant}.*")):
+        if path.suffix in {".so", ".pyd", ".dylib"}:
+            return ctypes.CDLL(str(path))
     return None
 
 
@@ -44,6 +54,20 @@ def missing(kernel: str) -> str:
     """Why `load(kernel)` gives None, and what to do; "" where it gives a library."""
     if load(kernel) is not None:
         return ""
-    if os.environ.get("BENCH_NATIVE") == "off":
+    if os.environ.get(_SWITCH) == "off":
         return "turned off by BENCH_NATIVE=off"
     return "not built: install a C++17 compiler and run `pip install` again"
+
+
+@contextlib.contextmanager
+def without_kernels() -> Iterator[None]:
+    """Within the block every kernel is off, as with BENCH_NATIVE=off, here and in processes started there."""
+    before = os.environ.get(_SWITCH)
+    os.environ[_SWITCH] = "off"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SWITCH]
+        else:
+            os.environ[_SWITCH] = before

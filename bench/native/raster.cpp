@@ -3,10 +3,10 @@
 // The semantics are those of bench/splat/torch_backend.py (EWA splatting as gsplat does it).
 //
 // Forward: project the Gaussians (kLanes at a time), sort the visible ones by depth, list them per tile of the image, and
-// composite every tile from front to back; a row of a splat is done kLanes pixels at a time, and only as far as its opacity
-// reaches 1/255. Backward: every tile from back to front, where the transmittance in front of a splat is recovered by a
-// division, into one slot of partial sums per (splat, tile); then one pass over the Gaussians adds up each one's slots and
-// takes them back through the projection.
+// composite every tile from front to back; a splat is done in strips of kLanes columns, row by row, and only in the rows where
+// its opacity reaches 1/255 and pixels are still open. Backward: every tile from back to front through the rows in which the
+// forward pass drew, where the transmittance in front of a splat is recovered by a division, into one slot of partial sums per
+// (splat, tile); then one pass over the Gaussians adds up each one's slots and takes them back through the projection.
 //
 // Gradients are the same bit for bit for any number of threads: a tile and a chunk of Gaussians are each done by one thread
 // in a fixed order, and what the chunks give to the pose is added up in their order at the end.
@@ -51,6 +51,15 @@ struct Directions {
     }
 };
 
+Four load_four(const float* from) {
+    Four value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+/// Does not touch what lies behind.
+Four load_three(const float* from) { return Four{from[0], from[1], from[2], 0.0f}; }
+
 void project_block(const Scene& scene, const Camera& camera, int64_t first, Pass& pass) {
     const Block block = load_block(scene, first);
     const Projection p(camera, block, scene.low_pass);
@@ -60,7 +69,7 @@ void project_block(const Scene& scene, const Camera& camera, int64_t first, Pass
 
     const float half_log2e = 0.72134752f;  // exp(-q / 2) = 2^(-half_log2e q)
     const Vector shear = p.xy / p.yy, across = half_log2e * p.yy / p.determinant, down = half_log2e / p.yy;
-    const Vector reach = 1.0f / square_root(across), x = p.x - 0.5f, y = p.y - 0.5f;
+    const Vector reach = square_root(p.determinant / (half_log2e * p.xx)), x = p.x - 0.5f, y = p.y - 0.5f;
     // Whatever is not finite makes this sum NaN or infinity, and x - x is 0 only for finite numbers.
     const Vector all = x + y + shear + across + down + reach;
     const Integers sound = (all - all == 0.0f) & (p.determinant > 0.0f) & (p.camera[2] >= scene.near) &
@@ -90,10 +99,10 @@ void project_block(const Scene& scene, const Camera& camera, int64_t first, Pass
         splat.log2_opacity = log2_opacity[lane];
         splat.depth = p.camera[2][lane];
         const float* coefficients = scene.harmonics + 3 * i * scene.stored;
-        float colour[3] = {0.5f, 0.5f, 0.5f};
-        for (int k = 0; k < scene.evaluated; ++k) {
-            for (int channel = 0; channel < 3; ++channel) colour[channel] += basis[k][lane] * coefficients[3 * k + channel];
-        }
+        Four colour = {0.5f, 0.5f, 0.5f, 0.0f};
+        for (int k = 0; k + 1 < scene.evaluated; ++k) colour += basis[k][lane] * load_four(coefficients + 3 * k);
+        const int last = scene.evaluated - 1;
+        colour += basis[last][lane] * load_three(coefficients + 3 * last);
         splat.red = colour[0], splat.green = colour[1], splat.blue = colour[2];
     }
 }
@@ -145,11 +154,11 @@ void list_tiles(const Scene& scene, Pass& pass) {
     }
     sort_by_depth(keys);
     for (size_t i = 1; i < pass.tile_start.size(); ++i) pass.tile_start[i] += pass.tile_start[i - 1];
-    pass.entries = std::make_unique<Buffer<uint32_t>>(pass.slots);
+    pass.entries = std::make_unique<Buffer<Entry>>(pass.slots);
     std::vector<int64_t> cursor(pass.tile_start.begin(), pass.tile_start.end() - 1);
     for (size_t i = 0; i < keys.size(); ++i) {
         if (i + kAhead < keys.size()) __builtin_prefetch(&pass.splats[keys[i + kAhead].splat]);
-        each_tile(pass.splats[keys[i].splat], [&](size_t tile) { (*pass.entries)[cursor[tile]++] = keys[i].splat; });
+        each_tile(pass.splats[keys[i].splat], [&](size_t tile) { (*pass.entries)[cursor[tile]++].splat = keys[i].splat; });
     }
 }
 
@@ -193,17 +202,22 @@ void project_block_backward(const Scene& scene, const Camera& camera, const Pass
         for (int j = 0; j < kSums; ++j) sums[j][lane] = total[j];
         shear[lane] = splat.shear;
         out.opacities[i] = total[kG] / scene.opacities[i];
-        const float colour[3] = {splat.red >= 0 ? total[kRed] : 0, splat.green >= 0 ? total[kGreen] : 0,
-                                 splat.blue >= 0 ? total[kBlue] : 0};
+        const Four colour = {splat.red >= 0 ? total[kRed] : 0, splat.green >= 0 ? total[kGreen] : 0,
+                             splat.blue >= 0 ? total[kBlue] : 0, 0.0f};
         const float* coefficients = scene.harmonics + 3 * i * scene.stored;
         float* gradient = out.harmonics + 3 * i * scene.stored;
-        for (int k = 0; k < scene.evaluated; ++k) {
-            float by = 0;
-            for (int channel = 0; channel < 3; ++channel) {
-                gradient[3 * k + channel] = basis[k][lane] * colour[channel];
-                by += coefficients[3 * k + channel] * colour[channel];
-            }
-            by_basis[k][lane] = by;
+        Four products[16] = {};
+        const int end = scene.evaluated - 1;
+        for (int k = 0; k < end; ++k) {
+            const Four by = basis[k][lane] * colour;
+            std::memcpy(gradient + 3 * k, &by, sizeof by);
+            products[k] = load_four(coefficients + 3 * k) * colour;
+        }
+        for (int channel = 0; channel < 3; ++channel) gradient[3 * end + channel] = basis[end][lane] * colour[channel];
+        products[end] = load_three(coefficients + 3 * end) * colour;
+        for (int k = 0; k < scene.evaluated; k += 4) {
+            const Four sum = sums_of_fours(products + k);
+            for (int j = 0; j < 4; ++j) by_basis[k + j][lane] = sum[j];
         }
         std::fill(gradient + 3 * scene.evaluated, gradient + 3 * scene.stored, 0.0f);
     }

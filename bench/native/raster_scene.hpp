@@ -13,11 +13,14 @@
 
 namespace raster {
 
-constexpr int32_t kTileWidth = 32, kTileHeight = 16;      // a tile's planes fit the first-level cache
+constexpr int32_t kTileWidth = 32, kTileHeight = 32;      // a tile's planes about fill the first-level cache
 constexpr int32_t kStride = kTileWidth + kLanes;          // a vector may start at a row's last pixel
 constexpr int32_t kPlane = kStride * kTileHeight;
+constexpr int32_t kStrips = kTileWidth / kLanes;          // a vector wide each
+constexpr int32_t kStripsPadded = (kStrips + kLanes - 1) / kLanes * kLanes;
+static_assert(kTileHeight <= 32, "a tile's rows are the bits of a word");
 constexpr int64_t kChunk = 1024;                          // Gaussians per unit of parallel work
-constexpr int64_t kAhead = 8;                             // how far ahead splats are fetched into the cache
+constexpr int64_t kAhead = 16;                            // how far ahead splats are fetched into the cache
 constexpr float kLog2AlphaMin = -7.994353436858858f;      // log2(1/255)
 constexpr float kTransmittanceMin = 1e-4f, kDepthMax = 1e10f;
 constexpr float kSlack = 1e-3f;  // pixels: bounds are rounded outwards, the exact test of alpha comes pixel by pixel
@@ -50,7 +53,7 @@ class Buffer {
 struct alignas(64) Splat {
     float x, y;  // centre, in units where a pixel's centre is a whole number
     float shear, across, down, log2_opacity;
-    float reach;  // 1 / sqrt(across)
+    float reach;  // times the square root of what is left of the exponent: half of the splat's height there
     float red, green, blue, depth;  // colours before they are clamped at 0
     int32_t left, right, top, bottom;  // pixels that it can reach, clipped to the image; right < left: not visible
     uint32_t first_slot;
@@ -70,14 +73,20 @@ struct alignas(64) Splat {
 };
 static_assert(sizeof(Splat) == 64, "a splat fills one cache line");
 
+/// A splat in a tile's list. rows: for each strip of the tile from the splat's left on, the rows in which it was drawn, as
+/// bits; filled by the forward pass as far as it comes before all pixels are closed.
+struct Entry {
+    uint32_t splat, rows[kStrips];
+};
+
 /// What the forward pass keeps for the backward pass.
 struct Pass {
     int32_t columns, rows;  // of tiles
     int64_t slots = 0;
     Buffer<Splat> splats;
     std::vector<int64_t> tile_start;  // into entries, and the end
-    std::unique_ptr<Buffer<uint32_t>> entries;  // tile by tile, front to back: which splat
-    std::vector<int64_t> tile_used;  // entries of each tile before all of its pixels were closed
+    std::unique_ptr<Buffer<Entry>> entries;  // tile by tile, front to back
+    std::vector<int64_t> tile_used;  // entries of each tile up to the last that was drawn
     Buffer<float> transmittance;  // of each pixel behind everything
     Buffer<int32_t> closed;       // how many of its tile's entries came before the pixel was closed
 

@@ -80,6 +80,20 @@ inline Vector square_root(Vector value) {
     return root;
 }
 
+/// Whether a comparison holds in any lane.
+inline bool any(Integers truth) {
+#ifdef __AVX2__
+    Vector signs;
+    std::memcpy(&signs, &truth, sizeof signs);
+    return __builtin_ia32_movmskps256(signs) != 0;
+#else
+    uint64_t words[kLanes / 2], all = 0;
+    std::memcpy(words, &truth, sizeof words);
+    for (const uint64_t word : words) all |= word;
+    return all != 0;
+#endif
+}
+
 /// Sum of the lanes in double precision, always in the same order.
 inline double sum(Vector value) {
     double total = 0;
@@ -116,6 +130,15 @@ typedef int32_t FourIntegers __attribute__((vector_size(16)));
 #define RASTER_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, FourIntegers{__VA_ARGS__})
 #endif
 
+/// The four sums of the lanes of four vectors of four.
+inline Four sums_of_fours(const Four* part) {
+    const Four low = RASTER_SHUFFLE(part[0], part[1], 0, 4, 1, 5) + RASTER_SHUFFLE(part[0], part[1], 2, 6, 3, 7);
+    const Four high = RASTER_SHUFFLE(part[2], part[3], 0, 4, 1, 5) + RASTER_SHUFFLE(part[2], part[3], 2, 6, 3, 7);
+    return RASTER_SHUFFLE(low, high, 0, 1, 4, 5) + RASTER_SHUFFLE(low, high, 2, 3, 6, 7);
+}
+
+#undef RASTER_SHUFFLE
+
 /// The four sums of the lanes of four vectors. Adding while transposing takes a third of the additions of four single sums.
 inline Four sums_of(const Vector* vectors) {
     Four part[4];
@@ -125,11 +148,7 @@ inline Four sums_of(const Vector* vectors) {
         part[i] = quarters[0];
         for (int q = 1; q < kLanes / 4; ++q) part[i] += quarters[q];
     }
-    const Four low = RASTER_SHUFFLE(part[0], part[1], 0, 4, 1, 5) + RASTER_SHUFFLE(part[0], part[1], 2, 6, 3, 7);
-    const Four high = RASTER_SHUFFLE(part[2], part[3], 0, 4, 1, 5) + RASTER_SHUFFLE(part[2], part[3], 2, 6, 3, 7);
-    return RASTER_SHUFFLE(low, high, 0, 1, 4, 5) + RASTER_SHUFFLE(low, high, 2, 3, 6, 7);
+    return sums_of_fours(part);
 }
-
-#undef RASTER_SHUFFLE
 
 }  // namespace raster

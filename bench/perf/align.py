@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.geometry.align import Alignment, align_depth, align_points, native
+from bench.geometry.align import Alignment, align_depth, align_points
+from bench.native import without_kernels
 from bench.perf.timing import Compute, Result, compare
 from bench.types import Array
 
@@ -103,7 +103,7 @@ def _fit(
 def _without_native(
     prediction: Array, truth: Array, weight: Array, variant: str, truncation: float | None = None
 ) -> Alignment:
-    with mock.patch.object(native, "load", return_value=None):
+    with without_kernels():
         return _fit(prediction, truth, weight, variant, truncation)
 
 

@@ -3,8 +3,6 @@ plain torch with the perceptrons per pixel, as the official code does it; and wh
 
 from __future__ import annotations
 
-import contextlib
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -121,25 +119,9 @@ def measure_cells(modes: Sequence[str] = ("A", "Aft")) -> Iterator[Result]:
                 return [torch.tensor(psnr)]
 
             def without_kernels(run: Callable[[str], list[Tensor]] = run) -> list[Tensor]:
-                with _kernels_off():
+                with native.without_kernels():
                     return run("torch")
 
             paths: dict[str, Compute] = {"torch": without_kernels, "native": partial(run, "native")}
             for result in compare("cell", f"{cell.protocol}, {cell.label}", paths, 1):
                 yield replace(result, note=f"PSNR {reached[result.path]:.2f} dB")
-
-
-@contextlib.contextmanager
-def _kernels_off() -> Iterator[None]:
-    """BENCH_NATIVE=off within the block, also for kernels that are loaded already."""
-    before = os.environ.get("BENCH_NATIVE")
-    os.environ["BENCH_NATIVE"] = "off"
-    native.load.cache_clear()
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["BENCH_NATIVE"]
-        else:
-            os.environ["BENCH_NATIVE"] = before
-        native.load.cache_clear()

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.native.memory import keep_freed_memory
 from bench.provenance import measured
 
 Compute = Callable[[], Sequence[Tensor]]
@@ -58,7 +59,8 @@ def compare(
     """A result for each path; the first is the reference, and all give the same outputs up to rounding.
 
     Each path runs once to warm up (its outputs are compared), once for its memory, then `repeats` times, those named in
-    `slow` a fifth as often, at least three times.
+    `slow` a fifth as often, at least three times, spread over the others: a processor that others share is slow for seconds
+    on end.
     """
     reference = next(iter(paths))
     outputs = {name: [output.detach().clone() for output in compute()] for name, compute in paths.items()}
@@ -67,7 +69,7 @@ def compare(
     samples: dict[str, list[tuple[float, float]]] = {name: [] for name in paths}
     for repeat in range(repeats):
         for name, compute in paths.items():
-            if repeat < counts[name]:
+            if (repeat + 1) * counts[name] // repeats > repeat * counts[name] // repeats:
                 samples[name].append(timed(compute))
     cpu = {name: np.asarray(values)[:, 0] for name, values in samples.items()}
     results = []
@@ -101,7 +103,9 @@ def timed(compute: Callable[[], object]) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch on one thread within the block: ratios of CPU times, not of how well work spreads."""
+    """Torch on one thread within the block, and freed memory kept from then on, as where cells are run: ratios of CPU times,
+    not of how well work spreads."""
+    keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -12,13 +12,12 @@ import itertools
 import sys
 import time
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 from rich.console import Console
 
 from bench.commands.perf import print_results
-from bench.geometry.align import native
+from bench.native import without_kernels
 from bench.perf import align as perf
 from bench.perf.timing import one_thread
 from bench.types import Array
@@ -58,7 +57,7 @@ def fuzz(seconds: float, seed: int) -> str:
         high = 120 if truncation is None else {"depth": 80, "none": 40, "z": 68, "xyz": 42}[variant]
         numpy_only = number // 16 % 4 == 0
         for p, q, w in problems(variant, 6, 2, high, seed=number):
-            with mock.patch.object(native, "load", return_value=None) if numpy_only else contextlib.nullcontext():
+            with without_kernels() if numpy_only else contextlib.nullcontext():
                 fit = align(p, q, w, variant, truncation=truncation)
             if fit.status != "ok":
                 continue

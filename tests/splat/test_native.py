@@ -16,11 +16,6 @@ from bench.splat import Gaussians, native_backend, pose_matrix, rasterize
 pytestmark = pytest.mark.skipif(native.load("raster") is None, reason=native.missing("raster"))
 
 
-def _reload() -> None:
-    native.load.cache_clear()
-    native_backend._library.cache_clear()
-
-
 @pytest.fixture(params=native._BEST_FIRST)
 def build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """One of the builds; those that were not made, or that this processor cannot run, are skipped."""
@@ -28,12 +23,12 @@ def build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     if request.param not in runs_here:
         pytest.skip(f"{request.param}: not for this processor")
     monkeypatch.setenv("BENCH_NATIVE", request.param)
-    _reload()
+    native_backend._library.cache_clear()
     if native.load("raster") is None:
         pytest.skip(f"{request.param}: not built")
     yield request.param
     monkeypatch.undo()
-    _reload()
+    native_backend._library.cache_clear()
 
 
 def relative(found: torch.Tensor, true: torch.Tensor) -> float:
@@ -119,6 +114,19 @@ def test_threads_change_no_bit(splat_scene: Callable[..., Any]) -> None:
         assert torch.equal(first.alpha, again.alpha)
         for name, gradient in first_gradients.items():
             assert torch.equal(gradient, gradients[name]), (threads, name)
+
+
+@pytest.mark.parametrize("kind", ["needles", "huge", "off-image"])
+@pytest.mark.parametrize("size", [(150, 90), (20, 130)])
+def test_splats_wider_than_a_tile(kind: str, size: tuple[int, int], build: str, splat_scene: Callable[..., Any]) -> None:
+    """Splats that reach over several tiles, at every slant and from beyond the border, end where the oracle's do."""
+    scene = splat_scene(kind, count=60, width=size[0], height=size[1])
+    true, true_gradients = scene.render_with_gradients(torch.float64, backend="torch")
+    found, gradients = scene.render_with_gradients(torch.float32, backend="native")
+    for output in ("rgb", "depth", "alpha"):
+        assert relative(getattr(found, output), getattr(true, output)) < 1e-5, output
+    for name in ("means", "opacities", "spherical_harmonics"):
+        assert relative(gradients[name], true_gradients[name]) < 1e-4, name
 
 
 def test_a_large_scene(splat_scene: Callable[..., Any]) -> None:

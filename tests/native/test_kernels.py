@@ -1,0 +1,91 @@
+"""Loading the C++ kernels, turning them off, and what the process does with freed memory."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from bench import native
+
+KERNELS = ("raster", "readout", "align")
+
+
+@pytest.mark.parametrize("before", [None, "base", "off"])
+def test_kernels_are_off_within_the_block_and_the_setting_comes_back(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BENCH_NATIVE", raising=False)
+    if before:
+        monkeypatch.setenv("BENCH_NATIVE", before)
+    loaded = {kernel: native.load(kernel) for kernel in KERNELS}
+    with native.without_kernels():
+        for kernel in KERNELS:
+            assert native.load(kernel) is None
+            assert native.missing(kernel) == "turned off by BENCH_NATIVE=off"
+    assert os.environ.get("BENCH_NATIVE") == before
+    assert {kernel: native.load(kernel) for kernel in KERNELS} == loaded  # the same objects: nothing is loaded twice
+    if before == "off":
+        assert not any(loaded.values())
+
+
+def test_the_setting_comes_back_after_an_error_and_from_a_block_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_NATIVE", "base")
+
+    def fail() -> None:
+        with native.without_kernels():
+            with native.without_kernels():
+                pass
+            assert native.load("raster") is None
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert os.environ["BENCH_NATIVE"] == "base"
+
+
+def test_a_kernel_that_was_not_built_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_NATIVE", "no such build")
+    assert native.load("raster") is None
+    assert "C++17 compiler" in native.missing("raster")
+
+
+_FAULTS = """
+import ctypes, resource, sys
+from bench.native.memory import keep_freed_memory
+
+assert sys.argv[1] == "default" or keep_freed_memory()
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+size = ctypes.c_size_t(int(sys.argv[2]))
+def work():
+    held = [ctypes.c_void_p(library.malloc(size)) for _ in range(3)]
+    for block in held:
+        library.memset(block, 1, size)
+    for block in held:
+        library.free(block)
+work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep freed memory")
+@pytest.mark.parametrize("size", [1 << 20, 40 << 20])
+def test_freed_memory_is_kept(size: int) -> None:
+    """Blocks that were freed come back with their pages; by default larger ones are new pages every time."""
+
+    def faults(mode: str) -> int:
+        command = [sys.executable, "-c", _FAULTS, mode, str(size)]
+        return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+    pages = 5 * 3 * size // mmap.PAGESIZE
+    assert faults("keep") < 0.02 * pages
+    if size > 32 << 20:
+        assert faults("default") > 0.9 * pages
