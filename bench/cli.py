@@ -28,6 +28,23 @@ errors = Console(stderr=True)
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="A Python file or module to load; repeatable.")]
 DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets (else $BENCH_DATA).")]
 
+LocalWeights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--checkpoint",
+        help="NAME=PATH: weights of a model from a local file or folder; repeatable. Results say what they contain (a "
+        "sha256), never where they lie.",
+    ),
+]
+SameWeights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--checkpoint",
+        help="NAME=PATH: the local weights that a cell was run with, in place of the publisher's; repeatable. The cell "
+        "names their sha256, which must be the same.",
+    ),
+]
+
 
 def main() -> None:
     """Entry point: user mistakes become one line on standard error and exit code 2."""
@@ -74,9 +91,7 @@ def run(
     weights: Annotated[
         str, typer.Option(help="pretrained, or random: the real architecture, marked in every row.")
     ] = "pretrained",
-    checkpoint: Annotated[
-        list[str] | None, typer.Option(help="NAME=FILE: weights of a model from a local file; repeatable.")
-    ] = None,
+    checkpoint: LocalWeights = None,
     data_root: DataRoot = None,
     jobs: Annotated[int, typer.Option(help="Cells at a time; 0: one a core on a CPU, one on a GPU.", min=0)] = 0,
     engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
@@ -149,6 +164,7 @@ def compare(
 def verify(
     folder: Annotated[Path, typer.Argument(help="Results folder.")],
     recompute: Annotated[int, typer.Option(help="Run so many of its cells anew and compare.", min=0)] = 0,
+    checkpoint: SameWeights = None,
     data_root: DataRoot = None,
     plugin: Plugins = None,
 ) -> None:
@@ -157,7 +173,7 @@ def verify(
 
     if recompute:
         _load(plugin)
-    raise typer.Exit(verify_command(folder, recompute, data_root, console))
+    raise typer.Exit(verify_command(folder, recompute, data_root, console, checkpoint or ()))
 
 
 Cell = Annotated[str, typer.Argument(help="The first digits of a cell's key (rows.csv, column key).")]
@@ -168,7 +184,10 @@ Source = Annotated[Path, typer.Option("--from", help="Results folder.")]
 def export(
     cell: Cell,
     source: Source = Path("results/run"),
-    to: Annotated[Path | None, typer.Option(help="PLY file; by default <data set>-<scene>-<model>-<mode>.ply.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="PLY file, or its folder; by default <data set>-<scene>-<model>-<mode>.ply here.")
+    ] = None,
+    checkpoint: SameWeights = None,
     data_root: DataRoot = None,
     plugin: Plugins = None,
 ) -> None:
@@ -176,14 +195,15 @@ def export(
     from bench.commands.splats import export as write
 
     _load(plugin)
-    console.print(f"{write(cell, source, to, data_root, console)}", highlight=False, soft_wrap=True)
+    console.print(f"{write(cell, source, to, data_root, console, checkpoint or ())}", highlight=False, soft_wrap=True)
 
 
 @app.command()
 def view(
     cell: Cell,
     source: Source = Path("results/run"),
-    port: Annotated[int, typer.Option(help="Of the page on this machine.")] = 8080,
+    port: Annotated[int, typer.Option(help="Of the page on this machine.", min=1, max=65535)] = 8080,
+    checkpoint: SameWeights = None,
     data_root: DataRoot = None,
     plugin: Plugins = None,
 ) -> None:
@@ -191,7 +211,7 @@ def view(
     from bench.commands.splats import view as serve
 
     _load(plugin)
-    serve(cell, source, data_root, port, console)
+    serve(cell, source, data_root, port, console, checkpoint or ())
 
 
 @app.command("list")

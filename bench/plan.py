@@ -26,6 +26,7 @@ ALL = "all"
 AUTO = "auto"
 EMBEDDED = "embedded"  #: every model that needs no download
 NO_MODEL = "-"  #: the model of an InstantSplat cell
+_MOST_NAMED = 8  #: scenes that a message names one by one
 
 
 @dataclass(frozen=True, order=True)
@@ -85,7 +86,8 @@ class Plan:
 
 def make_plan(selection: Selection) -> Plan:
     """Expand a selection. Raises UserError for a name that is not registered, a mode or scene that does not exist, a data
-    set that is not on disk (unless it came in through `all`), or a selection that holds no cell at all."""
+    set that is not on disk (unless it came in through `all`), or a selection that holds no cell at all. Scenes for which the
+    data set knows no point-map initialiser that runs here are refused too; of several data sets the others are run."""
     left_out: list[LeftOut] = []
     probe_protocol, geometry_protocol = _protocols(selection)
     providers = _models(selection, features)
@@ -108,36 +110,56 @@ def make_plan(selection: Selection) -> Plan:
                 left_out.append(LeftOut(f"dataset {name}", str(error)))
                 break
             known_scenes += found
-            for scene in _scenes(selection.scenes, found, dataset):
-                if track == "geometry":
-                    cells += [
-                        Cell(track, name, scene, model, "-", "-", geometry_protocol, seed)
-                        for model in chosen_estimators
-                        for seed in selection.seeds
-                    ]
-                else:
-                    automatic = selection.pointmap == AUTO
-                    pointmap = dataset.pointmap_of(selection.data_root, scene) if automatic else selection.pointmap
-                    cells += _probe_cells(name, scene, providers, modes, pointmap, probe_protocol, selection.seeds)
+            scenes = _scenes(selection.scenes, found, dataset)
+            if track == "geometry":
+                probes = [(model, "-") for model in chosen_estimators]
+                protocol, starts = geometry_protocol, dict.fromkeys(scenes, "-")
+            else:
+                probes, protocol = _probes(providers, modes), probe_protocol
+                starts, lacking = _pointmaps(name, scenes if probes else (), selection)
+                left_out += lacking
+                if lacking and set(selection.datasets) == {name}:
+                    raise Unavailable(f"{lacking[0].what}: {lacking[0].reason}")
+            cells += [
+                Cell(track, name, scene, model, mode, pointmap, protocol, seed)
+                for scene, pointmap in starts.items()
+                for model, mode in probes
+                for seed in selection.seeds
+            ]
     _check_scenes(selection.scenes, known_scenes, selection.datasets)
-    if not cells and not left_out:
+    if not cells and left_out:
+        raise Unavailable("\n".join(f"{each.what}: {each.reason}" for each in left_out))
+    if not cells:
         raise UserError(_nothing(selection))
     return Plan(tuple(cells), tuple(left_out))
 
 
-def _probe_cells(
-    dataset: str,
-    scene: str,
-    providers: Sequence[str],
-    modes: Sequence[str],
-    pointmap: str,
-    protocol: str,
-    seeds: Sequence[int],
-) -> list[Cell]:
+def _probes(providers: Sequence[str], modes: Sequence[str]) -> list[tuple[str, str]]:
+    """What is run on each scene of the probe track: (model, mode)."""
     pairs = [(model, mode) for model in providers for mode in modes if mode != "instantsplat"]
-    if "instantsplat" in modes:
-        pairs.append((NO_MODEL, "instantsplat"))
-    return [Cell("probe", dataset, scene, model, mode, pointmap, protocol, seed) for model, mode in pairs for seed in seeds]
+    return [*pairs, (NO_MODEL, "instantsplat")] if "instantsplat" in modes else pairs
+
+
+def _pointmaps(name: str, scenes: Sequence[str], selection: Selection) -> tuple[dict[str, str], list[LeftOut]]:
+    """The initialiser of each scene, and the scenes for which the data set knows none that runs here."""
+    if selection.pointmap != AUTO:
+        return dict.fromkeys(scenes, selection.pointmap), []
+    dataset = datasets[name]()
+    found: dict[str, str] = {}
+    lacking: dict[str, list[str]] = {}
+    for scene in scenes:
+        try:
+            found[scene] = dataset.pointmap_of(selection.data_root, scene)
+        except Unavailable as error:
+            lacking.setdefault(str(error), []).append(f"{name}/{scene}")
+        except UserError:  # a scene that cannot be read, which is for `keep_readable` to tell
+            found[scene] = dataset.default_pointmap
+    return found, [LeftOut(_listed(names), reason) for reason, names in lacking.items()]
+
+
+def _listed(scenes: Sequence[str]) -> str:
+    more = f" and {len(scenes) - _MOST_NAMED} more" if len(scenes) > _MOST_NAMED else ""
+    return f"{'scenes' if len(scenes) > 1 else 'scene'} {', '.join(scenes[:_MOST_NAMED])}{more}"
 
 
 def _protocols(selection: Selection) -> tuple[str, str]:
@@ -145,11 +167,14 @@ def _protocols(selection: Selection) -> tuple[str, str]:
     probe, geometry = ("paper-v1" if selection.on_gpu else "quick-v1"), "moge-v1"
     for name in selection.protocols:
         protocol_named(name)
-        if name in PROBE_PROTOCOLS:
-            probe = name
-        if name in GEOMETRY_PROTOCOLS:
-            geometry = name
-    return probe, geometry
+    probes, geometries = (
+        [name for name in dict.fromkeys(selection.protocols) if name in known]
+        for known in (PROBE_PROTOCOLS, GEOMETRY_PROTOCOLS)
+    )
+    for found in (probes, geometries):
+        if len(found) > 1:
+            raise UserError(f"--protocol: {' and '.join(found)} are of one track; name one, and run the other by itself")
+    return (probes or [probe])[0], (geometries or [geometry])[0]
 
 
 def _models(selection: Selection, registry: Registry[Any]) -> list[str]:
@@ -217,6 +242,28 @@ def _nothing(selection: Selection) -> str:
         f"nothing to run: models {','.join(selection.models)} on datasets {','.join(selection.datasets)} "
         f"(scenes {','.join(selection.scenes)}) share no track; see `bench list models` and `bench list datasets`"
     )
+
+
+def keep_readable(plan: Plan, selection: Selection, read: Callable[[Cell], object]) -> Plan:
+    """The plan less the scenes that `read` raises UserError for, which are listed as left out.
+
+    read: called once for each scene. Of data sets that the user named every scene must be sound: one UserError names all
+    that are not.
+    """
+    faults: dict[tuple[Track, str, str], str] = {}
+    scenes = {(cell.track, cell.dataset, cell.scene): cell for cell in plan.cells}
+    for place, cell in scenes.items():
+        try:
+            read(cell)
+        except UserError as error:
+            faults[place] = str(error)
+    left_out = tuple(LeftOut(f"scene {dataset}/{scene}", reason) for (_, dataset, scene), reason in faults.items())
+    if faults and (ALL not in selection.datasets or len(faults) == len(scenes)):
+        sound = list(dict.fromkeys(scene for track, dataset, scene in scenes if (track, dataset, scene) not in faults))
+        advice = f"\nmend what is named, or run the others: --scenes {','.join(sound)}" if sound else ""
+        raise UserError("\n".join(f"{each.what}: {each.reason}" for each in left_out) + advice)
+    kept = tuple(cell for cell in plan.cells if (cell.track, cell.dataset, cell.scene) not in faults)
+    return Plan(kept, (*plan.left_out, *left_out))
 
 
 def keep_available(plan: Plan, selection: Selection, check: Callable[[str, type[Model]], None]) -> Plan:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from bench import tracks
+from bench.native.memory import keep_freed_memory
 from bench.plan import Cell
 from bench.probe.feature_cache import Extracted
 from bench.provenance import measured, provenance
@@ -111,6 +112,7 @@ def _neighbours(cell: Cell) -> tuple[str, ...]:
 
 def _prepare_process(plugins: Sequence[str], threads: int) -> None:
     torch.set_num_threads(threads)
+    keep_freed_memory()
     for plugin in plugins:
         load_plugin(plugin)
 
@@ -178,7 +180,7 @@ def run_cell(cell: Cell, *, out: Path, settings: Settings) -> Report | UserError
         cell=cell,
         status=status,
         weights=weights,
-        error=message,
+        error=_shareable(message, settings),
         measurements=outcome.measurements,
         seconds=round(cost.seconds, 3),
         peak_memory_mb=round(cost.peak_memory_mb, 1),
@@ -205,6 +207,17 @@ def _store_failure(cell: Cell, message: str, out: Path, settings: Settings) -> R
     )
     Store(out).save(record, {})
     return Report(cell, "failed", float("nan"), message)
+
+
+def _shareable(message: str, settings: Settings) -> str:
+    """A message as rows hold it: rows are published, and say nothing of where this machine keeps its files."""
+    places = {path: path.name for _, path in settings.checkpoints}
+    places |= {settings.cache: "<cache>", Path.home(): "~"}
+    places |= {} if settings.data_root is None else {settings.data_root: "<data root>"}
+    for place in sorted(places, key=lambda path: len(str(path)), reverse=True):
+        if place.is_absolute() and len(place.parts) > 1:
+            message = message.replace(str(place), places[place])
+    return message
 
 
 def _origin(cell: Cell, settings: Settings) -> dict[str, Any]:

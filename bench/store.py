@@ -17,17 +17,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from bench.files import write_atomically, write_text
 from bench.plan import Cell
-from bench.schema import ROW_COLUMNS, SCHEMA_VERSION, as_rows
+from bench.schema import ROW_COLUMNS, SCHEMA_VERSION, STATUSES, TRACKS, WEIGHTS, as_rows, validate_rows
 from bench.types import Array, Measurement, UserError
 
 Status = Literal["ok", "failed", "unavailable"]
+ROWS_FILES = ("rows.parquet", "rows.csv")  #: all rows of a folder; the first is read where both are there
 CELL_METRIC = "cell"  #: the metric name of the one row that a cell without numbers has
 
 
@@ -143,14 +144,37 @@ def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:
 def read_rows(folder: Path) -> pd.DataFrame:
     """The rows of a results folder: from its cells where it has them, else from rows.parquet or rows.csv.
 
-    Raises UserError where the folder holds neither.
+    Raises UserError, naming the file, where the folder holds neither or where what they hold are no valid rows.
     """
     if (folder / "cells").is_dir():
         return rows_of(Store(folder, create=False).records())
-    for name, read in (("rows.parquet", pd.read_parquet), ("rows.csv", pd.read_csv)):
+    path = rows_file(folder)
+    frame = read_table(path)
+    if frame.empty:
+        raise UserError(f"{path} holds no rows; run `bench run --out {folder}` first")
+    problems = validate_rows(frame)
+    if problems:
+        more = f" (and {len(problems) - 1} more faults, which `bench verify` names)" if len(problems) > 1 else ""
+        raise UserError(f"{path}: {problems[0]}{more}; take the file as `bench run` wrote it")
+    return as_rows(frame)
+
+
+def rows_file(folder: Path) -> Path:
+    """rows.parquet of a folder, else its rows.csv. Raises UserError where there is neither."""
+    for name in ROWS_FILES:
         if (folder / name).is_file():
-            return as_rows(read(folder / name))
-    raise UserError(f"{folder} holds no results: neither cells/ nor rows.parquet nor rows.csv")
+            return folder / name
+    if folder.is_file():
+        raise UserError(f"{folder} is a file; name the results folder that it lies in")
+    raise UserError(f"{folder} holds no results: neither cells/ nor {' nor '.join(ROWS_FILES)}")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """What a .parquet or .csv file holds. Raises UserError, naming the file, where it cannot be read."""
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except Exception as error:  # readers raise whatever their file formats bring
+        raise UserError(f"{path}: it cannot be read ({type(error).__name__}: {str(error).strip()})") from error
 
 
 def _without_nan(value: Any) -> Any:
@@ -167,6 +191,8 @@ def _without_nan(value: Any) -> Any:
 def _parse(path: Path) -> CellRecord:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(stored, dict):
+            raise ValueError("it holds no object")
         version = stored.pop("schema", SCHEMA_VERSION)
         if version != SCHEMA_VERSION:
             raise ValueError(f"its row format is version {version}, this suite reads version {SCHEMA_VERSION}")
@@ -177,8 +203,27 @@ def _parse(path: Path) -> CellRecord:
         )
         numbers = {name: math.nan if stored[name] is None else stored[name] for name in ("seconds", "peak_memory_mb")}
         cell = Cell(**stored["cell"])
-        return CellRecord(
+        record = CellRecord(
             **{**stored, "cell": cell, "measurements": measurements, "pictures": tuple(stored["pictures"]), **numbers}
         )
+        _check_words(record)
+        return record
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a stored cell ({type(error).__name__}: {error}); remove it and run again") from error
+
+
+def _check_words(record: CellRecord) -> None:
+    """Raises ValueError, naming the field, where one of a closed vocabulary or a number holds something else."""
+    choices: list[tuple[str, Any, tuple[str, ...]]] = [
+        ("track", record.cell.track, TRACKS),
+        ("status", record.status, get_args(Status)),
+        ("weights", record.weights, WEIGHTS),
+        *(("status of a measurement", each.status, STATUSES) for each in record.measurements),
+    ]
+    for name, value, allowed in choices:
+        if value not in allowed:
+            raise ValueError(f"{name} is {value!r}, not one of {', '.join(allowed)}")
+    numbers: list[tuple[str, Any]] = [(each.metric, each.value) for each in record.measurements]
+    for name, value in [("seed", record.cell.seed), *numbers]:
+        if isinstance(value, bool) or not isinstance(value, int if name == "seed" else int | float):
+            raise ValueError(f"{name} is {value!r}, not a number")

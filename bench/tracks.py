@@ -99,7 +99,7 @@ def cell_key(cell: Cell, settings: Settings) -> str:
             "protocol": asdict(protocol),
             "models": models,
             "pointmap": _initialiser_identity(pointmaps[cell.pointmap]) if cell.pointmap != "-" else None,
-            "data": _fingerprint(cell.track, cell.dataset, cell.scene, settings.data_root),
+            "data": fingerprint(cell.track, cell.dataset, cell.scene, settings.data_root),
             "device": settings.device,
             "numerics": bench.NUMERICS_VERSION,
         }
@@ -121,7 +121,8 @@ def _initialiser_identity(cls: type[PointmapInitialiser]) -> dict[str, Any]:
 
 
 @functools.cache
-def _fingerprint(track: Any, dataset: str, scene: str, root: Path | None) -> str:
+def fingerprint(track: Any, dataset: str, scene: str, root: Path | None) -> str:
+    """The digest of a scene's data. Raises UserError naming what cannot be read."""
     return dataset_of(Cell(track, dataset, scene, "-", "-", "-", "-", 0)).fingerprint(root, scene, track)
 
 

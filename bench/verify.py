@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bench.schema import IDENTITY, PERF, ROW_COLUMNS, as_rows, validate_rows
-from bench.store import CellRecord, Store, content_digest, rows_of
+from bench.store import ROWS_FILES, CellRecord, Store, content_digest, read_table, rows_file, rows_of
 from bench.types import Measurement, UserError
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ def verify(folder: Path, recompute: int = 0, settings: Settings | None = None) -
         remarks.append(f"{folder}: the pictures were left out")
     if undigested:
         remarks.append(f"{undigested} of {len(records)} cells carry no digest; an older version stored them")
+    versions = {str(record.provenance.get("code_version", "")) for _, record in records} - {""}
+    if len(versions) > 1:
+        remarks.append(f"{folder} mixes cells of {len(versions)} versions of the code: {', '.join(sorted(versions))}")
     problems += _twice(records)
     if not records and not problems:
         raise UserError(f"{folder} holds no finished cell yet")
@@ -91,21 +94,16 @@ def verify(folder: Path, recompute: int = 0, settings: Settings | None = None) -
 
 
 def _verify_rows_only(folder: Path) -> Verdict:
-    for name, read in (("rows.parquet", pd.read_parquet), ("rows.csv", pd.read_csv)):
-        if (folder / name).is_file():
-            frame, fault = _read(folder / name, read)
-            problems = [fault] if fault else validate_rows(frame)
-            remark = "there are no cells here: digests and pictures cannot be checked, nothing can be recomputed"
-            keys = frame["key"].nunique() if "key" in frame else 0
-            return Verdict(keys, len(frame), tuple(f"{folder / name}: {each}" for each in problems), (remark,))
-    raise UserError(f"{folder} holds no results: neither cells/ nor rows.parquet nor rows.csv")
-
-
-def _read(path: Path, read: Any) -> tuple[pd.DataFrame, str]:
+    path = rows_file(folder)
+    remark = "there are no cells here: digests and pictures cannot be checked, nothing can be recomputed"
     try:
-        return read(path), ""
-    except Exception as error:  # readers raise whatever their file formats bring
-        return pd.DataFrame(), f"it cannot be read ({type(error).__name__}: {error})"
+        frame = read_table(path)
+    except UserError as error:
+        return Verdict(0, 0, (str(error),), (remark,))
+    if frame.empty:
+        raise UserError(f"{path} holds no rows")
+    problems = tuple(f"{path}: {each}" for each in validate_rows(frame))
+    return Verdict(frame["key"].nunique() if "key" in frame else 0, len(frame), problems, (remark,))
 
 
 def _lost_pictures(folder: Path, record: CellRecord) -> list[str]:
@@ -139,14 +137,14 @@ def _newest(records: Iterable[CellRecord]) -> list[CellRecord]:
 def _compacted(folder: Path, rows: pd.DataFrame, remarks: list[str]) -> list[str]:
     """rows.csv and rows.parquet must say what the cells say."""
     problems = []
-    for name, read in (("rows.parquet", pd.read_parquet), ("rows.csv", pd.read_csv)):
-        path = folder / name
+    for path in (folder / name for name in ROWS_FILES):
         if not path.is_file():
             remarks.append(f"{path} is not there; `bench run` writes it at its end")
             continue
-        frame, fault = _read(path, read)
-        if fault:
-            problems.append(f"{path}: {fault}")
+        try:
+            frame = read_table(path)
+        except UserError as error:
+            problems.append(str(error))
             continue
         try:
             held = as_rows(frame)
@@ -199,10 +197,11 @@ def _recompute(records: Sequence[CellRecord], count: int, settings: Settings) ->
     for record in chosen:
         own = replace(settings, weights=record.weights, device=record.device)
         try:
+            if lack := other_weights(record, own):
+                remarks.append(f"{record.cell.label} could not be computed anew: {lack}")
+                continue
             if tracks.cell_key(record.cell, own) != record.key:
-                remarks.append(
-                    f"{record.cell.label}: another version of the code, model or data, or local weights (the key differs)"
-                )
+                remarks.append(f"{record.cell.label}: another version of the code, model or data (the key differs)")
             outcome = tracks.run(record.cell, own)
         except Exception as error:  # a model may raise anything
             remarks.append(f"{record.cell.label} could not be computed anew: {type(error).__name__}: {error}")
@@ -212,6 +211,33 @@ def _recompute(records: Sequence[CellRecord], count: int, settings: Settings) ->
             f"{record.cell.label} ({record.key[:12]}): {text}" for text in _off(record.measurements, outcome.measurements)
         ]
     return Verdict(len(records), 0, tuple(problems), tuple(remarks), done)
+
+
+def other_weights(record: CellRecord, settings: Settings) -> str:
+    """Which weights a cell was run with that `settings` does not give, and what to do; "" where they are the same ones.
+
+    Weights are known by their content (bench.weights.identity), wherever they lie: a cell says no path. Those of the
+    publisher are fetched where they are not here. A cell of an older version that says nothing of its weights has "".
+    """
+    from bench import tracks
+    from bench.plan import model_classes
+    from bench.weights import fetch
+
+    stored = record.provenance.get("weights", {})
+    for name, cls in model_classes(record.cell):
+        absent = ""
+        if settings.weights == "pretrained" and settings.checkpoint(name) is None:
+            try:
+                fetch(cls, name)
+            except UserError as error:
+                absent = f" ({error})"
+        here = tracks.weights_identities(record.cell, settings)[name]
+        if stored.get(name, here) != here:
+            return (
+                f"it was run with other weights of {name} than are here: {stored[name]}, not {here}{absent}; "
+                f"give the file or folder that it was run with by --checkpoint {name}=PATH"
+            )
+    return ""
 
 
 def _off(stored: Sequence[Measurement], anew: Sequence[Measurement]) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from bench import cli, requirements
 from bench.registry import datasets
@@ -31,6 +34,19 @@ class GridColour(FeatureProvider):
 
     def extract(self, images):
         return torch.nn.functional.avg_pool2d(images, 16).permute(0, 2, 3, 1)
+
+
+@features.register("tinted")
+class Tinted(GridColour):
+    """The same, times a factor that is its weights."""
+
+    card = Card(name="Tinted", channels=3, stride=16, weights="torchhub:https://localhost/tint.pt")
+
+    def load(self, device):
+        self.factor = torch.load(self.checkpoint, weights_only=True)
+
+    def extract(self, images):
+        return super().extract(images) * self.factor
 
 
 @features.register("broken-feature")
@@ -94,15 +110,69 @@ def test_the_gaussians_of_a_cell_can_be_exported(
     capsys.readouterr()
     assert bench(*command, monkeypatch=monkeypatch) == 0
     assert "may differ" not in capsys.readouterr().out
+    assert bench(*command[:-4], "--to", str(file / "inside"), *command[-2:], monkeypatch=monkeypatch) == 2
+    assert f"{file} is a file; choose another folder" in " ".join(capsys.readouterr().err.split())
     gaussians = read_ply(file)
     assert len(gaussians) == rows["value"].item()
     for view in datasets["procedural"]().load_scene(None, "room").train:
         assert view.camera is not None
         assert (view.camera.project(gaussians.means.double().numpy())[1] > 0).mean() > 0.5
 
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        view = ["view", command[1], "--from", str(out), "--port", port, "--plugin", str(plugin)]
+        assert bench(*view, monkeypatch=monkeypatch) == 2
+        said = capsys.readouterr().err
+        assert f"--port {port} cannot be used" in said or "needs viser" in said
+
     monkeypatch.setattr("bench.NUMERICS_VERSION", "another")
-    assert bench(*command, monkeypatch=monkeypatch) == 0
+    assert bench(*command[:4], "--to", str(tmp_path), *command[-2:], monkeypatch=monkeypatch) == 0
     assert "may differ" in capsys.readouterr().out
+    assert (tmp_path / "procedural-room-grid-colour-T.ply").read_bytes() == file.read_bytes()
+
+
+def test_local_weights_are_known_by_their_content(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same file is asked for wherever a cell is computed again; no result says where it lay."""
+    out, home = tmp_path / "results", tmp_path / "home-of-ada"
+    home.mkdir()
+    torch.save(torch.tensor(0.5), home / "tint.pt")
+    torch.save(torch.tensor(0.25), tmp_path / "other.pt")
+    run = [*probe(plugin, out, "tinted"), "--modes", "T", "--no-report"]
+    assert bench(*run, "--checkpoint", f"tinted={home / 'tint.pt'}", monkeypatch=monkeypatch) == 0
+    rows = pd.read_parquet(out / "rows.parquet").query("track == 'probe'")
+    assert set(rows["weights"]) == {"pretrained"}
+    for file in (*out.glob("cells/*.json"), out / "rows.csv"):
+        assert "home-of-ada" not in file.read_text(encoding="utf-8")
+
+    moved = tmp_path / "renamed.bin"
+    digest = hashlib.sha256((home / "tint.pt").read_bytes()).hexdigest()
+    (home / "tint.pt").rename(moved)
+    export = ["export", rows["key"].iloc[0], "--from", str(out), "--to", str(tmp_path / "x.ply"), "--plugin", str(plugin)]
+    recompute = ["verify", str(out), "--recompute", "1", "--plugin", str(plugin)]
+    for wrong in ([], ["--checkpoint", f"tinted={tmp_path / 'other.pt'}"]):
+        capsys.readouterr()
+        assert bench(*export, *wrong, monkeypatch=monkeypatch) == 2
+        said = capsys.readouterr().err
+        assert digest in said
+        assert "--checkpoint tinted=PATH" in said
+        assert not (tmp_path / "x.ply").exists()
+        assert bench(*recompute, *wrong, monkeypatch=monkeypatch) == 0
+        said = capsys.readouterr().out
+        assert "0 of 1 cells computed anew" in said
+        assert digest in said
+    right = ["--checkpoint", f"tinted={moved}"]
+    assert bench(*export, *right, monkeypatch=monkeypatch) == 0
+    assert "may differ" not in capsys.readouterr().out
+    assert len(read_ply(tmp_path / "x.ply"))
+    assert bench(*recompute, *right, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert "1 of 1 cells computed anew" in said
+    assert "note" not in said
+    assert bench("verify", str(out), *right, monkeypatch=monkeypatch) == 2
 
 
 def test_a_killed_run_goes_on_and_gives_the_rows_of_an_undisturbed_one(plugin: Path, tmp_path: Path) -> None:
@@ -172,9 +242,21 @@ def test_all_lists_what_cannot_run_here_and_a_name_stops_the_run(
         (["--seeds", "one"], "'one' is not a whole number"),
         (["--weights", "some"], "must be one of pretrained, random"),
         (["--engine", "cloud"], "must be one of local, ray"),
-        (["--checkpoint", "rgb"], "write NAME=FILE"),
+        (["--checkpoint", "dino"], "write NAME=PATH"),
+        (["--checkpoint", "dino="], "write NAME=PATH"),
+        (["--checkpoint", "dinno=x"], "no model is named 'dinno'"),
+        (["--checkpoint", "rgb=/"], "rgb has no weights"),
+        (["--checkpoint", "dino=nowhere"], "there is no file nowhere"),
+        (["--checkpoint", "dino=/", "--checkpoint", "dino=/"], "dino is given twice"),
+        (["--checkpoint", "dino=/", "--weights", "random"], "give one of them"),
         (["--data-root", "/nowhere/at/all"], "there is no folder"),
         (["--plugin", "absent.py"], "no such file"),
+        (["--models", ""], "--models: name at least one"),
+        (["--modes", ","], "--modes: name at least one"),
+        (["--seeds", ""], "--seeds: name at least one"),
+        (["--seeds", "4294967296"], "4294967296 is too large"),
+        (["--protocol", "paper-v1,quick-v1"], "paper-v1 and quick-v1 are of one track"),
+        (["--report", "/dev/null/report"], "/dev/null is a file"),
     ],
 )
 def test_mistakes_are_one_message_and_exit_code_2(
@@ -197,6 +279,41 @@ def test_an_output_folder_that_cannot_be_written_to_stops_before_any_work(
     arguments = ["run", "--models", "rgb", "--modes", "T", "--scenes", "room", "--out", str(tmp_path / "file" / "results")]
     assert bench(*arguments, monkeypatch=monkeypatch) == 2
     assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        (["show", "psnr"], 0, "peak signal-to-noise ratio"),
+        (["show", "quick-v1"], 0, "grid_long_side"),
+        (["show", "rgb"], 0, "Apache-2.0"),
+        (["show", "pnsr"], 2, "nothing is named 'pnsr'"),
+        (["list", "modells"], 2, "there are models, estimators"),
+        (["weights", "check", "--models", ""], 2, "--models: name at least one"),
+        (["weights", "check", "--models", "rgb,iuv"], 0, "rgb, iuv: there are no weights to fetch"),
+        (["weights", "fetch", "--models", "rgb"], 0, "rgb: there are no weights to fetch"),
+        (["export", "abc", "--from", "nowhere"], 2, "nowhere holds no results"),
+        (["report", "nowhere"], 2, "nowhere holds no results"),
+        (["compare", "nowhere"], 2, "nowhere holds no results"),
+        (["verify", "nowhere"], 2, "nowhere holds no results"),
+        (["data", "check", "lllff"], 2, "did you mean llff"),
+        (["view", "abc", "--port", "99999"], 2, "--port"),
+        (["data", "convert", "nowhere", "there"], 2, "nowhere/rgb: no photo there"),
+    ],
+)
+def test_the_other_commands_say_what_is_wrong(
+    command: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert bench(*command, monkeypatch=monkeypatch) == code
+    captured = capsys.readouterr()
+    assert said in " ".join((captured.err if code else captured.out).split())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["models", "estimators", "datasets", "pointmaps", "protocols", "metrics"])

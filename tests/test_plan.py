@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.plan import Cell, Plan, Selection, keep_available, make_plan
+from bench.plan import Cell, Plan, Selection, keep_available, keep_readable, make_plan
 from bench.protocols import MODES
-from bench.types import GeometryEstimator, Model, Unavailable, UserError
+from bench.registry import datasets
+from bench.types import Dataset, DatasetCard, GeometryEstimator, Model, Track, Unavailable, UserError
 
 
 def test_the_default_covers_both_tracks_without_any_download() -> None:
@@ -137,3 +138,72 @@ def test_an_initialiser_that_cannot_run_takes_its_cells_along() -> None:
             keep_available(Plan(cells, ()), selection, _without("dust3r"))
     with pytest.raises(Unavailable, match="dust3r lacks"):
         keep_available(Plan(cells[:1], ()), replace(both, models=("all",)), _without("dust3r"))
+
+
+class TwoScenes(Dataset):
+    """One scene with points, one that no installed initialiser can start."""
+
+    card = DatasetCard("Two")
+
+    def scenes(self, root: Path | None, track: Track) -> Sequence[str]:
+        return ["points", "photos", "mountain"]
+
+    def pointmap_of(self, root: Path | None, name: str) -> str:
+        if name == "points":
+            return "sparse"
+        raise Unavailable("no estimator is installed")
+
+
+@pytest.fixture
+def two_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    list(datasets)  # what is installed, before the test's own
+    monkeypatch.setitem(datasets._classes, "two", TwoScenes)
+
+
+@pytest.mark.usefixtures("two_scenes")
+def test_scenes_without_a_point_map_stop_one_data_set_and_are_listed_beside_others() -> None:
+    alone = Selection(models=("rgb",), modes=("G",), datasets=("two",))
+    with pytest.raises(Unavailable, match=r"^scenes two/photos, two/mountain: no estimator is installed$"):
+        make_plan(alone)
+    assert {cell.scene for cell in make_plan(replace(alone, scenes=("points",))).cells} == {"points"}
+    named = make_plan(replace(alone, pointmap="vggt"))
+    assert {(cell.scene, cell.pointmap) for cell in named.cells} == {
+        ("points", "vggt"),
+        ("photos", "vggt"),
+        ("mountain", "vggt"),
+    }
+    for others in (("two", "procedural"), ("all",)):
+        plan = make_plan(replace(alone, datasets=others))
+        assert {(cell.scene, cell.pointmap) for cell in plan.cells if cell.dataset == "two"} == {("points", "sparse")}
+        assert ("scenes two/photos, two/mountain", "no estimator is installed") in {
+            (left_out.what, left_out.reason) for left_out in plan.left_out
+        }
+        assert "procedural" in {cell.dataset for cell in plan.cells}
+    with pytest.raises(Unavailable, match="scene two/photos: no estimator is installed"):
+        make_plan(replace(alone, scenes=("photos",), datasets=("two", "procedural")))
+
+
+def test_a_scene_that_cannot_be_read_stops_the_run_and_is_left_out_under_all() -> None:
+    cells = tuple(Cell("probe", "llff", scene, "rgb", "G", "sparse", "quick-v1", 0) for scene in ("a", "b", "c", "d", "e"))
+    asked: list[str] = []
+
+    def read(cell: Cell) -> None:
+        asked.append(cell.scene)
+        if cell.scene in ("b", "d"):
+            raise UserError(f"{cell.scene}/poses_bounds.npy: must hold numbers")
+
+    named = Selection(models=("rgb",), datasets=("llff",))
+    with pytest.raises(UserError) as raised:
+        keep_readable(Plan((*cells, replace(cells[0], mode="T")), ()), named, read)
+    assert asked == ["a", "b", "c", "d", "e"], "each scene once"
+    assert str(raised.value).splitlines() == [
+        "scene llff/b: b/poses_bounds.npy: must hold numbers",
+        "scene llff/d: d/poses_bounds.npy: must hold numbers",
+        "mend what is named, or run the others: --scenes a,c,e",
+    ]
+    kept = keep_readable(Plan(cells, ()), replace(named, datasets=("all",)), read)
+    assert [cell.scene for cell in kept.cells] == ["a", "c", "e"]
+    assert [left_out.what for left_out in kept.left_out] == ["scene llff/b", "scene llff/d"]
+    with pytest.raises(UserError, match="scene llff/b: b/poses"):
+        keep_readable(Plan(cells[1:2], ()), replace(named, datasets=("all",)), read)
+    assert keep_readable(Plan(cells[:1], ()), named, read) == Plan(cells[:1], ())

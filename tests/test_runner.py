@@ -11,12 +11,12 @@ from torch import Tensor
 
 from bench import tracks
 from bench.engines.local import map_groups
-from bench.plan import Selection, make_plan
+from bench.plan import Cell, Selection, make_plan
 from bench.registry import features
-from bench.runner import Run
+from bench.runner import Report, Run, run_cell
 from bench.schema import validate_rows
 from bench.store import CellRecord, Store, rows_of
-from bench.types import Card, FeatureProvider
+from bench.types import Card, FeatureProvider, UserError
 from bench.verify import verify
 
 
@@ -103,6 +103,29 @@ def test_a_model_is_loaded_once_for_all_scenes_and_each_names_its_loading(tmp_pa
 def test_features_that_cannot_be_made_cost_nothing_and_stop_nothing(tmp_path: Path) -> None:
     records = _extracted(tmp_path / "out", tmp_path / "cache", "failing", "grid")
     assert [record.cell.model for record in records] == ["grid"]
+
+
+def test_a_stored_error_says_nothing_of_where_this_machine_keeps_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user is told the whole path; the rows, which are published, are not."""
+    home = tmp_path / "ada"
+    data, weights = home / "data sets", home / "secret" / "tint.pt"
+    monkeypatch.setattr(Path, "home", lambda: home)
+    error = f"{data}/LLFF/fern/x.png: not readable; see {weights}, {home}/notes and {tmp_path / 'cache'}/features"
+
+    def run(cell: Cell, settings: tracks.Settings) -> tracks.Outcome:
+        raise UserError(error)
+
+    monkeypatch.setattr(tracks, "run", run)
+    settings = tracks.Settings(data, tmp_path / "cache", "cpu", "pretrained", (("grid", weights),))
+    cell = Cell("probe", "procedural", "room", "rgb", "T", "simulated", "quick-v1", 0)
+    ended = run_cell(cell, out=tmp_path / "out", settings=settings)
+    assert isinstance(ended, Report)
+    assert ended.error == error
+    (record,) = Store(tmp_path / "out").records()
+    assert record.status == "failed"
+    assert record.error == "<data root>/LLFF/fern/x.png: not readable; see tint.pt, ~/notes and <cache>/features"
 
 
 def test_the_last_model_is_freed_before_the_next_is_built() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,6 +91,30 @@ def test_a_damaged_cell_is_named(tmp_path: Path) -> None:
     store.path("ab").write_text("{")
     with pytest.raises(UserError, match=r"ab\.json is not a stored cell"):
         store.records()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda stored: [stored], "it holds no object"),
+        (lambda stored: stored["cell"].update(track="prob"), "track is 'prob', not one of probe, geometry"),
+        (lambda stored: stored["cell"].update(seed="one"), "seed is 'one', not a number"),
+        (lambda stored: stored.update(status="okay"), "status is 'okay', not one of ok, failed, unavailable"),
+        (lambda stored: stored.update(weights=None), "weights is None, not one of"),
+        (lambda stored: stored["measurements"][0].update(value="high"), "psnr is 'high', not a number"),
+        (lambda stored: stored["measurements"][0].update(status="fine"), "status of a measurement is 'fine'"),
+        (lambda stored: stored["measurements"][0].pop("value"), "KeyError: 'value'"),
+    ],
+)
+def test_a_cell_edited_by_hand_is_named_with_the_field(tmp_path: Path, change: Any, said: str) -> None:
+    store = Store(tmp_path)
+    store.save(record(), {})
+    path = store.path(record().key)
+    stored = json.loads(path.read_text())
+    changed = change(stored)
+    path.write_text(json.dumps(changed if isinstance(changed, list) else stored))
+    with pytest.raises(UserError, match=rf"\.json is not a stored cell .*{said}"):
+        read_rows(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_clear_message(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from bench.requirements import check_packages
 from bench.types import Model, Unavailable, UserError
 from bench.weights import check
 
+_SPARED = ("domain", "weights")  #: columns that a terminal too narrow for all of them goes without
+_WIDEST = 300  #: characters of a line in a file or a pipe, which has no width of its own
+
 REGISTRIES: dict[str, Registry[Any]] = {
     "models": features,
     "estimators": estimators,
@@ -37,12 +40,24 @@ def print_listing(kind: str, console: Console) -> None:
     }
     if kind not in tables:
         raise UserError(f"bench list {kind}: there are {', '.join(tables)}")
-    console.print(tables[kind]())
+    table = tables[kind]()
+    unfolded = table.__rich_measure__(console, console.options.update(max_width=_WIDEST)).maximum
+    if not console.is_terminal:
+        console.width = max(console.width, unfolded)
+    elif unfolded > console.width:
+        for column in [column for column in table.columns if column.header in _SPARED]:
+            table.columns.remove(column)
+            table.caption = "`bench show NAME` tells the rest"
+    console.print(table)
 
 
 def print_one(name: str, console: Console) -> None:
-    """Print everything that is known of one name, wherever it is registered. Raises UserError where it is nowhere."""
-    found = False
+    """Print everything that is known of one name, wherever it is listed. Raises UserError where it is nowhere."""
+    from bench.metrics.catalogue import METRICS
+
+    found = name in METRICS
+    if found:
+        _print_fields(f"metric {name}", asdict(METRICS[name]), console)
     for kind, registry in REGISTRIES.items():
         if name in registry:
             found = True
@@ -52,9 +67,8 @@ def print_one(name: str, console: Console) -> None:
             found = True
             _print_fields(f"protocol {name}", asdict(protocols[name]), console)
     if not found:
-        raise UserError(
-            f"nothing is named {name!r}; `bench list models|estimators|datasets|pointmaps|protocols` show what is there"
-        )
+        kinds = "|".join((*REGISTRIES, "protocols", "metrics"))
+        raise UserError(f"nothing is named {name!r}; `bench list {kinds}` shows what there is")
 
 
 def _print_fields(title: str, values: dict[str, Any], console: Console) -> None:
@@ -69,7 +83,7 @@ def _cards(registry: Registry[Any], columns: tuple[str, ...]) -> Table:
     table = Table(title=f"{len(registry)} {registry.kind}s", title_justify="left")
     stateful = registry is not datasets
     for column in ("name", *columns, *(["state"] if stateful else [])):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
     for name in registry:
         card = registry[name].card
         state = [_state(name, registry[name])] if stateful else []

@@ -21,18 +21,20 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bench.commands.checkpoints import checkpoints
 from bench.engines import local, ray
+from bench.files import check_writable
 from bench.locations import cache_root, data_root
-from bench.plan import NO_MODEL, Cell, Plan, Selection, keep_available, make_plan
-from bench.registry import estimators, features
+from bench.plan import NO_MODEL, Cell, Plan, Selection, keep_available, keep_readable, make_plan
 from bench.requirements import check
 from bench.runner import MapGroups, Report, Run
 from bench.store import Store
-from bench.tracks import Settings
+from bench.tracks import Settings, fingerprint
 from bench.types import Model, PointmapInitialiser, UserError, Weights
 from bench.weights import fetch
 
 INTERRUPTED = 130
+SEEDS = 2**32  #: what every generator takes
 Result = TypeVar("Result")
 
 
@@ -61,6 +63,11 @@ class Options:
 
 def run_command(options: Options, console: Console, errors: Console) -> int:
     """Run the plan and write the report; returns the exit code. Raises UserError for a user's mistake."""
+    for option in ("models", "datasets", "scenes", "modes", "seeds"):
+        if not getattr(options, option):
+            raise UserError(f"--{option}: name at least one")
+    if options.report is not None:
+        check_writable(options.report)
     device = choose_device(options.device)
     weights = _choice("--weights", options.weights, ("pretrained", "random"))
     engine = _choice("--engine", options.engine, ("local", "ray"))
@@ -76,15 +83,22 @@ def run_command(options: Options, console: Console, errors: Console) -> int:
         data_root=data_root(options.data_root),
         on_gpu=device == "cuda",
     )
-    checkpoints = _checkpoints(options.checkpoints)
-    plan = _that_runs_here(make_plan(selection), selection, device, {name for name, _ in checkpoints}, options.dry_run)
+    local_weights = checkpoints(options.checkpoints)
+    if local_weights and weights == "random":
+        raise UserError("--checkpoint names weights and --weights random asks for none: give one of them")
+    plan = make_plan(selection)
+    with console.status("reading what the scenes hold"):
+        plan = keep_readable(
+            plan, selection, lambda cell: fingerprint(cell.track, cell.dataset, cell.scene, selection.data_root)
+        )
+    plan = _that_runs_here(plan, selection, device, {name for name, _ in local_weights}, options.dry_run)
     _print_plan(plan, console)
     if options.dry_run:
         return 0
     jobs = options.jobs or (1 if device == "cuda" else os.cpu_count() or 1)
     run = Run(
         out=options.out,
-        settings=Settings(selection.data_root, cache_root(), device, selection.weights, checkpoints),
+        settings=Settings(selection.data_root, cache_root(), device, selection.weights, local_weights),
         plugins=options.plugins,
         jobs=jobs,
         threads=max(1, (os.cpu_count() or 1) // jobs),
@@ -129,22 +143,9 @@ def _seeds(texts: Sequence[str]) -> tuple[int, ...]:
     for text in texts:
         if not text.isdecimal():
             raise UserError(f"--seeds: {text!r} is not a whole number")
-    return tuple(int(text) for text in texts)
-
-
-def _checkpoints(texts: Sequence[str]) -> tuple[tuple[str, Path], ...]:
-    """--checkpoint NAME=FILE, as pairs. Raises UserError for another form, an unknown name or a file that is not there."""
-    pairs = []
-    for text in texts:
-        name, equals, file = text.partition("=")
-        if not equals:
-            raise UserError(f"--checkpoint {text}: write NAME=FILE")
-        if name not in features and name not in estimators:
-            raise UserError(f"--checkpoint {text}: no model is named {name!r}")
-        if not Path(file).exists():
-            raise UserError(f"--checkpoint {text}: there is no file {file}")
-        pairs.append((name, Path(file).resolve()))
-    return tuple(pairs)
+        if int(text) >= SEEDS:
+            raise UserError(f"--seeds: {text} is too large; seeds are below {SEEDS}")
+    return tuple(dict.fromkeys(int(text) for text in texts))
 
 
 def _that_runs_here(plan: Plan, selection: Selection, device: str, local: set[str], dry_run: bool) -> Plan:

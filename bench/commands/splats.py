@@ -3,38 +3,58 @@
 from __future__ import annotations
 
 import math
+import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 from bench import tracks
+from bench.commands.checkpoints import checkpoints
 from bench.commands.run import choose_device
+from bench.files import check_writable
 from bench.locations import cache_root, data_root
 from bench.splat import Gaussians, rotation_matrix, write_ply
 from bench.store import CellRecord, Store
 from bench.types import Camera, Unavailable, UserError, Weights
+from bench.verify import other_weights
 
 _SH_0 = 0.28209479177387814  # the constant spherical harmonic
 
 
-def export(prefix: str, folder: Path, target: Path | None, root: Path | None, console: Console) -> Path:
-    """Write the Gaussians of a cell in the standard 3DGS layout; returns the file. Raises UserError as `find_cell`."""
+def export(
+    prefix: str,
+    folder: Path,
+    target: Path | None,
+    root: Path | None,
+    console: Console,
+    local_weights: Sequence[str] = (),
+) -> Path:
+    """Write the Gaussians of a cell in the standard 3DGS layout; returns the file. local_weights: as --checkpoint has them.
+
+    Raises UserError as `find_cell` and `trained_again`.
+    """
     record = find_cell(prefix, folder)
-    path = target or Path(f"{record.cell.dataset}-{record.cell.scene}-{record.cell.model}-{record.cell.mode}.ply")
-    write_ply(path, trained_again(record, root, console)[0])
+    name = f"{record.cell.dataset}-{record.cell.scene}-{record.cell.model}-{record.cell.mode}.ply"
+    path = target / name if target is not None and target.is_dir() else target or Path(name)
+    check_writable(path.parent)  # before minutes of training
+    write_ply(path, trained_again(record, root, console, checkpoints(local_weights))[0])
     return path
 
 
-def view(prefix: str, folder: Path, root: Path | None, port: int, console: Console) -> None:
+def view(
+    prefix: str, folder: Path, root: Path | None, port: int, console: Console, local_weights: Sequence[str] = ()
+) -> None:
     """Serve the Gaussians of a cell to a browser on this machine until Ctrl-C. Raises Unavailable without viser."""
     try:
         import viser
     except ImportError as error:
         raise Unavailable("bench view needs viser: pip install 'vfm3d-bench[view]'") from error
     record = find_cell(prefix, folder)
-    gaussians, cameras = trained_again(record, root, console)
+    _check_free(port)
+    gaussians, cameras = trained_again(record, root, console, checkpoints(local_weights))
     rotations = rotation_matrix(gaussians.quaternions)
     axes = rotations * gaussians.scales[:, None, :]
     server = viser.ViserServer(host="127.0.0.1", port=port)
@@ -60,6 +80,16 @@ def view(prefix: str, folder: Path, root: Path | None, port: int, console: Conso
         server.stop()
 
 
+def _check_free(port: int) -> None:
+    """Raises UserError where no server can listen on the port: said before minutes of training."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(f"--port {port} cannot be used ({error.strerror}); choose another one") from error
+
+
 def find_cell(prefix: str, folder: Path) -> CellRecord:
     """The stored cell whose key begins with `prefix`. Raises UserError where there is none or more than one."""
     found = [record for record in Store(folder, create=False).records() if record.key.startswith(prefix)]
@@ -76,20 +106,24 @@ def _middle_depth(gaussians: Gaussians, camera: Camera) -> float:
     return float(np.median(depths[depths > 0])) if (depths > 0).any() else 1.0
 
 
-def trained_again(record: CellRecord, root: Path | None, console: Console) -> tuple[Gaussians, tuple[Camera, ...]]:
+def trained_again(
+    record: CellRecord, root: Path | None, console: Console, local_weights: tuple[tuple[str, Path], ...] = ()
+) -> tuple[Gaussians, tuple[Camera, ...]]:
     """Run the cell again and give its Gaussians, on the CPU, and its training cameras, in the world of its initialiser.
 
     Says so where the Gaussians may not be the stored cell's own.
 
-    Raises UserError where the cell is of the geometry track.
+    Raises UserError where the cell is of the geometry track, or was run with weights that are not here.
     """
     if record.cell.track != "probe":
         raise UserError(f"{record.cell.label} is a cell of the {record.cell.track} track; only probes make Gaussians")
     weights: Weights = "random" if record.weights == "random" else "pretrained"
-    settings = tracks.Settings(data_root(root), cache_root(), choose_device("auto"), weights)
+    settings = tracks.Settings(data_root(root), cache_root(), choose_device("auto"), weights, local_weights)
+    if lack := other_weights(record, settings):
+        raise UserError(f"{record.cell.label} ({record.key[:12]}): {lack}")
     if tracks.cell_key(record.cell, settings) != record.key:
         console.print(
-            f"[yellow]note[/] {record.cell.label} was run by other code, on other data, weights or another device: "
+            f"[yellow]note[/] {record.cell.label} was run by other code, on other data or another device: "
             "these Gaussians may differ from what its rows measured",
             soft_wrap=True,
         )

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
+from bench.commands.checkpoints import checkpoints
 from bench.locations import cache_root, data_root
+from bench.types import UserError
 from bench.verify import ABSOLUTE, RELATIVE, Verdict, verify
 
 MOST = 50  #: problems printed
 
 
-def verify_command(folder: Path, recompute: int, data: Path | None, console: Console) -> int:
-    """Verify and print; 0 where nothing is wrong, 1 else. Raises UserError where the folder holds no results."""
+def verify_command(
+    folder: Path, recompute: int, data: Path | None, console: Console, local_weights: Sequence[str] = ()
+) -> int:
+    """Verify and print; 0 where nothing is wrong, 1 else. local_weights: as --checkpoint has them.
+
+    Raises UserError where the folder holds no results.
+    """
     settings = None
+    if local_weights and not recompute:
+        raise UserError("--checkpoint is for cells that are computed anew: say how many by --recompute")
     if recompute:
         from bench.tracks import Settings
 
-        settings = Settings(data_root(data), cache_root(), "cpu", "none")
+        settings = Settings(data_root(data), cache_root(), "cpu", "none", checkpoints(local_weights))
     verdict = verify(folder, recompute, settings)
     print_verdict(folder, verdict, recompute, console)
     return 1 if verdict.problems else 0

@@ -11,28 +11,35 @@ from rich.table import Table
 
 from bench.plan import ALL
 from bench.registry import Registry, estimators, features, pointmaps
-from bench.types import Unavailable
-from bench.weights import check, digest, fetch
+from bench.types import Unavailable, UserError
+from bench.weights import check, digest, fetch, sources
 
 
 def print_check(names: Sequence[str], online: bool, console: Console) -> None:
     """One line a model that needs weights. Raises UserError for an unknown name."""
+    models = _models(names)
     table = Table(title="weights", title_justify="left")
     for column in ("model", "used for", "cached", "size", "licence", "agreement", "source"):
         table.add_column(column, overflow="fold")
-    for name, use, cls in _models(names):
+    for name, use, cls in models:
         state = check(cls, name, online)
         if state.needed:
             size = f"{state.bytes / 1e9:.2f} GB" if state.bytes else "?"
             gated = {True: "asked for", False: "none", None: "?"}[state.gated]
             table.add_row(name, use, "yes" if state.cached else "no", size, state.license, gated, state.source)
-    console.print(table)
+    if table.row_count:
+        console.print(table)
+    else:
+        _say_none(names, console)
 
 
 def fetch_all(names: Sequence[str], console: Console, errors: Console) -> int:
     """Fetch and print each file with its digest; returns 2 where something could not be had."""
     code = 0
-    for name, _, cls in _models(names):
+    models = _models(names)
+    if not any(sources(cls) for _, _, cls in models):
+        _say_none(names, console)
+    for name, _, cls in models:
         try:
             for file in fetch(cls, name):
                 if file.path is not None:
@@ -43,8 +50,14 @@ def fetch_all(names: Sequence[str], console: Console, errors: Console) -> int:
     return code
 
 
+def _say_none(names: Sequence[str], console: Console) -> None:
+    console.print(f"{', '.join(names)}: there are no weights to fetch", highlight=False, soft_wrap=True)
+
+
 def _models(names: Sequence[str]) -> list[tuple[str, str, type[Any]]]:
     """Name, use and class of everything of these names that may have weights. Raises UserError for an unknown name."""
+    if not names:
+        raise UserError("--models: name at least one, or `all`")
     registries: tuple[tuple[str, Registry[Any]], ...] = (
         ("probe", features),
         ("geometry", estimators),

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from bench.types import Unavailable
 
-WINDOW = 11
-SIGMA = 1.5
-C1, C2 = 0.01**2, 0.03**2
+RADIUS, SIGMA = 5, 1.5  #: of SSIM's Gaussian window, in pixels: 11 x 11
+C1, C2 = 0.01**2, 0.03**2  #: SSIM's constants for a peak of 1
+_STRIP = 32  # a blur goes by strips of an axis, which skips most of the band matrix's zeros
 HAARPSI_SMALLEST_SIDE = 16  #: pixels; its largest filter covers so many
 LPIPS_SMALLEST_SIDE = 16  #: pixels; VGG halves the picture four times
 _NETWORK_PATIENCE = 6.0  #: seconds within which the weights' host must answer
@@ -47,22 +47,45 @@ def ssim(picture: Tensor, photo: Tensor) -> float:
 
 def ssim_map(picture: Tensor, photo: Tensor) -> Tensor:
     """(H, W, 3): SSIM at each pixel and channel: 11x11 Gaussian window, sigma 1.5, zero padding, population variances."""
-    x, y = picture.permute(2, 0, 1), photo.permute(2, 0, 1)
-    rows, columns = _blur_matrix(x.shape[1], x), _blur_matrix(x.shape[2], x)
-    mean_x, mean_y, square_x, square_y, product = (rows @ torch.stack([x, y, x * x, y * y, x * y]) @ columns).unbind()
+    x, y = (each.permute(2, 0, 1) for each in (picture, photo))
+    mean_x, mean_y, square_x, square_y, product = blur(torch.cat([x, y, x * x, y * y, x * y])).chunk(5)
     variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
     covariance = product - mean_x * mean_y
     similarity = (2 * mean_x * mean_y + C1) * (2 * covariance + C2)
     return (similarity / ((mean_x**2 + mean_y**2 + C1) * (variance_x + variance_y + C2))).permute(1, 2, 0)
 
 
-def _blur_matrix(side: int, like: Tensor) -> Tensor:
-    """(side, side), symmetric: the one-dimensional Gaussian window with zero padding as a matrix product."""
-    distance = (torch.arange(side)[:, None] - torch.arange(side)).abs()
-    weight = torch.exp(-(torch.arange(WINDOW // 2 + 1, dtype=torch.float64) ** 2) / (2 * SIGMA**2))
-    weight /= weight[0] + 2 * weight[1:].sum()
-    band = torch.where(distance <= WINDOW // 2, weight[distance.clamp(max=WINDOW // 2)], 0.0)
-    return band.to(like.device, like.dtype)
+def blur(planes: Tensor) -> Tensor:
+    """Planes (P, H, W) under SSIM's Gaussian window, zero beyond the border.
+
+    The window is separable: the blur is a product with a symmetric band matrix from either side, hence its own transpose.
+    """
+    _, height, width = planes.shape
+    across = _band(width, planes.dtype, planes.device)
+    down = _band(height, planes.dtype, planes.device)
+    blurred = torch.cat([planes[..., reach] @ across[reach, strip] for strip, reach in _strips(width)], dim=-1)
+    return torch.cat([down[strip, reach] @ blurred[:, reach] for strip, reach in _strips(height)], dim=-2)
+
+
+def _strips(size: int) -> list[tuple[slice, slice]]:
+    """Strips of an axis and, for each, what the window reaches from it."""
+    return [
+        (slice(start, min(start + _STRIP, size)), slice(max(start - RADIUS, 0), min(start + _STRIP + RADIUS, size)))
+        for start in range(0, size, _STRIP)
+    ]
+
+
+@functools.lru_cache(maxsize=32)
+def _band(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(size, size): the normalised window along one axis as a symmetric band matrix."""
+    offset = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
+    window = torch.exp(-(offset**2) / (2 * SIGMA**2))
+    window /= window.sum()
+    position = torch.arange(size)
+    distance = position[:, None] - position
+    inside = distance.abs() <= RADIUS
+    band = torch.where(inside, window[(distance + RADIUS).clamp(0, 2 * RADIUS)], 0.0)
+    return band.to(device=device, dtype=dtype)
 
 
 def haarpsi(picture: Tensor, photo: Tensor) -> float:

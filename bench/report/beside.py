@@ -21,6 +21,7 @@ from bench.stats.agreement import MATCH, join_tables
 MODES = {**GTA, "Gft": "Geometry*", "Tft": "Texture*", "Aft": "All*", "instantsplat": "InstantSplat"}
 BLOCKS = {**POINT_BLOCKS, **DEPTH_BLOCKS, "fov_crops": "Field of view", "boundary": "Boundaries"}
 _COMPARED = ("2d", "3d", "depth", "fov", "boundary")  #: kinds of metric that are set beside each other
+_COUNTED = ("n_ok", "n_total", "note")
 _3D_ALIGNMENT = "similarity"  #: what our rows say of 3D metrics; the papers' rows name no alignment
 
 
@@ -32,7 +33,7 @@ def published_means() -> pd.DataFrame:
 
 def joined(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """Both tables' values side by side (bench.stats.agreement.join_tables), one row a place that either has, with our
-    `weights`, n_ok, n_total and note.
+    `weights`, n_ok, n_total and note, and the reference's as n_ok_reference and so on.
 
     ours, reference: means of one protocol and point map each; published means may come whole. Averages over data sets are
     compared only where both are over the same data sets. Another run's rows meet ours of the same kind of weights; published
@@ -44,14 +45,18 @@ def joined(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     mine, theirs = both
     printed_only = bool((theirs["protocol"] == PUBLISHED).all())
     parts = [
-        join_tables(part, (theirs if printed_only else theirs[theirs["weights"] == weights]).drop_duplicates(list(MATCH)))
-        .merge(part[[*MATCH, "n_ok", "n_total", "note"]], on=list(MATCH), how="left")
-        .assign(weights=weights)
+        _joined(
+            part, (theirs if printed_only else theirs[theirs["weights"] == weights]).drop_duplicates(list(MATCH))
+        ).assign(weights=weights)
         for weights, part in mine.groupby("weights", sort=True)
     ]
-    if not parts:
-        return join_tables(mine, mine).assign(weights="", n_ok=0, n_total=0, note="")
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else _joined(mine, mine).assign(weights="")
+
+
+def _joined(mine: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    counted = [table[[*MATCH, *_COUNTED]] for table in (mine, theirs)]
+    found = join_tables(mine, theirs).merge(counted[0], on=list(MATCH), how="left")
+    return found.merge(counted[1], on=list(MATCH), how="left", suffixes=("", "_reference"))
 
 
 def _comparable(means: pd.DataFrame) -> pd.DataFrame:
@@ -111,9 +116,9 @@ def _both(row: dict[Any, Any] | None, metric: Metric) -> list[Entry]:
     if row is None:
         return [Entry()] * 3
     texts = [printed(row["ours"], metric), printed(row["reference"], metric)]
-    note = coverage(row)
+    notes = [coverage(row), coverage({**row, **{name: row[f"{name}_reference"] for name in _COUNTED}})]
     difference = _difference(row["difference"] * metric.factor, texts)
-    return [Entry(texts[0], row["ours"], note=note), Entry(texts[1], row["reference"]), difference]
+    return [Entry(texts[0], row["ours"], note=notes[0]), Entry(texts[1], row["reference"], note=notes[1]), difference]
 
 
 def _difference(difference: float, texts: list[str]) -> Entry:

@@ -51,7 +51,7 @@ def comparison(folder: Path, to: Path) -> Page:
 
 def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Section]:
     """One section a track, protocol and point map."""
-    reference = published_means() if theirs is None else table_means(theirs.rows)
+    reference = published_means() if theirs is None else table_means(theirs.rows, beside=ours.rows)
     groups = ours.rows.groupby(["track", "protocol", "pointmap"], sort=True)
     for key, rows in sorted(groups, key=lambda group: group[0][0] != "probe"):
         track, protocol, pointmap = map(str, key)
@@ -61,7 +61,7 @@ def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Sect
             same = reference[(reference["protocol"] == protocol) & (reference["pointmap"] == pointmap)]
             other = theirs.rows[(theirs.rows["protocol"] == protocol) & (theirs.rows["pointmap"] == pointmap)]
         marks = conditions.condition_marks(protocol, pointmap)
-        found = joined(table_means(rows), same)
+        found = joined(table_means(rows, beside=other), same)
         met = found[found["found"] == "both"]
         parts = []
         if len(met):

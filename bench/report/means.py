@@ -16,21 +16,23 @@ from bench.stats.rank import mean_ranks
 RANKED = {"rel": False, "delta": True, "fov_x_error": False, "fov_x_error_median": False, "boundary_f1": True}
 
 
-def table_means(rows: pd.DataFrame) -> pd.DataFrame:
+def table_means(rows: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.DataFrame:
     """Means of tidy rows: the columns of bench.stats.aggregate.per_dataset and `ranked`: False where a paper prints a value
     but does not rank it, and in rows that take no part (bench.report.conditions.row_marks).
 
     Data set "all" holds averages over data sets; in the geometry track the metric "rank" there is the mean rank over data
     sets and metrics, ties sharing the average rank, and the metric fov_x_error_median the median over views. A value
-    that lacks a scene (n_ok < n_total) is not ranked.
+    that lacks a scene (n_ok < n_total) is not ranked. beside: rows of another run that these will be compared with; what
+    it has there should be here too.
     """
     if rows.empty:
         return pd.DataFrame(columns=[*rows.columns, "spread", "n_ok", "n_total", "ranked"])
     measured = rows[rows["protocol"] != PUBLISHED]
-    means = pd.concat([per_dataset(rows), *_fov_medians(measured)], ignore_index=True)
+    means = pd.concat([per_dataset(rows, beside=beside), *_fov_medians(measured, beside)], ignore_index=True)
     own = means[means["protocol"] != PUBLISHED]
     ranked = own[(own["track"] == "geometry") & own["metric"].isin(list(RANKED)) & _takes_part(own)]
-    parts = [means, _averages(own), *(_ranks(part) for _, part in ranked.groupby(["protocol", "alignment"], sort=False))]
+    tables = [part for _, part in ranked.groupby(["protocol", "alignment"], sort=False) if part["value"].notna().any()]
+    parts = [means, _averages(own), *map(_ranks, tables)]
     together = pd.concat([part for part in parts if len(part)], ignore_index=True)
     takes_part = _is_ranked(together) & _takes_part(together) & _is_complete(together)
     return together.assign(note=together["note"].fillna(""), ranked=takes_part)
@@ -49,10 +51,14 @@ def _averages(means: pd.DataFrame) -> pd.DataFrame:
     return averages.assign(status=status, note=note)
 
 
-def _fov_medians(rows: pd.DataFrame) -> list[pd.DataFrame]:
+def _fov_medians(rows: pd.DataFrame, beside: pd.DataFrame | None) -> list[pd.DataFrame]:
+    crops, others = _fov_crops(rows), None if beside is None else _fov_crops(beside)
+    return [per_dataset(crops, "median", others).assign(metric="fov_x_error_median")] if len(crops) else []
+
+
+def _fov_crops(rows: pd.DataFrame) -> pd.DataFrame:
     views = expand_failures(rows[rows["track"] == "geometry"])
-    crops = views[(views["metric"] == "fov_x_error") & (views["alignment"] == "fov_crops")]
-    return [per_dataset(crops, "median").assign(metric="fov_x_error_median")] if len(crops) else []
+    return views[(views["metric"] == "fov_x_error") & (views["alignment"] == "fov_crops")]
 
 
 def _ranks(means: pd.DataFrame) -> pd.DataFrame:

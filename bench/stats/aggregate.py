@@ -1,7 +1,8 @@
 """From rows to tables: views to scenes, scenes to data sets, data sets to one number; with what is missing counted.
 
 Every aggregated value stands beside `n_ok` and `n_total`: how many measurements it rests on and how many there should be. A
-cell that failed counts against every metric that its siblings have. Nothing is imputed and nothing is left out unseen.
+cell that failed, or that was never run where its siblings were, counts against every metric that they have. Nothing is
+imputed and nothing is left out unseen.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ CELL_METRIC = "cell"
 SETTING = ("track", "dataset", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
 #: The same, averaged over data sets.
 OVER_DATASETS = ("track", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
+#: What models are compared under: whatever scene one of them has there, the others should have too.
+CONDITIONS = ("track", "dataset", "mode", "pointmap", "protocol")
 
 
 def expand_failures(rows: pd.DataFrame) -> pd.DataFrame:
@@ -63,27 +66,80 @@ def per_scene(rows: pd.DataFrame) -> pd.DataFrame:
     return _reduce(work, [*SETTING, "scene", "seed"], ok)
 
 
-def per_dataset(rows: pd.DataFrame, statistic: Literal["mean", "median"] = "mean") -> pd.DataFrame:
+def per_dataset(
+    rows: pd.DataFrame, statistic: Literal["mean", "median"] = "mean", beside: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """One value a setting and data set, from tidy rows.
 
     mean: over seeds within a scene, then over scenes. median: over all views (the field of view's table asks for it). Gives
     SETTING, value, spread (standard deviation over scenes, NaN for one scene), n_ok and n_total (scenes and seeds, those
     with a missing view are not ok), unit, higher_is_better, status and note.
+
+    n_total counts what there should be (`absent_scenes`): every scene that any model has under the same CONDITIONS. beside:
+    further rows that this table will stand beside, whose scenes count as well.
     """
+    rows = expand_failures(rows)
     scenes = per_scene(rows)
+    absent = absent_scenes(rows, scenes, beside)
     complete = (scenes["n_ok"] == scenes["n_total"]) & scenes["value"].notna()
     work = scenes.assign(n_ok=complete.astype("int64"), n_total=1)
-    table = _reduce(work, list(SETTING), complete)
+    if len(absent):
+        # "absent" is the lowest of the statuses: what went wrong elsewhere is said first.
+        gaps = absent.assign(value=np.nan, n_ok=0, n_total=1, status="absent", note="")
+        work = pd.concat([work, gaps.reindex(columns=work.columns).astype(work.dtypes)], ignore_index=True)
+        complete = work["n_ok"] == 1
+    table = _with_absent_named(_reduce(work, list(SETTING), complete), absent)
     by_scene = scenes.groupby([*SETTING, "scene"], sort=False, dropna=False, observed=True)["value"].mean()
     over_scenes = by_scene.groupby(level=list(SETTING), sort=False, dropna=False)
     summary = over_scenes.agg(["mean", "std"]).reset_index()
     table["value"], table["spread"] = summary["mean"], summary["std"]
     if statistic == "median":
-        views = expand_failures(rows)
-        views = views.assign(value=views["value"].where(views["status"] == "ok"))
+        views = rows.assign(value=rows["value"].where(rows["status"] == "ok"))
         medians = views.groupby(list(SETTING), sort=False, dropna=False, observed=True)["value"].median().rename("median")
         table["value"] = table.merge(medians.reset_index(), on=list(SETTING), how="left")["median"]
     return table
+
+
+def absent_scenes(rows: pd.DataFrame, scenes: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.DataFrame:
+    """What was never run: SETTING, scene and seed that a setting lacks though its siblings have the scene.
+
+    Under the same CONDITIONS every model should have every scene that one of them (here or in `beside`) has: as often as it
+    has seeds. Fewer seeds on a scene are not counted: they make a mean less sure, not one of something else. A metric is
+    missing only where it was measured on that scene, or where nothing was, and only of models that have it on the data set
+    at all.
+
+    rows: tidy rows, failures expanded. scenes: `per_scene` of them.
+    """
+    place, who = [*CONDITIONS, "scene"], ["model", "weights"]
+    every = rows if beside is None else pd.concat([rows, expand_failures(beside)], ignore_index=True)
+    ran = rows[[*place, *who]].drop_duplicates()
+    seeds = rows[[*CONDITIONS, *who, "seed"]].drop_duplicates()
+    should = ran[[*CONDITIONS, *who]].drop_duplicates().merge(every[place].drop_duplicates(), on=list(CONDITIONS))
+    found = should.merge(ran, on=[*place, *who], how="left", indicator="_ran")
+    lacking = found[found["_ran"] == "left_only"].merge(seeds, on=[*CONDITIONS, *who]).drop(columns="_ran")
+    if lacking.empty:
+        return pd.DataFrame(columns=[*SETTING, "scene", "seed"])
+    went = ~every["status"].isin(["failed", "unavailable"])
+    finished = went.groupby([every[name] for name in (*place, *who, "seed")], dropna=False, observed=True).transform("any")
+    some = finished.groupby([every[name] for name in place], observed=True).transform("any")
+    measured = every.loc[finished | ~some, [*place, "metric", "alignment"]].drop_duplicates()
+    return (
+        scenes[list(SETTING)]
+        .drop_duplicates()
+        .merge(lacking, on=[*CONDITIONS, *who])
+        .merge(measured, on=[*place, "metric", "alignment"])[[*SETTING, "scene", "seed"]]
+    )
+
+
+def _with_absent_named(table: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFrame:
+    """The table of `per_dataset` whose notes also name the scenes that were never run."""
+    if absent.empty:
+        return table
+    by_setting = absent.groupby(list(SETTING), sort=False, dropna=False, observed=True)["scene"]
+    named = by_setting.agg(lambda names: f"not run: {', '.join(sorted(set(names)))}").rename("_absent").reset_index()
+    said = table[list(SETTING)].merge(named, on=list(SETTING), how="left")["_absent"].fillna("").to_numpy()
+    notes = ["; ".join(part for part in parts if part) for parts in zip(table["note"].fillna(""), said, strict=True)]
+    return table.assign(note=notes)
 
 
 def over_datasets(table: pd.DataFrame, by: Sequence[str] = OVER_DATASETS) -> pd.DataFrame:

@@ -82,15 +82,20 @@ def read_images(path: Path, cameras: Mapping[int, Lens]) -> list[PosedImage]:
         for number, pose, camera, name in _images_binary(path) if path.suffix == ".bin" else _images_text(path, cameras):
             if camera not in cameras:
                 raise UserError(f"{path}: image {name} names camera {camera}, which the cameras file does not hold")
+            if not np.isfinite(pose).all() or not np.any(pose[:4]):
+                raise UserError(f"{path}: the pose of image {name} is no rotation and translation of finite numbers: {pose}")
             images.append(PosedImage(number, name, camera, _pose(pose)))
     return sorted(images, key=lambda image: image.name)
 
 
 def read_points(path: Path) -> Points:
     """Points with their tracks. Raises UserError for a damaged file."""
-    positions, colours, tracks = [], [], []
+    positions: list[tuple[float, ...]] = []
+    colours, tracks = [], []
     with _damage_named(path):
         for position, colour, track in _points_binary(path) if path.suffix == ".bin" else _points_text(path):
+            if not np.isfinite(position).all():
+                raise UserError(f"{path}: point number {len(positions)} lies at {position}; export the model again")
             positions.append(position)
             colours.append(colour)
             tracks.append(track)

@@ -117,17 +117,30 @@ def _read_llff(folder: Path) -> PhotoSet:
 
 def _poses_bounds(path: Path) -> Array:
     """(N, 3, 5) float64."""
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: not a NumPy array file ({error})") from error
-    if rows.ndim != 2 or rows.shape[1] != 17 or not np.issubdtype(rows.dtype, np.number) or not np.isfinite(rows).all():
-        raise UserError(f"{path}: must hold N rows of 17 finite numbers, not {rows.dtype} {rows.shape}")
+    rows = _array(path)
+    if rows.ndim != 2 or rows.shape[1] != 17 or not np.issubdtype(rows.dtype, np.number):
+        raise UserError(f"{path}: must hold N rows of 17 numbers, not {rows.dtype} {rows.shape}")
+    unknown = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(unknown):
+        raise UserError(
+            f"{path}: row {unknown[0]} (of 0 to {len(rows) - 1}) holds numbers that are not finite: {rows[unknown[0]]}"
+        )
     poses = rows[:, :15].reshape(-1, 3, 5).astype(np.float64)
     axes = poses[:, :, :3]
     if not np.allclose(axes.transpose(0, 2, 1) @ axes, np.eye(3), atol=1e-3):
         raise UserError(f"{path}: the first three columns of each pose must be a rotation")
     return poses
+
+
+def _array(path: Path) -> Array:
+    """The array of a .npy file, memory-mapped. Raises UserError where it is none."""
+    try:
+        array: Array = np.load(path, allow_pickle=False, mmap_mode="r")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, EOFError) as error:  # its message would have the user allow code in the file
+        raise UserError(f"{path}: not a NumPy array file of numbers; replace it") from error
+    return array
 
 
 def _with_points(found: PhotoSet, model: Path, names: Mapping[int, str]) -> PhotoSet:
@@ -197,17 +210,25 @@ def _read_transforms(folder: Path) -> PhotoSet:
 def _frames(path: Path) -> list[Photo]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        frames = content["frames"]
-        return sorted((_frame(path, content, frame) for frame in frames), key=lambda photo: photo.path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a transforms file ({type(error).__name__}: {error})") from error
+    frames = content.get("frames") if isinstance(content, dict) else None
+    if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
+        raise UserError(f"{path}: not a transforms file: it must be an object with a list of objects, `frames`")
+    return sorted((_frame(path, content, frame) for frame in frames), key=lambda photo: photo.path)
 
 
 def _frame(source: Path, content: Mapping[str, Any], frame: Mapping[str, Any]) -> Photo:
+    lacking = [name for name in ("file_path", "transform_matrix") if name not in frame]
+    if lacking:
+        raise UserError(f"{source}: the frame {frame.get('file_path', '')!r} lacks {' and '.join(lacking)}")
     path = _frame_photo(source, str(frame["file_path"]))
-    pose = np.array(frame["transform_matrix"], np.float64)
+    try:
+        pose = np.array(frame["transform_matrix"], np.float64)
+    except (TypeError, ValueError):
+        pose = np.zeros(0)
     axes = pose[:3, :3] if pose.shape == (4, 4) else np.zeros((3, 3))
-    if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
+    if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3) or not np.isfinite(pose).all():
         raise UserError(f"{source}: transform_matrix of {frame['file_path']} is not a rigid 4x4 matrix")
     world_to_camera = np.eye(4)
     world_to_camera[:3, :3] = (axes * [1, -1, -1]).T  # OpenGL: y up, z backwards
@@ -229,25 +250,35 @@ def _frame_photo(source: Path, name: str) -> Path:
 
 def _frame_lens(source: Path, photo: Path, field: Mapping[str, Any]) -> Lens:
     model = str(field.get("camera_model", "OPENCV"))
-    fisheye = bool(field.get("is_fisheye")) or float(field.get("k4", 0)) != 0
+    fisheye = bool(field.get("is_fisheye")) or _number(source, field, "k4", 0) != 0
     if fisheye or model not in {"OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"}:
         reason = f"camera_model {model}" if not fisheye else "a fisheye lens (is_fisheye or k4)"
         raise UserError(f"{source}: {reason} is not supported; undistort the photos to a pinhole camera first")
     if "w" in field and "h" in field:
-        width, height = int(field["w"]), int(field["h"])
+        width, height = round(_number(source, field, "w", 0)), round(_number(source, field, "h", 0))
     else:
         width, height = photo_size(photo)
     if "fl_x" in field:
-        fx = float(field["fl_x"])
+        fx = _number(source, field, "fl_x", 0)
     elif "camera_angle_x" in field:
-        fx = width / 2 / float(np.tan(float(field["camera_angle_x"]) / 2))
+        angle = _number(source, field, "camera_angle_x", 0)
+        if not 0 < angle < np.pi:
+            raise UserError(f"{source}: camera_angle_x must be an angle between 0 and pi, in radians, not {angle:g}")
+        fx = width / 2 / float(np.tan(angle / 2))
     else:
         raise UserError(f"{source}: neither fl_x nor camera_angle_x gives the focal length of {photo.name}")
-    fy = float(field["fl_y"]) if "fl_y" in field else fx
-    bend = {name: float(field.get(name, 0)) for name in ("k1", "k2", "k3", "p1", "p2")}
-    return Lens(
-        width, height, fx, fy, float(field.get("cx", width / 2)), float(field.get("cy", height / 2)), **bend
-    ).checked(str(source))
+    fy = _number(source, field, "fl_y", fx)
+    cx, cy = _number(source, field, "cx", width / 2), _number(source, field, "cy", height / 2)
+    bend = {name: _number(source, field, name, 0) for name in ("k1", "k2", "k3", "p1", "p2")}
+    return Lens(width, height, fx, fy, cx, cy, **bend).checked(str(source))
+
+
+def _number(source: Path, field: Mapping[str, Any], name: str, default: float) -> float:
+    """A number of a transforms file. Raises UserError naming the field where it is none, or not finite."""
+    value = field.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise UserError(f"{source}: {name} must be a finite number, not {value!r}")
+    return float(value)
 
 
 # ------------------------------------------------------------------------------------------------------------------- MVSNet
@@ -286,8 +317,8 @@ def _mvsnet_camera(path: Path, size: tuple[int, int]) -> tuple[Lens, Array]:
         intrinsics = np.array(words[then : then + 9], np.float64).reshape(3, 3)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a MVSNet camera (extrinsic 4x4, intrinsic 3x3): {error}") from error
-    if not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-3):
-        raise UserError(f"{path}: the extrinsic matrix is not rigid")
+    if not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-3) or not np.isfinite(pose).all():
+        raise UserError(f"{path}: the extrinsic matrix is not rigid, or not of finite numbers")
     lens = Lens(*size, intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]).checked(str(path))
     if not (0.25 < lens.cx / lens.width < 0.75 and 0.25 < lens.cy / lens.height < 0.75):
         raise UserError(
@@ -298,10 +329,7 @@ def _mvsnet_camera(path: Path, size: tuple[int, int]) -> tuple[Lens, Array]:
 
 def _depth_map(path: Path) -> Array:
     """(H, W), memory-mapped."""
-    try:
-        depth = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: not a NumPy array file ({error})") from error
+    depth = _array(path)
     if depth.ndim != 2 or not np.issubdtype(depth.dtype, np.floating):
         raise UserError(f"{path}: a depth map must be (H, W) of floating point, not {depth.dtype} {depth.shape}")
     return depth

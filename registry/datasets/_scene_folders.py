@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from bench.registry import pointmaps
+from bench.requirements import check_packages
 from bench.types import Dataset, MultiViewScene, Track, Unavailable, UserError
 from registry.datasets._layouts import PHOTOS, Layout
 from registry.datasets._photo_set import PhotoSet, digest, load
@@ -15,8 +17,8 @@ SPLIT_FILE = "dataset_split.json"
 #: The folder of the Feat2GS release under the data root, where the root is not that folder itself.
 RELEASE_FOLDERS = ("", "Feat2GS", "Feat2GS_Dataset", "feat2gs")
 
-#: The initialiser of scenes without cameras.
-POINTMAP_WITHOUT_CAMERAS = "dust3r"
+#: The initialisers that need nothing but photos, the paper's own first.
+FROM_PHOTOS = ("dust3r", "mast3r", "vggt")
 
 
 class SceneFolders(Dataset):
@@ -38,7 +40,14 @@ class SceneFolders(Dataset):
         return found
 
     def pointmap_of(self, root: Path | None, name: str) -> str:
-        return POINTMAP_WITHOUT_CAMERAS if self._layout(self._folder(root, name)) is PHOTOS else self.default_pointmap
+        """The data set's own where the scene has what that needs; else the first of FROM_PHOTOS whose package is installed.
+
+        Raises Unavailable, naming the ways out, where none is.
+        """
+        folder = self._folder(root, name)
+        layout = self._layout(folder)
+        lacks_points = self.default_pointmap == "sparse" and layout.read(folder).read_sparse is None
+        return pointmap_from_photos() if layout is PHOTOS or lacks_points else self.default_pointmap
 
     def load_scene(self, root: Path | None, name: str) -> MultiViewScene:
         photo_set, split = self._prepare(root, name)
@@ -105,3 +114,20 @@ class SceneFolders(Dataset):
         size = f" (about {self.card.size_gb:g} GB)" if self.card.size_gb else ""
         offer = f"download it from {self.card.url}{size}" if self.card.url else "put scenes of your own there"
         return f"{self.key} is not on disk: {looked}; {offer}, one folder a scene, and pass --data-root"
+
+
+def pointmap_from_photos() -> str:
+    """The first of FROM_PHOTOS whose package is installed, as the paper starts from DUSt3R. Raises Unavailable for none."""
+    for name in FROM_PHOTOS:
+        try:
+            check_packages(name, pointmaps[name])
+        except Unavailable:
+            continue
+        return name
+    ways = [f"  {name}: {'; '.join(pointmaps[name].needs.values())}" for name in FROM_PHOTOS]
+    raise Unavailable(
+        "without 3D points or true depth a point map must be estimated from the photos, by one of\n"
+        + "\n".join(ways)
+        + "\nnone of which is installed. Install one; or add a COLMAP model with points3D (sparse/0 in the scene's folder), "
+        "from which `sparse` starts; or name another initialiser by --pointmap (`bench list pointmaps`)"
+    )

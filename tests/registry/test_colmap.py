@@ -164,6 +164,17 @@ def damage(scene: Path, what: str) -> None:
         data = bytearray((model / "images.bin").read_bytes())
         struct.pack_into("<i", data, 8 + 60, 9)
         (model / "images.bin").write_bytes(data)
+    elif what in ("pose not finite", "no rotation"):
+        data = bytearray((model / "images.bin").read_bytes())
+        if what == "no rotation":
+            struct.pack_into("<4d", data, 8 + 4, 0, 0, 0, 0)
+        else:
+            struct.pack_into("<d", data, 8 + 4 + 32, float("nan"))
+        (model / "images.bin").write_bytes(data)
+    elif what == "point not finite":
+        points = POINTS.astype(float)
+        points[1, 2] = np.inf
+        write_colmap_binary(model, [PINHOLE], ring(5), points, TRACKS)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +192,9 @@ def damage(scene: Path, what: str) -> None:
         ("no photos", "there are no photos"),
         ("negative focal", "must be positive"),
         ("unknown camera", "names camera 9"),
+        ("pose not finite", r"images\.bin: the pose of image p00\.png is no rotation and translation"),
+        ("no rotation", r"images\.bin: the pose of image p00\.png is no rotation and translation"),
+        ("point not finite", r"points3D\.bin: point number 1 lies at .*inf"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, what: str, message: str) -> None:

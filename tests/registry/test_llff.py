@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scene_writers import Posed, ring, write_colmap_binary, write_photo
 
-from bench.types import UserError
+from bench import requirements
+from bench.plan import Cell, Selection, keep_readable, make_plan
+from bench.tracks import fingerprint
+from bench.types import Unavailable, UserError
 from registry.datasets.feat2gs_release import LLFFScenes
 
 
@@ -79,7 +84,7 @@ def sheared(rows: np.ndarray) -> np.ndarray:
     [
         (lambda rows: rows[:5], "holds 5 poses.*holds 6 photos"),
         (lambda rows: rows[:, :15], "N rows of 17"),
-        (lambda rows: np.where(rows == rows[0, 3], np.nan, rows), "finite"),
+        (lambda rows: np.where(np.arange(6)[:, None] == 4, np.nan, rows), r"row 4 \(of 0 to 5\) holds .* not finite"),
         (sheared, "must be a rotation"),
     ],
 )
@@ -93,8 +98,14 @@ def test_malformed_poses_are_named(tmp_path: Path, change: object, message: str)
 
 def test_a_file_that_is_no_array_is_named(tmp_path: Path) -> None:
     make(tmp_path, sparse=False)
-    (tmp_path / "LLFF/toy/poses_bounds.npy").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"poses_bounds\.npy: not a NumPy array"):
+    path = tmp_path / "LLFF/toy/poses_bounds.npy"
+    objects, whole = np.array([{}], dtype=object), path.read_bytes()
+    for content in (b"nothing", b"", whole[: len(whole) // 2], whole[:20]):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"poses_bounds\.npy: not a NumPy array file of numbers; replace it$"):
+            LLFFScenes().load_scene(tmp_path, "toy")
+    np.save(path, objects, allow_pickle=True)
+    with pytest.raises(UserError, match=r"poses_bounds\.npy: not a NumPy array file of numbers; replace it$"):
         LLFFScenes().load_scene(tmp_path, "toy")
 
 
@@ -116,3 +127,58 @@ def test_fern_agrees_with_its_bounds_and_calibration(shared_data: Path) -> None:
     photo = dataset._prepare(shared_data, "fern")[0].photos[0]
     assert photo.lens is not None
     assert (photo.lens.width, photo.lens.k1) == (4032, pytest.approx(0.0198, abs=1e-4))
+
+
+@pytest.mark.parametrize(
+    ("installed", "expected"),
+    [({"dust3r", "mast3r", "vggt"}, "dust3r"), ({"vggt", "mast3r"}, "mast3r"), ({"vggt"}, "vggt"), (set(), None)],
+)
+def test_a_scene_without_points_starts_from_the_first_estimator_that_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: set[str], expected: str | None
+) -> None:
+    make(tmp_path, sparse=False)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: name if name in installed else None)
+    if expected is not None:
+        assert LLFFScenes().pointmap_of(tmp_path, "toy") == expected
+        return
+    with pytest.raises(Unavailable) as raised:
+        LLFFScenes().pointmap_of(tmp_path, "toy")
+    for way_out in ("naver/dust3r", "naver/mast3r", "facebookresearch/vggt", "points3D", "--pointmap"):
+        assert way_out in str(raised.value)
+
+
+@pytest.mark.parametrize("without", ["points3D.bin", None])
+def test_sparse_points_are_the_default_where_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: str | None
+) -> None:
+    make(tmp_path)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: name)
+    if without:
+        (tmp_path / "LLFF/toy/sparse/0" / without).unlink()
+    assert LLFFScenes().pointmap_of(tmp_path, "toy") == ("dust3r" if without else "sparse")
+
+
+def test_one_broken_scene_among_five_is_named_and_the_others_are_offered(tmp_path: Path) -> None:
+    make(tmp_path)
+    (tmp_path / "LLFF/toy/sparse/0/images.bin").unlink()  # the poses come from poses_bounds.npy
+    for name in "abcde":
+        shutil.copytree(tmp_path / "LLFF/toy", tmp_path / "LLFF" / name)
+    shutil.rmtree(tmp_path / "LLFF/toy")
+    poses = tmp_path / "LLFF/c/poses_bounds.npy"
+    np.save(poses, np.where(np.arange(6)[:, None] == 4, np.nan, np.load(poses)))
+
+    def read(cell: Cell) -> str:
+        return fingerprint(cell.track, cell.dataset, cell.scene, tmp_path)
+
+    selection = Selection(models=("rgb",), modes=("T",), datasets=("llff",), data_root=tmp_path)
+    with pytest.raises(UserError) as raised:
+        keep_readable(make_plan(selection), selection, read)
+    broken, advice = str(raised.value).splitlines()
+    assert broken.startswith(f"scene llff/c: {poses}: row 4 ")
+    assert advice.endswith("--scenes a,b,d,e")
+    others = replace(selection, scenes=("a", "b", "d", "e"))
+    assert len(keep_readable(make_plan(others), others, read).cells) == 4
+    every = replace(selection, datasets=("all",))
+    plan = keep_readable(make_plan(every), every, read)
+    assert {cell.scene for cell in plan.cells if cell.dataset == "llff"} == set("abde")
+    assert "scene llff/c" in {left_out.what for left_out in plan.left_out}

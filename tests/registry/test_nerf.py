@@ -94,6 +94,11 @@ def test_the_test_half_is_held_out_and_alpha_becomes_black_and_a_mask(tmp_path: 
         ({}, "neither fl_x nor camera_angle_x"),
         ({"fl_x": -3}, "must be positive"),
         ({"fl_x": 50, "w": 64, "h": 64}, "of other proportions"),
+        ({"fl_x": "wide"}, "fl_x must be a finite number, not 'wide'"),
+        ({"fl_x": 50, "cx": None}, "cx must be a finite number, not None"),
+        ({"fl_x": 50, "k2": float("nan")}, "k2 must be a finite number, not nan"),
+        ({"camera_angle_x": 0}, "between 0 and pi"),
+        ({"camera_angle_x": 69}, "between 0 and pi, in radians, not 69"),
     ],
 )
 def test_unusable_calibrations_are_refused(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
@@ -117,4 +122,24 @@ def test_faults_of_the_file_are_named(tmp_path: Path) -> None:
         NeRF().load_scene(tmp_path, "toy")
     path.write_text("{")
     with pytest.raises(UserError, match="not a transforms file"):
+        NeRF().load_scene(tmp_path, "toy")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: [1, 2], "list of objects, `frames`"),
+        (lambda content: {**content, "frames": {"a": 1}}, "list of objects, `frames`"),
+        (lambda content: {**content, "frames": [*content["frames"], 3]}, "list of objects, `frames`"),
+        (lambda content: content["frames"][1].pop("transform_matrix") and content, r"p01\.png' lacks transform_matrix"),
+        (lambda content: content["frames"][1].pop("file_path") and content, "'' lacks file_path"),
+        (lambda content: content["frames"][1].update(transform_matrix=[[1, 2], [3]]) or content, "not a rigid 4x4"),
+        (lambda content: content["frames"][1]["transform_matrix"][0].__setitem__(3, float("nan")) or content, "not a rigid"),
+    ],
+)
+def test_faults_of_a_frame_are_named(tmp_path: Path, change: Any, message: str) -> None:
+    make(tmp_path, {"fl_x": 50})
+    path = tmp_path / "nerf/toy/transforms.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(UserError, match=rf"transforms\.json: .*{message}"):
         NeRF().load_scene(tmp_path, "toy")

@@ -117,6 +117,27 @@ def test_two_runs_are_compared_scene_by_scene(results: Path, changed: Path, tmp_
     assert "Agreement with demo" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 
+def test_a_scene_that_only_one_of_the_runs_has_is_missing_from_the_other(
+    results: Path, new_results: Callable[[], Path], tmp_path: Path
+) -> None:
+    less = new_results().rename(tmp_path / "less")
+    for record in Store(less).records():
+        if record.cell.model == "iuvrgb" and record.cell.scene == "table":
+            Store(less).path(record.key).unlink()
+
+    def beside(folder: Path, to: Path) -> dict[str, list[str]]:
+        """What each line of the first block, geometry mode, says of ours and of the reference."""
+        probe = next(section for section in comparison(folder, to).sections if section.anchor.startswith("probe"))
+        table = next(
+            table for table in probe.tables if table.title == "Beside demo: Procedural" or "Beside less" in table.title
+        )
+        return {line.label: [entry.note for entry in line.entries[:2]] for line in reversed(table.lines)}
+
+    ours = beside(less, results)
+    assert (ours["IUVRGB"], ours["DAISY"]) == (["1 of 2 scenes", ""], ["", ""])
+    assert beside(results, less)["IUVRGB"] == ["", "1 of 2 scenes"]
+
+
 def test_the_published_numbers_are_met_where_data_set_and_model_are_the_same(results: Path) -> None:
     page = comparison(results, Path("published"))
     geometry = next(section for section in page.sections if section.anchor.startswith("geometry"))

@@ -1,4 +1,4 @@
-"""A failed scene is seen in every number that is averaged over it: worked by hand, and in the report that a reader opens."""
+"""A scene that failed, or was never run, is seen in every number averaged over it: by hand, and in the report."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from bench.report.means import table_means
 from bench.report.run_tables import pose_table
 from bench.report.sections_overview import overview_section
 from bench.report.tables import Line
-from bench.store import CellRecord, Store, digest
+from bench.store import CellRecord, Store, digest, rows_of
 from bench.types import Measurement
 
-PSNR = {  # model -> by scene; None: the cell failed
-    "daisy": {"room": 30.0, "table": None},
+PSNR = {  # model -> by scene
+    "daisy": {"room": 30.0, "table": None},  # failed, or was never run
     "rgb": {"room": 29.0, "table": 15.0},
     "iuvrgb": {"room": 20.0, "table": 14.0},
 }
 NOTE = "0 of 1 data sets complete (procedural: 1 of 2 scenes)"
 
 
-def _save(store: Store, cell: Cell, measurements: list[Measurement] | None) -> None:
+def _save(store: Store, cell: Cell, measurements: list[Measurement] | None, lost: str) -> None:
+    if measurements is None and lost == "never run":
+        return
     found = tuple(measurements or ())
     status, error = ("failed", "out of memory") if measurements is None else ("ok", "")
     store.save(CellRecord(digest(str(cell)), cell, status, "none", error, found, seconds=1.0), {})  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three features in two modes on two scenes, of which DAISY failed on one; two estimators, of which one failed once."""
+@pytest.fixture(scope="module", params=["failed", "never run"])
+def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """Three features in two modes on two scenes, of which DAISY lacks one; two estimators, of which one lacks one photo."""
     store = Store(tmp_path_factory.mktemp("store") / "gaps")
     for model, scenes in PSNR.items():
         for scene, psnr in scenes.items():
@@ -44,13 +46,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     Measurement("psnr", psnr, "left", "dB", True),
                     Measurement("pose_rotation_error", 40 - psnr, "train", "degree", False, "refined"),
                 ]
-                _save(store, Cell("probe", "procedural", scene, model, mode, "simulated", "quick-v1", 0), measured)
+                _save(
+                    store,
+                    Cell("probe", "procedural", scene, model, mode, "simulated", "quick-v1", 0),
+                    measured,
+                    request.param,
+                )
     block = "points_affine_invariant"
     for dataset, sample in (("nyuv2", "a"), ("nyuv2", "b"), ("kitti", "a")):
         for model, error in (("moge", 0.1), ("plane", 0.4)):
             measured = [Measurement("rel", error, sample, "share", False, block)]
             lost = (dataset, sample, model) == ("nyuv2", "b", "moge")
-            _save(store, Cell("geometry", dataset, sample, model, "-", "-", "moge-v1", 0), None if lost else measured)
+            cell = Cell("geometry", dataset, sample, model, "-", "-", "moge-v1", 0)
+            _save(store, cell, None if lost else measured, request.param)
     store.compact()
     return store.folder
 
@@ -111,6 +119,23 @@ def test_a_mean_rank_is_not_formed_from_incomplete_values(means: pd.DataFrame) -
     assert (rank.text, rank.note) == ("–", "1 of 2 values complete (lacks nyuv2)")
     assert average.emphasis == ""
     assert (plane[-3].note, plane[-1].note) == ("", "")
+
+
+def test_where_nothing_could_be_measured_there_are_no_ranks() -> None:
+    """A constant prediction determines no affine fit: the one model of the run has no value there at all."""
+    nan = float("nan")
+    lost = [
+        Measurement(metric, nan, "a", "share", up, "depth_affine_invariant", "invalid", "degenerate")
+        for metric, up in (("rel", False), ("delta", True))
+    ]
+    found = Measurement("rel", 0.3, "a", "share", False, "depth_scale_invariant")
+    cell = Cell("geometry", "nyuv2", "a", "plane", "-", "-", "moge-v1", 0)
+    means = table_means(rows_of([CellRecord(digest("x"), cell, "ok", "none", "", (*lost, found))]))
+    ranks = means[means["metric"] == "rank"].set_index("alignment")["value"].to_dict()
+    assert ranks == {"depth_scale_invariant": 1.0}
+    short = means[means["value"].isna()]
+    assert set(short["alignment"]) == {"depth_affine_invariant"}
+    assert set(short["metric"]) == {"rel", "delta"}
 
 
 def test_the_overview_names_the_incomplete_beside_the_ranked(means: pd.DataFrame) -> None:

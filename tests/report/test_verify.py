@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from bench import tracks
 from bench.commands.verify import verify_command
-from bench.store import Store
+from bench.schema import ROW_COLUMNS
+from bench.store import Store, read_rows
 from bench.tracks import Outcome, Settings
 from bench.types import Unavailable, UserError
 from bench.verify import verify
@@ -100,11 +104,19 @@ def test_a_foreign_row_format_is_named(folder: Path) -> None:
 
 def test_a_row_against_the_schema_and_a_lost_picture_are_named(folder: Path) -> None:
     path = first_file(folder)
-    edited(path, lambda stored: stored.update(weights="borrowed"))
+    edited(path, lambda stored: stored["measurements"][0].update(view=""))
     next((folder / "pictures" / path.stem).glob("*.png")).unlink()
     problems = verify(folder).problems
-    assert any("weights is not one of" in problem for problem in problems)
+    assert any("view is empty" in problem for problem in problems)
     assert any("1 of 3 pictures are missing" in problem for problem in problems)
+
+
+def test_cells_of_several_versions_of_the_code_are_remarked(folder: Path) -> None:
+    store = Store(folder)
+    record = store.read(first_file(folder).stem)
+    assert record is not None
+    store.save(replace(record, provenance={**record.provenance, "code_version": "0.0.9"}), {})
+    assert f"{folder} mixes cells of 2 versions of the code: 0.0.9, 0.1.0" in verify(folder).remarks
 
 
 def test_a_submission_may_leave_its_pictures_out(folder: Path) -> None:
@@ -127,12 +139,66 @@ def test_rows_without_cells_are_checked_as_rows(folder: Path, tmp_path: Path) ->
         verify(tmp_path / "nothing")
 
 
+HEADER = ",".join(ROW_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", r"rows\.csv: it cannot be read"),
+        (bytes(range(256)) * 8, r"rows\.csv: it cannot be read"),
+        (b"a;b\n1,2;3\n4;5,6,7\n", r"rows\.csv: it cannot be read"),
+        ((HEADER + "\n" + "\u00f6," * 21 + "\n").encode("latin-1"), r"rows\.csv: it cannot be read"),
+        (HEADER.encode(), r"rows\.csv holds no rows"),
+        (b"a,b\n1,2\n", r"rows\.csv: these are not result rows: missing columns track"),
+    ],
+)
+def test_a_file_of_rows_that_is_none_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    """By what reads it for a report, and by `bench verify`."""
+    (tmp_path / "rows.csv").write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        read_rows(tmp_path)
+    if content == HEADER.encode():
+        with pytest.raises(UserError, match=said):
+            verify(tmp_path)
+        return
+    verdict = verify(tmp_path)
+    assert len(verdict.problems) == 1
+    assert re.search(said, verdict.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("status", "okay", "status is not one of ok"),
+        ("track", "prob", "track is not one of probe"),
+        ("value", "abc", "'value' does not hold float64"),
+        ("seed", 0.5, "'seed' does not hold Int64"),
+        ("value", "", "status is ok but the value is not a finite number"),
+        ("view", "above", "stands twice"),
+    ],
+)
+def test_rows_edited_by_hand_are_refused_with_the_file_and_the_column(
+    folder: Path, tmp_path: Path, column: str, value: Any, said: str
+) -> None:
+    rows = pd.read_csv(folder / "rows.csv").query("status == 'ok'").astype(object)
+    rows = pd.concat([rows, rows.iloc[:1].assign(view="above")])
+    rows.iloc[0, list(rows.columns).index(column)] = value
+    (tmp_path / "edited").mkdir()
+    rows.to_csv(tmp_path / "edited" / "rows.csv", index=False)
+    with pytest.raises(UserError, match=rf"edited/rows\.csv: .*{said}"):
+        read_rows(tmp_path / "edited")
+
+
+def test_a_rows_file_named_instead_of_its_folder(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"rows\.csv is a file; name the results folder"):
+        read_rows(folder / "rows.csv")
+
+
 def test_recomputed_cells_are_compared_value_by_value(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stored = {record.cell: record for record in Store(folder).records()}
 
     def run(cell: Any, settings: Settings, shift: float = 0.0) -> Outcome:
-        from dataclasses import replace
-
         assert settings.weights == stored[cell].weights
         return Outcome(tuple(replace(m, value=m.value * (1 + shift)) for m in stored[cell].measurements), {})
 

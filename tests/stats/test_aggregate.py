@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from bench.stats.aggregate import CELL_METRIC, expand_failures, over_datasets, per_dataset, per_scene, unit_table
 
+FAILED = {"metric": CELL_METRIC, "status": "failed", "note": "out of memory", "unit": "", "higher_is_better": None}
+
 
 def row(model: str, scene: str, value: float | None, **changes: Any) -> dict[str, Any]:
     status = "invalid" if value is None else "ok"
@@ -120,8 +122,8 @@ def test_a_failed_cell_counts_against_every_metric_of_its_siblings() -> None:
     counts = per_dataset(rows).set_index(["model", "metric"])[["n_ok", "n_total", "status"]]
     assert counts.loc[("a", "psnr")].tolist() == [1, 2, "partial"]
     assert counts.loc[("a", "ssim")].tolist() == [1, 2, "partial"]
-    assert counts.loc[("b", "psnr")].tolist() == [0, 1, "unavailable"]
-    assert counts.loc[("b", "ssim")].tolist() == [0, 1, "unavailable"]
+    assert counts.loc[("b", "psnr")].tolist() == [0, 2, "unavailable"]  # and fern was not even tried
+    assert counts.loc[("b", "ssim")].tolist() == [0, 2, "unavailable"]
     assert len(counts) == 4
 
 
@@ -179,6 +181,122 @@ def test_over_datasets_refuses_two_values_for_one_data_set() -> None:
     rows = table(row("a", "s", 10), row("a", "s", 20, pointmap="ground-truth"))
     with pytest.raises(ValueError, match="two values"):
         over_datasets(per_dataset(rows), by=("track", "model", "mode", "alignment", "protocol", "weights", "metric"))
+
+
+def test_a_scene_that_was_never_run_is_counted_as_missing_by_hand() -> None:
+    """Five scenes, worked by hand:
+
+            fern  room  trex  horns  leaves   mean of what there is          n_ok of n_total
+    a        10    20    30    40     50      150 / 5 = 30                   5 of 5
+    b        12    22    32    .      .        66 / 3 = 22 (a's there: 20)   3 of 5: the two hard scenes were never run
+    c        11    fail  31    41     .        83 / 3 = 27.67                3 of 5: one failed, one was never run
+    """
+    scenes = ("fern", "room", "trex", "horns", "leaves")
+    rows = table(
+        *(row("a", scene, value) for scene, value in zip(scenes, (10, 20, 30, 40, 50), strict=True)),
+        *(row("b", scene, value) for scene, value in zip(scenes, (12, 22, 32), strict=False)),
+        *(row("c", scene, value) for scene, value in (("fern", 11), ("trex", 31), ("horns", 41))),
+        row("c", "room", None, **FAILED),
+    )
+    result = per_dataset(rows).set_index("model")
+    assert result["value"].round(2).to_dict() == {"a": 30.0, "b": 22.0, "c": 27.67}
+    assert result["spread"].round(2).to_dict() == {"a": 15.81, "b": 10.0, "c": 15.28}
+    assert result[["n_ok", "n_total", "status"]].T.to_dict("list") == {
+        "a": [5, 5, "ok"],
+        "b": [3, 5, "partial"],
+        "c": [3, 5, "partial"],
+    }
+    assert result["note"].to_dict() == {
+        "a": "",
+        "b": "not run: horns, leaves",
+        "c": "out of memory; not run: leaves",
+    }
+    over = over_datasets(per_dataset(rows)).set_index("model")
+    assert over["note"].to_dict() == {"a": "", "b": "llff: 3 of 5 scenes", "c": "llff: 3 of 5 scenes"}
+    assert per_scene(rows)["scene"].isin(scenes).all()
+    assert len(per_scene(rows)) == 12, "what was never run gets no row of its own where scenes are the units"
+
+
+def test_what_a_scene_or_a_model_cannot_have_is_not_missing() -> None:
+    rows = table(
+        # Only scan1 has ground truth; b was not run on scan2, where it could have had no accuracy either.
+        row("a", "scan1", 10),
+        row("a", "scan1", 1, metric="accuracy"),
+        row("a", "scan2", 20),
+        row("b", "scan1", 11),
+        row("b", "scan1", 2, metric="accuracy"),
+        # Another mode, point map, protocol and data set are conditions of their own.
+        row("a", "scan3", 30, mode="T"),
+        row("a", "scan3", 30, pointmap="ground-truth"),
+        row("a", "scan3", 30, protocol="paper-v1"),
+        row("a", "scan3", 30, dataset="dtu"),
+        # c has no accuracy anywhere on the data set: it cannot lack that.
+        row("c", "scan1", 12),
+        row("c", "scan2", 13),
+    )
+    counts = per_dataset(rows).set_index(["model", "dataset", "mode", "pointmap", "protocol", "metric"])
+    short = counts[counts["n_ok"] < counts["n_total"]]
+    assert short[["n_ok", "n_total", "note"]].T.to_dict("list") == {
+        ("b", "llff", "G", "sparse", "quick-v1", "psnr"): [1, 2, "not run: scan2"]
+    }
+    assert ("c", "llff", "G", "sparse", "quick-v1", "accuracy") not in counts.index
+
+
+def test_a_failure_elsewhere_makes_no_metric_missing_that_the_scene_cannot_have() -> None:
+    rows = table(
+        row("a", "scan1", 10),
+        row("a", "scan1", 1, metric="accuracy"),
+        row("a", "scan2", None, **FAILED),  # counts for a in every metric of a, since nobody knows better
+        row("b", "scan1", 11),
+        row("b", "scan1", 2, metric="accuracy"),
+        row("c", "scan1", 12),
+        row("c", "scan1", 3, metric="accuracy"),
+        row("c", "scan2", 13),  # finished: there is no accuracy on scan2
+    )
+    counts = per_dataset(rows).set_index(["model", "metric"])[["n_ok", "n_total"]].T.to_dict("list")
+    assert counts["b", "psnr"] == [1, 2]
+    assert counts["b", "accuracy"] == [1, 1]
+    assert counts["c", "accuracy"] == [1, 1]
+    everywhere = per_dataset(rows[rows["model"] != "c"]).set_index(["model", "metric"])[["n_ok", "n_total"]]
+    assert everywhere.T.to_dict("list")["b", "accuracy"] == [1, 2], "nothing finished on scan2: what it has is not known"
+
+
+def test_a_model_lacks_scenes_as_often_as_it_has_seeds_but_no_seeds_of_others() -> None:
+    rows = table(
+        *(row("a", scene, 10, seed=seed) for scene in ("fern", "room") for seed in (0, 1, 2)),
+        *(row("b", scene, 20, seed=0) for scene in ("fern", "room")),
+        *(row("c", "fern", 30, seed=seed) for seed in (0, 1)),
+        row("c", "room", 40, seed=0),
+        *(row("d", "fern", 50, seed=seed) for seed in (0, 1)),
+    )
+    result = per_dataset(rows).set_index("model")[["n_ok", "n_total"]].T.to_dict("list")
+    assert result == {"a": [6, 6], "b": [2, 2], "c": [3, 3], "d": [2, 4]}
+
+
+def test_random_and_pretrained_weights_of_a_model_lack_what_the_other_has() -> None:
+    rows = table(
+        *(row("a", scene, 1, weights="pretrained") for scene in ("fern", "room")), row("a", "fern", 2, weights="random")
+    )
+    result = per_dataset(rows).set_index("weights")
+    assert result.loc["random", ["value", "n_ok", "n_total"]].tolist() == [2.0, 1, 2]
+    assert result.loc["pretrained", ["value", "n_ok", "n_total"]].tolist() == [1.0, 2, 2]
+
+
+def test_scenes_of_the_table_beside_count_too() -> None:
+    rows = table(row("a", "fern", 10))
+    other = table(row("a", "fern", 11), row("b", "room", 12), row("b", "trex", 13, protocol="paper-v1"))
+    result = per_dataset(rows, beside=other).iloc[0]
+    assert (result["value"], result["n_ok"], result["n_total"], result["note"]) == (10.0, 1, 2, "not run: room")
+    medians = per_dataset(rows, "median", other).iloc[0]
+    assert (medians["value"], medians["n_ok"], medians["n_total"]) == (10.0, 1, 2)
+    assert len(per_dataset(rows, beside=other)) == 1
+
+
+def test_published_averages_and_measured_scenes_do_not_make_each_other_incomplete() -> None:
+    published = row("a", "all", 3.5, seed=None, view="all", protocol="published", pointmap="-")
+    rows = table(published, row("a", "fern", 10), row("a", "room", 12)).astype({"seed": "Int64"})
+    result = per_dataset(rows)
+    assert (result["n_ok"] == result["n_total"]).all()
 
 
 def test_published_rows_without_seeds_aggregate_to_themselves() -> None:
