@@ -7,4 +7,4 @@ into it (models, data sets, initialisers) lives in the package `registry` or in 
 __version__ = "0.1.0"
 
 #: Raised whenever a change moves the numbers of any track; part of every cell's key, so that stale cells are not reused.
-NUMERICS_VERSION = 2
+NUMERICS_VERSION = 3

@@ -47,7 +47,8 @@ class ProbeProtocol:
     name: str
     precision: Precision = "float32"  #: of the readout's matrix products alone; tf32 is float32 on a CPU
     feature_long_side: int = 512  #: photos are brought to this size before features are taken
-    grid_long_side: int = 512  #: one Gaussian a pixel, rendered and compared on this grid
+    grid_long_side: int = 512  #: one Gaussian a pixel of this grid
+    photo_width: int | None = 1600  #: photos are rendered and compared at their own size, at most so wide; None: on the grid
     pca_channels: int = 256
     iterations: int = 8_000  #: warm start included
     warm_start: int = 1_000
@@ -98,6 +99,7 @@ PROBE_PROTOCOLS = {
         ProbeProtocol(
             "quick-v1",
             grid_long_side=72,
+            photo_width=None,
             pca_channels=128,
             iterations=200,
             warm_start=110,

@@ -11,7 +11,7 @@ import gc
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import torch
 
@@ -133,12 +133,12 @@ def _run_probe(cell: Cell, settings: Settings) -> Outcome:
     from bench.probe.probe import run_probe
 
     protocol = PROBE_PROTOCOLS[cell.protocol]
-    scene, _ = _scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root)
+    scenes = _scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root)
     initialisation = _initialisation(
         cell.dataset, cell.scene, cell.protocol, cell.pointmap, cell.seed, settings.data_root, settings.device
     )
     outcome = run_probe(
-        scene,
+        scenes.grid,
         initialisation,
         None if cell.model == NO_MODEL else _feature_map(cell, settings),
         cell.mode,
@@ -146,19 +146,30 @@ def _run_probe(cell: Cell, settings: Settings) -> Outcome:
         seed=cell.seed,
         device=settings.torch_device,
         per_pixel_prior=cell.model in IUV_PROVIDERS,
+        photos=scenes.photos,
     )
     return Outcome(outcome.measurements, outcome.pictures, outcome.gaussians, initialisation.cameras)
 
 
+class _Scenes(NamedTuple):
+    """One scene: at the size that features are taken from, on the grid that Gaussians stand on, and its photos at the size
+    that they are rendered at."""
+
+    prepared: MultiViewScene
+    grid: MultiViewScene
+    photos: MultiViewScene
+
+
 @functools.lru_cache(maxsize=2)
-def _scenes(dataset: str, name: str, protocol: str, root: Path | None) -> tuple[MultiViewScene, MultiViewScene]:
-    """The scene on the probe's grid, and at the size that features are taken from."""
-    from bench.probe.views import prepare_scene, to_grid
+def _scenes(dataset: str, name: str, protocol: str, root: Path | None) -> _Scenes:
+    from bench.probe.views import full_size, prepare_scene, to_grid
 
     chosen = PROBE_PROTOCOLS[protocol]
     loaded = dataset_of(Cell("probe", dataset, name, "-", "-", "-", protocol, 0)).load_scene(root, name)
     prepared = prepare_scene(loaded, chosen.feature_long_side)
-    return to_grid(prepared, chosen.grid_long_side), prepared
+    grid = to_grid(prepared, chosen.grid_long_side)
+    own = chosen.photo_width
+    return _Scenes(prepared, grid, grid if own is None else full_size(loaded, chosen.feature_long_side, own))
 
 
 @functools.lru_cache(maxsize=2)
@@ -167,16 +178,16 @@ def _initialisation(
 ) -> Initialisation:
     initialiser = pointmaps[pointmap]()
     initialiser.load(torch.device(device))
-    return initialiser.initialise(_scenes(dataset, name, protocol, root)[1], seed)
+    return initialiser.initialise(_scenes(dataset, name, protocol, root).prepared, seed)
 
 
 def _feature_map(cell: Cell, settings: Settings) -> FeatureMap:
     """The cell's features: each part from the cache or from its model, then PCA and concatenation (PROTOCOLS 1.2)."""
-    grid, prepared = _scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root)
+    scenes = _scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root)
     return scene_features(
         {part: _OnDemand(part, settings) for part in parse_features(cell.model)},
-        _photos(prepared, settings),
-        _photos(grid, settings),
+        _photos(scenes.prepared, settings),
+        _photos(scenes.grid, settings),
         channels=PROBE_PROTOCOLS[cell.protocol].pca_channels,
         load=_loading_cost,
         cache=settings.cache / "features",
@@ -193,7 +204,7 @@ def extract_features(cell: Cell, settings: Settings) -> Iterator[tuple[str, Extr
 
     Yields each part of the model's name that is a network over patches, as soon as it is there.
     """
-    photos = _photos(_scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root)[1], settings)
+    photos = _photos(_scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root).prepared, settings)
     for part in parse_features(cell.model):
         provider = _OnDemand(part, settings)
         if not provider.per_pixel:

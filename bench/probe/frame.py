@@ -2,10 +2,10 @@
 
 Learning rates, the visibility threshold and the readout's own initialisation are lengths in the point map's unit. In the
 paper that is the unit of DUSt3R's global alignment, which brings the pairwise maps to a common scale of 0.5; for DTU the
-official code divides millimetres by 1000, which leaves points 0.6 away. A scene in millimetres or in COLMAP's arbitrary
-unit would be probed with rates that are wrong by orders of magnitude. So every point map is brought to one unit here,
-whatever made it: the first training camera stands at the origin, and the median distance of a point to the camera that sees
-it is UNIT_DISTANCE. Axes are left as they are.
+official code divides millimetres by 1000, which leaves points 0.6 away. Point maps of these two keep that unit
+(`Initialisation.unit`). A scene in COLMAP's arbitrary unit, say, would be probed with rates that are wrong by orders of
+magnitude: there the median distance of a point to the camera that sees it becomes UNIT_DISTANCE. The first training camera
+stands at the origin; axes are left as they are.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class UnitFrame:
             cameras=tuple(change.transform_camera(camera) for camera in initialisation.cameras),
             test_cameras=tuple(change.transform_camera(camera) for camera in initialisation.test_cameras),
             test_depths=tuple(None if depth is None else depth / self.length for depth in initialisation.test_depths),
+            unit=1.0,
+            position_noise=initialisation.position_noise / self.length,
         )
 
     def leave(self, gaussians: Gaussians) -> Gaussians:
@@ -60,7 +62,7 @@ def unit_frame(initialisation: Initialisation) -> UnitFrame:
     length = float(np.median(joined)) / UNIT_DISTANCE if len(joined) else 0.0
     if not length > 0:
         raise UserError("the point map is empty: its masks keep no pixel with a finite point away from its camera")
-    return UnitFrame(np.asarray(initialisation.cameras[0].centre, np.float64), length)
+    return UnitFrame(np.asarray(initialisation.cameras[0].centre, np.float64), initialisation.unit or length)
 
 
 def usable_masks(initialisation: Initialisation) -> tuple[Array, ...]:
@@ -75,12 +77,19 @@ def on_grid(initialisation: Initialisation, height: int, width: int) -> Initiali
     """The initialisation on the probe's grid: points, masks and depths of the nearest pixel, cameras of the smaller
     image."""
     return replace(
-        initialisation,
+        with_images_of(initialisation, height, width),
         points=tuple(nearest(points, height, width) for points in initialisation.points),
         masks=tuple(nearest(mask, height, width) for mask in usable_masks(initialisation)),
+        test_depths=tuple(None if depth is None else nearest(depth, height, width) for depth in initialisation.test_depths),
+    )
+
+
+def with_images_of(initialisation: Initialisation, height: int, width: int) -> Initialisation:
+    """The initialisation with its cameras' images resampled to that size; points, masks and depths stay."""
+    return replace(
+        initialisation,
         cameras=tuple(camera.resized(width, height) for camera in initialisation.cameras),
         test_cameras=tuple(camera.resized(width, height) for camera in initialisation.test_cameras),
-        test_depths=tuple(None if depth is None else nearest(depth, height, width) for depth in initialisation.test_depths),
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.probe import evaluate
 from bench.probe.features import FeatureMap
-from bench.probe.frame import UnitFrame, on_grid, unit_frame
+from bench.probe.frame import UnitFrame, nearest, on_grid, unit_frame, with_images_of
 from bench.probe.modes import Mode, mode_named
 from bench.probe.optimise import Diverged, Optimised, TrainingViews, optimise, schedule_of
 from bench.probe.parameters import Parameters, activated, initial_values
@@ -53,13 +53,14 @@ def run_probe(
     per_pixel_prior: bool,
     backend: Backend = "auto",
     progress: Callable[[int, int], None] | None = None,
+    photos: MultiViewScene | None = None,
 ) -> ProbeOutcome:
     """Train one probe on a scene and measure it.
 
-    scene: on the probe's grid. initialisation: of the same views, on the grid or finer; Gaussians start at the nearest
-    pixel's point. features: of the training photos, None for `instantsplat`. per_pixel_prior: hold the scales near their
-    initial values in the rendering stage, as for IUV and IUVRGB. progress: called with (iterations done, iterations in
-    all).
+    scene: on the probe's grid. photos: the same views at the size that they are rendered and compared at; None: the grid's.
+    initialisation: of the same views, on the grid or finer; Gaussians start at the nearest pixel's point. features: of the
+    training photos, None for `instantsplat`. per_pixel_prior: hold the scales near their initial values in the rendering
+    stage, as for IUV and IUVRGB. progress: called with (iterations done, iterations in all).
 
     The same arguments give the same numbers on the same machine. A probe that diverges is measured as invalid, with the
     reason. Raises UserError for an unknown mode, features that are missing, not finite or of another grid, views that do not
@@ -71,17 +72,23 @@ def run_probe(
     fine = frame.enter(initialisation)
     start = on_grid(fine, height, width)
     pixels = np.flatnonzero(np.stack(start.masks))
-    photos = torch.stack([evaluate.photo_tensor(view, device) for view in scene.train])
+    photos = photos or scene
+    photo_height, photo_width = _one_size(photos)
+    colours = np.stack([view.image for view in scene.train]).reshape(-1, 3)[pixels] / 255
     initial = initial_values(
         np.stack(start.points).reshape(-1, 3)[pixels].astype(np.float64),
-        photos.reshape(-1, 3).cpu().numpy()[pixels],
+        colours,
         protocol.opacity_initial,
         device,
     )
+    if fine.position_noise:
+        noise = torch.randn(initial["position"].shape, generator=torch.Generator().manual_seed(seed))
+        initial["position"] += fine.position_noise * noise.to(device)
     if features is not None:
         features = FeatureMap(features.values.to(device), features.height, features.width, features.per_pixel)
+    start = with_images_of(start, photo_height, photo_width)
     views = TrainingViews(
-        photos,
+        torch.stack([evaluate.photo_tensor(view, device) for view in photos.train]),
         torch.stack([intrinsics_tensor(camera, device) for camera in start.cameras]),
         pose_vectors(start.cameras, device),
         scene_extent(start.cameras),
@@ -106,7 +113,7 @@ def run_probe(
     except Diverged as error:
         rows = evaluate.diverged_measurements(scene, f"the probe diverged at {error}")
         return ProbeOutcome((*common, *rows), pictures, frame.leave(activated(initial)), ())
-    found = _Measured(scene, start, optimised, pixels, protocol, backend)
+    found = _Measured(scene, photos, start, optimised, pixels, protocol, backend)
     masks = visibility(fine, height, width, protocol.visibility_threshold)
     rows, drawn = found.everything(masks, frame)
     gaussians = frame.leave(optimised.gaussians.detach())
@@ -115,9 +122,10 @@ def run_probe(
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """An optimised probe and what it is measured against."""
+    """An optimised probe and what it is measured against. start: its cameras are those of the photos."""
 
     scene: MultiViewScene
+    photos: MultiViewScene
     start: Initialisation
     optimised: Optimised
     pixels: Array
@@ -134,12 +142,16 @@ class _Measured:
             depth_scale = _scale(positions, truth, depth_scale)
         pictures: dict[str, Array] = {}
         gaussians = self.optimised.gaussians.detach()
-        for view, camera, mask in zip(self.scene.test, self.start.test_cameras, masks, strict=True):
-            photo = evaluate.photo_tensor(view, gaussians.means.device)
-            visible = torch.from_numpy(mask.mask).to(photo.device)
+        for view, full, camera, mask in zip(self.scene.test, self.photos.test, self.start.test_cameras, masks, strict=True):
+            photo = evaluate.photo_tensor(full, gaussians.means.device)
+            visible = torch.from_numpy(nearest(mask.mask, camera.height, camera.width)).to(photo.device)
             refined = refine_test_pose(gaussians, camera, photo, visible, self.protocol, backend=self.backend).camera
             rendering = self._render(gaussians, refined)
             rows += evaluate.view_measurements(view.name, evaluate.quantised(rendering.rgb), photo, visible, mask.note)
+            height, width = mask.mask.shape
+            if (height, width) != (refined.height, refined.width):  # pictures are on the grid, as the truth is
+                refined = refined.resized(width, height)
+                rendering = self._render(gaussians, refined)
             pictures |= view_pictures(
                 view,
                 refined,
@@ -154,7 +166,7 @@ class _Measured:
     def _training(self) -> list[Measurement]:
         gaussians = self.optimised.gaussians.detach()
         cameras = [posed(camera, pose) for camera, pose in zip(self.start.cameras, self.optimised.poses, strict=True)]
-        photos = torch.stack([evaluate.photo_tensor(view, gaussians.means.device) for view in self.scene.train])
+        photos = torch.stack([evaluate.photo_tensor(view, gaussians.means.device) for view in self.photos.train])
         renders = [self._render(gaussians, camera).rgb for camera in cameras]
         return [
             evaluate.training_psnr(renders, photos),
@@ -184,15 +196,22 @@ def _scale(positions: Array, truth: Array, fallback: float) -> float:
         return fallback
 
 
+def _one_size(scene: MultiViewScene) -> tuple[int, int]:
+    """(height, width) of the photos. Raises UserError where they differ."""
+    sizes = {view.image.shape[:2] for view in scene.views}
+    if len(sizes) != 1:
+        raise UserError(
+            f"{scene.dataset}/{scene.name}: the photos are of different sizes ({sorted(sizes)}); a probe needs one grid"
+        )
+    return sizes.pop()
+
+
 def _check(
     scene: MultiViewScene, initialisation: Initialisation, features: FeatureMap | None, mode: Mode
 ) -> tuple[int, int]:
     """The grid (height, width). Raises UserError as `run_probe` says."""
     where = f"{scene.dataset}/{scene.name}"
-    sizes = {view.image.shape[:2] for view in scene.views}
-    if len(sizes) != 1:
-        raise UserError(f"{where}: the photos are of different sizes ({sorted(sizes)}); a probe needs one grid")
-    height, width = sizes.pop()
+    height, width = _one_size(scene)
     counts = {
         "training views": (len(scene.train), len(initialisation.points), len(initialisation.cameras)),
         "held-out views": (len(scene.test), len(initialisation.test_cameras), len(initialisation.test_depths)),

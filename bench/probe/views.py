@@ -1,4 +1,4 @@
-"""Photos as the models see them, and the smaller grid that the probe works on; cameras and ground truth go along."""
+"""Photos as the models see them, on the grid that Gaussians stand on, and at the size that they are rendered at."""
 
 from __future__ import annotations
 
@@ -35,6 +35,24 @@ def to_grid(scene: MultiViewScene, long_side: int) -> MultiViewScene:
     return _map_views(scene, lambda view: _on_grid(view, long_side))
 
 
+def full_size(scene: MultiViewScene, long_side: int, widest: int) -> MultiViewScene:
+    """The photos of a scene, as loaded, at their own size: of each what `prepare_scene` keeps, all in the size of the
+    smallest and at most `widest` pixels wide (bicubic).
+
+    They carry neither camera nor ground truth: the probe renders them from the initialiser's cameras.
+    """
+    boxes = {id(view): _own_box(view, long_side) for view in scene.views}
+    left, top, right, bottom = min(boxes.values(), key=lambda box: box[2] - box[0])
+    width = min(widest, round(right - left))
+    size = width, round(width * (bottom - top) / (right - left))
+
+    def cut(view: View) -> View:
+        photo = Image.fromarray(view.image).resize(size, Image.Resampling.BICUBIC, boxes[id(view)])
+        return View(view.name, np.array(photo))
+
+    return _map_views(scene, cut)
+
+
 def image_tensor(views: Sequence[View]) -> Tensor:
     """The photos as (B, 3, H, W) float32 in [0, 1]. Raises UserError where they are of different sizes."""
     sizes = {view.image.shape[:2] for view in views}
@@ -58,14 +76,28 @@ def _map_views(scene: MultiViewScene, change: Callable[[View], View]) -> MultiVi
 
 
 def _prepared(view: View, long_side: int) -> View:
-    view = _resampled(view, *_scaled_size(view.image, long_side), _photo_resized)
-    height, width = view.image.shape[:2]
+    size = _scaled_size(view.image, long_side)
+    return _cropped(_resampled(view, *size, _photo_resized), *_kept(view.name, *size))
+
+
+def _kept(name: str, width: int, height: int) -> tuple[int, int, int, int]:
+    """What is kept of a resized photo: left, top, width, height."""
     kept_width, kept_height = width // MULTIPLE * MULTIPLE, height // MULTIPLE * MULTIPLE
     if width == height:
         kept_height = kept_width * 3 // 4
     if not kept_width or not kept_height:
-        raise UserError(f"{view.name}: a photo of {width}x{height} pixels leaves no {MULTIPLE} pixels on its short side")
-    return _cropped(view, width // 2 - kept_width // 2, height // 2 - kept_height // 2, kept_width, kept_height)
+        raise UserError(f"{name}: a photo of {width}x{height} pixels leaves no {MULTIPLE} pixels on its short side")
+    return width // 2 - kept_width // 2, height // 2 - kept_height // 2, kept_width, kept_height
+
+
+def _own_box(view: View, long_side: int) -> tuple[float, float, float, float]:
+    """The same in the pixels of the photo as loaded: left, top, right, bottom."""
+    full_height, full_width = view.image.shape[:2]
+    size = _scaled_size(view.image, long_side)
+    left, top, width, height = _kept(view.name, *size)
+    across, down = full_width / size[0], full_height / size[1]
+    # Rounding must not lead out of the photo.
+    return left * across, top * down, min((left + width) * across, full_width), min((top + height) * down, full_height)
 
 
 def _on_grid(view: View, long_side: int) -> View:

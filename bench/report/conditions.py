@@ -14,7 +14,11 @@ from bench.report.cards import dataset_title, datasets_in_order
 from bench.schema import PUBLISHED
 from bench.stats.aggregate import unit_table
 
-_POINTMAPS = {"ground-truth": "point map from ground truth", "simulated": "simulated point map"}
+_POINTMAPS = {
+    "ground-truth": "point map from ground truth",
+    "noisy-ground-truth": "point map from ground truth",
+    "simulated": "simulated point map",
+}
 _OWN_METRICS = {"lpips_rescaled", "haarpsi"}  #: of the probe, beside the paper's
 _TRUTH, _CONTROL = "reads the truth", "control"
 _CONTROLS = {"random-vit"}  #: registered rows whose network is random by design

@@ -35,7 +35,7 @@ class DTU(ReleaseDataset):
     """Objects before a structured-light scanner, ground truth in millimetres; Jensen et al., 2014."""
 
     key = "dtu"
-    default_pointmap = "ground-truth"
+    default_pointmap = "noisy-ground-truth"
     card = DatasetCard("DTU", "Indoor Object", "Simple", "Small", "3", url=RELEASE_URL, folder="DTU", unit="millimetre")
 
 

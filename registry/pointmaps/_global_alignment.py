@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,10 +29,12 @@ class GlobalAlignment(PointmapInitialiser):
     The focal length is the mean of the views' first estimates, and stays fixed, as in the official probe; the reconstruction
     of all views, from which the test cameras come, takes that of the training views. A subclass names its network.
 
-    network: module and class of the network. Its package is the first that the subclass `needs`.
+    network: module and class of the network. Its package is the first that the subclass `needs`. unit: as
+    `Initialisation.unit`.
     """
 
     network: ClassVar[tuple[str, str]]
+    unit: ClassVar[float | None] = None
     weights_files: ClassVar[tuple[str, ...]] = ("config.json", "model.safetensors")
     model: Any
 
@@ -53,7 +56,7 @@ class GlobalAlignment(PointmapInitialiser):
             own = self._reconstruct([view.image for view in train])
             focal = float(own.cameras[0].intrinsics[0, 0])
             joint = self._reconstruct([view.image for view in scene.views], focal) if scene.test else own
-        return initialisation(own, joint)
+        return replace(initialisation(own, joint), unit=self.unit)
 
     def _reconstruct(self, images: Sequence[Array], focal: float | None = None) -> Estimate:
         """The views of images (H, W, 3) uint8 in a frame of their own. focal: in pixels, where it is known."""

@@ -24,6 +24,7 @@ class DUSt3R(GlobalAlignment):
                 license=_LICENSE, weights="hf:naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt", paper="arXiv:2312.14132",
                 note=_UNVERIFIED)  # fmt: skip
     network = "dust3r.model", "AsymmetricCroCo3DStereo"
+    unit = 1.0  # the official probe leaves its points as they are
     needs = MappingProxyType({"dust3r": _REMEDY.format("github.com/naver/dust3r")})
 
 

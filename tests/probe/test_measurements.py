@@ -91,6 +91,16 @@ def test_visibility_without_test_depth_is_projected_and_says_so(larger: MultiVie
 # ---------------------------------------------------------------------------------------------------------------- frames
 
 
+def test_the_initialiser_may_set_the_unit(tiny_truth: Initialisation) -> None:
+    start = replace(tiny_truth, unit=3.0, position_noise=0.6)
+    frame = unit_frame(start)
+    assert frame.length == 3.0
+    inside = frame.enter(start)
+    assert inside.position_noise == pytest.approx(0.2)
+    distance = np.linalg.norm(start.cameras[1].centre - start.cameras[0].centre)
+    assert np.linalg.norm(inside.cameras[1].centre) == pytest.approx(distance / 3)
+
+
 def test_unit_frame(tiny_truth: Initialisation) -> None:
     frame = unit_frame(tiny_truth)
     entered = frame.enter(tiny_truth)

@@ -19,6 +19,7 @@ from bench.probe.features import FeatureMap
 from bench.probe.probe import ProbeOutcome, run_probe
 from bench.probe.views import to_grid
 from bench.protocols import PROBE_PROTOCOLS, Rates
+from bench.splat import rasterize
 from bench.types import Initialisation, MultiViewScene, Unavailable, UserError
 
 SHORT = replace(
@@ -170,6 +171,46 @@ def test_a_finer_point_map_is_sampled(probe: Runner, tiny_scene: MultiViewScene)
     outcome = probe("instantsplat", scene=to_grid(larger, 32), initialisation=truth(larger))
     assert value(outcome, "gaussians") == 3 * 24 * 32
     assert value(outcome, "visible_share") > 0.9
+
+
+def test_photos_finer_than_the_grid_are_what_is_rendered_and_compared(probe: Runner, tiny_scene: MultiViewScene) -> None:
+    """The held-out PSNR anew, from the Gaussians and the camera that was not refined, at twice the grid's size."""
+    finer = replace(
+        tiny_scene,
+        **{
+            name: tuple(rendered(view.name, view.camera.resized(64, 48)) for view in getattr(tiny_scene, name))
+            for name in ("train", "test")
+        },
+    )
+    protocol = replace(SHORT, test_pose_steps=0)
+    outcome, coarse = probe("instantsplat", photos=finer, protocol=protocol), probe("instantsplat", protocol=protocol)
+    assert value(outcome, "gaussians") == 3 * 24 * 32
+    (view,) = finer.test
+    drawn = rasterize(
+        outcome.gaussians,
+        torch.from_numpy(view.camera.world_to_camera).float(),
+        torch.from_numpy(view.camera.intrinsics).float(),
+        64,
+        48,
+    ).rgb
+    visible = outcome.pictures["visible.test0"][..., :1].repeat(2, axis=0).repeat(2, axis=1) / 255
+    pair = ((drawn.clamp(0, 1) * 255).round().numpy() / 255 * visible, view.image / 255 * visible)
+    expected = -10 * math.log10(np.mean((pair[0] - pair[1]) ** 2))
+    assert value(outcome, "psnr", view="test0") == pytest.approx(expected, abs=0.02)
+    assert value(coarse, "psnr", view="test0") != pytest.approx(expected, abs=0.1)
+    assert outcome.pictures["render.test0"].shape == (24, 32, 3), "pictures stay on the grid"
+
+
+def test_noise_moves_the_first_positions_alone(probe: Runner, tiny_truth: Initialisation) -> None:
+    untrained = replace(SHORT, instantsplat_iterations=0)
+    noisy = replace(tiny_truth, position_noise=0.05)
+    moved, clean = (
+        probe("instantsplat", initialisation=start, protocol=untrained).gaussians for start in (noisy, tiny_truth)
+    )
+    offsets = moved.means - clean.means
+    assert offsets.std(dim=0).numpy() == pytest.approx(np.full(3, 0.05), rel=0.05)
+    assert offsets.mean(dim=0).abs().max() < 0.005
+    torch.testing.assert_close(moved.scales, clean.scales)
 
 
 @pytest.mark.parametrize(

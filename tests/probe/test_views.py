@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.probe.views import feature_input, image_tensor, prepare_scene, to_grid
+from bench.probe.views import feature_input, full_size, image_tensor, prepare_scene, to_grid
 from bench.types import Array, Camera, MultiViewScene, UserError, View
 
 
@@ -143,3 +143,38 @@ def test_feature_input_holds_world_points_only_where_all_views_know_them() -> No
     x, y, z = made.points.unbind(-1)
     assert torch.allclose(z, 2 + 0.3 * x + 0.1 * y, atol=1e-4)
     assert feature_input([views[0], View("b", views[1].image)]).points is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(640, 480), (640, 480)], (640, 480)),
+        ([(2400, 1800), (2400, 1800)], (1600, 1200)),
+        ([(2400, 1800), (800, 600)], (800, 600)),
+        ([(600, 600), (600, 600)], (600, 450)),
+        ([(300, 225), (300, 225)], (300, 225)),
+    ],
+)
+def test_photos_at_their_own_size(sizes: list[tuple[int, int]], expected: tuple[int, int]) -> None:
+    photos = full_size(_scene(*(_view(*size, str(i)) for i, size in enumerate(sizes))), 512, 1600)
+    assert {view.image.shape[1::-1] for view in photos.views} == {expected}
+    assert all(view.camera is None and view.depth is None for view in photos.views)
+
+
+def test_a_photo_of_the_right_size_keeps_its_pixels() -> None:
+    scene = _scene(_view(640, 480), _view(640, 480, "b"))
+    np.testing.assert_array_equal(full_size(scene, 512, 1600).train[0].image, scene.train[0].image)
+
+
+@pytest.mark.parametrize("size", [(1707, 1280), (980, 546), (900, 900), (480, 853)])
+def test_photos_show_what_the_prepared_ones_show(size: tuple[int, int]) -> None:
+    """A ramp in x and one in y have the same colour at the same share of the width and height."""
+    column, row = np.meshgrid((np.arange(size[0]) + 0.5) / size[0], (np.arange(size[1]) + 0.5) / size[1])
+    ramp = np.rint(255 * np.stack([column, row, 0 * row], axis=-1)).astype(np.uint8)
+    scene = _scene(View("a", ramp), View("b", ramp))
+    prepared, own = (made.train[0].image.astype(float) for made in (prepare_scene(scene), full_size(scene, 512, 700)))
+    for axis in (0, 1):
+        curves = [image[..., 1 - axis].mean(axis=1 - axis) for image in (prepared, own)]
+        lines = [np.polyfit((np.arange(len(curve)) + 0.5) / len(curve), curve, 1) for curve in curves]
+        for share in (0, 1):  # 0.1 levels are 0.2 pixels of 512
+            assert np.polyval(lines[0], share) == pytest.approx(np.polyval(lines[1], share), abs=0.1)

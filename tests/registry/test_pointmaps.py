@@ -65,6 +65,17 @@ def frame_of(found: Initialisation, given: MultiViewScene) -> tuple[Similarity, 
     return similarity, float(np.linalg.norm(similarity.apply(points) - truth, axis=1).mean() / 4)
 
 
+def test_the_noisy_truth_is_that_of_the_paper_for_data_in_millimetres() -> None:
+    given = replace(scene(), unit="millimetre")
+    found, exact = initialise("noisy-ground-truth", given), initialise("ground-truth", given)
+    assert (found.position_noise, found.unit) == (10.0, 1000.0)
+    assert (exact.position_noise, exact.unit) == (0.0, 1000.0)
+    np.testing.assert_array_equal(found.points[0], exact.points[0])
+    with pytest.raises(UserError, match="lengths are in the unit 'scene'; `noisy-ground-truth` adds 10 mm"):
+        initialise("noisy-ground-truth", scene())
+    assert initialise("ground-truth", scene()).unit is None
+
+
 def test_simulated_errs_as_an_estimator_does_in_a_frame_of_its_own() -> None:
     given = scene()
     for seed in range(5):

@@ -390,7 +390,7 @@ def test_an_absent_package_is_named_with_its_source_and_licence(
     assert "unverified" in pointmaps[name].card.note
 
 
-@pytest.mark.parametrize(("dataset", "folder", "own"), [("llff", "LLFF", "sparse"), ("dtu", "DTU", "ground-truth")])
+@pytest.mark.parametrize(("dataset", "folder", "own"), [("llff", "LLFF", "sparse"), ("dtu", "DTU", "noisy-ground-truth")])
 def test_scenes_without_cameras_are_initialised_by_dust3r(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, folder: str, own: str
 ) -> None:
