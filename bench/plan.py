@@ -260,8 +260,10 @@ def keep_readable(plan: Plan, selection: Selection, read: Callable[[Cell], objec
     left_out = tuple(LeftOut(f"scene {dataset}/{scene}", reason) for (_, dataset, scene), reason in faults.items())
     if faults and (ALL not in selection.datasets or len(faults) == len(scenes)):
         sound = list(dict.fromkeys(scene for track, dataset, scene in scenes if (track, dataset, scene) not in faults))
-        advice = f"\nmend what is named, or run the others: --scenes {','.join(sound)}" if sound else ""
-        raise UserError("\n".join(f"{each.what}: {each.reason}" for each in left_out) + advice)
+        others = f", or run the others: --scenes {','.join(sound)}" if 0 < len(sound) <= _MOST_NAMED else ""
+        named = [f"{each.what}: {each.reason}" for each in left_out[:_MOST_NAMED]]
+        more = [f"and {len(left_out) - _MOST_NAMED} scenes more"] if len(left_out) > _MOST_NAMED else []
+        raise UserError("\n".join([*named, *more, f"mend what is named{others}"]))
     kept = tuple(cell for cell in plan.cells if (cell.track, cell.dataset, cell.scene) not in faults)
     return Plan(kept, (*plan.left_out, *left_out))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
+import re
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -212,11 +214,13 @@ def _store_failure(cell: Cell, message: str, out: Path, settings: Settings) -> R
 def _shareable(message: str, settings: Settings) -> str:
     """A message as rows hold it: rows are published, and say nothing of where this machine keeps its files."""
     places = {path: path.name for _, path in settings.checkpoints}
-    places |= {settings.cache: "<cache>", Path.home(): "~"}
-    places |= {} if settings.data_root is None else {settings.data_root: "<data root>"}
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (pathlib's raises where there is none)
+    places |= {settings.cache.absolute(): "<cache>", home: "~"}
+    places |= {} if settings.data_root is None else {settings.data_root.absolute(): "<data root>"}
     for place in sorted(places, key=lambda path: len(str(path)), reverse=True):
         if place.is_absolute() and len(place.parts) > 1:
-            message = message.replace(str(place), places[place])
+            whole = rf"(?<![\w.~/-]){re.escape(str(place))}(?![\w-])"  # not a part of another path
+            message = re.sub(whole, places[place].replace("\\", r"\\"), message)
     return message
 
 

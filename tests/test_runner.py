@@ -111,8 +111,9 @@ def test_a_stored_error_says_nothing_of_where_this_machine_keeps_its_files(
     """The user is told the whole path; the rows, which are published, are not."""
     home = tmp_path / "ada"
     data, weights = home / "data sets", home / "secret" / "tint.pt"
-    monkeypatch.setattr(Path, "home", lambda: home)
+    monkeypatch.setenv("HOME", str(home))
     error = f"{data}/LLFF/fern/x.png: not readable; see {weights}, {home}/notes and {tmp_path / 'cache'}/features"
+    error += f", not /mnt{data}/x, {home}2/x"
 
     def run(cell: Cell, settings: tracks.Settings) -> tracks.Outcome:
         raise UserError(error)
@@ -125,7 +126,9 @@ def test_a_stored_error_says_nothing_of_where_this_machine_keeps_its_files(
     assert ended.error == error
     (record,) = Store(tmp_path / "out").records()
     assert record.status == "failed"
-    assert record.error == "<data root>/LLFF/fern/x.png: not readable; see tint.pt, ~/notes and <cache>/features"
+    assert record.error == (
+        f"<data root>/LLFF/fern/x.png: not readable; see tint.pt, ~/notes and <cache>/features, not /mnt{data}/x, {home}2/x"
+    )
 
 
 def test_the_last_model_is_freed_before_the_next_is_built() -> None:

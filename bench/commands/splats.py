@@ -40,6 +40,7 @@ def export(
     name = f"{record.cell.dataset}-{record.cell.scene}-{record.cell.model}-{record.cell.mode}.ply"
     path = target / name if target is not None and target.is_dir() else target or Path(name)
     check_writable(path.parent)  # before minutes of training
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_ply(path, trained_again(record, root, console, checkpoints(local_weights))[0])
     return path
 

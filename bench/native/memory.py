@@ -12,8 +12,8 @@ def keep_freed_memory() -> bool:
     """Have the C library keep freed memory, up to 1 GiB a block, for what is allocated next. False where it cannot.
 
     By default glibc gives large blocks back to the system, which clears every page anew when it hands them out again: at
-    147k Gaussians a fifth of the rasterizer's time, and a tenth of a whole step's, tensors included. The process never holds
-    more than it once needed, and `bench.provenance.measured` gives back what is unused before it measures.
+    147k Gaussians a fifth of the rasterizer's time, and a tenth of a whole step's, tensors included. The process goes on
+    holding about what it once needed, until `bench.provenance.measured`, before it measures, gives back what is unused.
     """
     if sys.platform != "linux":
         return False

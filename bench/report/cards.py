@@ -56,16 +56,14 @@ _IUVRGB = Card("IUVRGB", channels=6, supervision="None", note="image index, pixe
 
 @functools.cache
 def card_of(model: str) -> Card:
-    """What is known of a single model: the paper's table, else its registered class, else its name alone."""
+    """What is known of a single model: the probe paper's table, else its registered class, else its name alone."""
     table = {str(row["name"]): row for row in published_cards("models").to_dict("records")}
     if model in table:
         row = table[model]
         return Card(row["title"], row["arch"], int(row["channels"]), 1, row["supervision"], row["domain"], row["data"])
     if model == "iuvrgb":
         return _IUVRGB
-    if model in METHODS or model in ABLATION:
-        return Card(METHODS.get(model) or ABLATION[model])
-    return registered_card(model) or Card(model)
+    return registered_card(model) or Card(METHODS.get(model) or ABLATION.get(model) or model)
 
 
 def registered_card(model: str) -> Card | None:

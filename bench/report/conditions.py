@@ -16,7 +16,7 @@ from bench.stats.aggregate import unit_table
 
 _POINTMAPS = {
     "ground-truth": "point map from ground truth",
-    "noisy-ground-truth": "point map from ground truth",
+    "noisy-ground-truth": "noisy point map from ground truth",
     "simulated": "simulated point map",
 }
 _OWN_METRICS = {"lpips_rescaled", "haarpsi"}  #: of the probe, beside the paper's
@@ -28,6 +28,7 @@ MEANINGS = {
     "quick protocol": "a short protocol for small machines: its numbers compare with each other, not with published ones",
     "simulated point map": "the Gaussians start from true depth with simulated errors, not from a reconstruction",
     "point map from ground truth": "the Gaussians start from true depth and cameras",
+    "noisy point map from ground truth": "the Gaussians start from true depth and cameras, but for noise of 10 mm",
     "random weights": "the network without its trained weights: the row shows that the code runs, not what the model knows",
     _TRUTH: "an oracle that sees the ground truth: an upper bound, not a model",
     _CONTROL: "a network that is random by design: what a feature must beat to know more than its architecture",

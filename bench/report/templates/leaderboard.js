@@ -139,7 +139,8 @@ function cellHtml(cell, column) {
   return html`${raw(value)}<span class="ci">${interval(cell, column)}</span><span class="whisker" style="${style}"></span>`;
 }
 
-const SHORT = { "quick protocol": "quick", "simulated point map": "simulated", "point map from ground truth": "true points" };
+const SHORT = { "quick protocol": "quick", "simulated point map": "simulated", "point map from ground truth": "true points",
+  "noisy point map from ground truth": "noisy true points" };
 const MARKS = [[/^random/, "random"], [/^quick/, "quick"], [/^published/, "published"], [/^(reads|control)/, "reference"], [/./, "simulated"]];
 const markClass = (mark) => MARKS.find(([pattern]) => pattern.test(mark))[1];
 const marksHtml = (list, names = {}) =>
