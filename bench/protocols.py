@@ -42,7 +42,19 @@ class Rates:
 
 @dataclass(frozen=True)
 class ProbeProtocol:
-    """Feat2GS (arXiv:2412.09606), sections 3 and 4, and its official code where the paper is silent."""
+    """Feat2GS (arXiv:2412.09606), sections 3 and 4, and its official code where the paper is silent.
+
+    Where the official code (github.com/fanegg/Feat2GS, commit 0930a18) is not followed, whatever the protocol:
+
+    - InstantSplat's harmonics start at degree 0 and rise, as in 3D Gaussian splatting; the official model holds degree 3.
+    - Visibility masks are exact. The official ones of .jpg photos are stored as JPEG, whose blocks at the masks' edges drop
+      out, so that a smaller area is judged.
+    - The depth that a point must agree with is looked up at pixel centres, in the view that the point falls into; the
+      official code is half a pixel off and lets two views answer for each other.
+    - A held-out camera is registered by the similarity itself; the official code applies its scale twice to the translation.
+    - DTU's photos are rendered with their own intrinsics, not with those of their crop.
+    - `iuvrgb` joins last wherever it stands in a concatenation; in the official code what follows it skips its own PCA.
+    """
 
     name: str
     precision: Precision = "float32"  #: of the readout's matrix products alone; tf32 is float32 on a CPU
