@@ -83,6 +83,12 @@ def published_unranked() -> pd.DataFrame:
     return _read("not_ranked")
 
 
+def published_scenes() -> dict[str, tuple[str, ...]]:
+    """Data set -> the scenes that the probe's printed values are means over (results/published/scenes.csv)."""
+    table = _read("scenes")
+    return {name: tuple(scenes.split()) for name, scenes in zip(table["dataset"], table["scenes"], strict=True)}
+
+
 def disagreements() -> pd.DataFrame:
     """The printed averages and ranks that the recomputation does not give, as results/published/disagreements.csv lists
     them."""

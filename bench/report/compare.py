@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics.catalogue import METRICS
-from bench.published import ALL
+from bench.published import ALL, published_scenes
 from bench.report import conditions
 from bench.report.beside import BLOCKS, MODES, beside_tables, joined, published_means
 from bench.report.build import Results, footer, is_published, load_results, page_marks
@@ -29,6 +29,8 @@ from bench.types import UserError
 
 AGREEMENT, SIGNIFICANCE, CHANGE = "Agreement", "Significance between models", "Change, scene by scene"  #: titles of parts
 AGREEMENT_COLUMNS = ("Metric", "Models", "Mean Δ", "Mean |Δ|", "Largest |Δ|", "Spearman [95 %]", "Kendall", "Same best")
+
+_MOST_NAMED = 8  #: scenes that a caption names
 
 
 def comparison(folder: Path, to: Path) -> Page:
@@ -65,7 +67,8 @@ def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Sect
         met = found[found["found"] == "both"]
         parts = []
         if len(met):
-            parts.append(Part(AGREEMENT, tables=tuple(agreement_tables(met, name))))
+            note = _other_scenes(rows, set(met["dataset"])) if theirs is None and track == "probe" else ""
+            parts.append(Part(AGREEMENT, tables=tuple(agreement_tables(met, name, note))))
             parts.append(Part("Side by side", tables=tuple(beside_tables(found, "beside", name, marks))))
         parts.append(Part(SIGNIFICANCE, tables=tuple(_significance(rows, track))))
         if other is not None:
@@ -75,8 +78,24 @@ def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Sect
         yield section(f"{track}-{protocol}-{pointmap}", title, parts if len(met) else (), marks, (counts,))
 
 
-def agreement_tables(met: pd.DataFrame, name: str) -> list[Table]:
-    """How ours agrees with the reference, a line a column of the papers' tables; random weights in a table of their own."""
+def _other_scenes(rows: pd.DataFrame, datasets: set[str]) -> str:
+    """Of which data sets our means are over other scenes than the published ones, in words; "" where of none."""
+    said = []
+    for dataset in datasets_in_order(datasets):
+        ours = sorted(set(rows.loc[rows["dataset"] == dataset, "scene"]))
+        theirs = published_scenes().get(dataset, ())
+        if theirs and {scene.casefold() for scene in ours} != {scene.casefold() for scene in theirs}:
+            said.append(f" {dataset_title(dataset)}: ours over {_listed(ours)}, published over {_listed(theirs)}.")
+    return "".join(said)
+
+
+def _listed(scenes: Sequence[str]) -> str:
+    return ", ".join(scenes) if len(scenes) <= _MOST_NAMED else f"{len(scenes)} scenes"
+
+
+def agreement_tables(met: pd.DataFrame, name: str, note: str = "") -> list[Table]:
+    """How ours agrees with the reference, a line a column of the papers' tables; random weights in a table of their own.
+    note: what else the caption must say."""
     tables = []
     for random in (False, True):
         rows = met[(met["weights"] == "random") == random]
@@ -106,7 +125,7 @@ def agreement_tables(met: pd.DataFrame, name: str) -> list[Table]:
             Table(
                 "agreement-random" if random else "agreement",
                 f"Agreement with {name}",
-                f"Δ: ours less {name}. Rank correlations are over models, for three or more.",
+                f"Δ: ours less {name}. Rank correlations are over models, for three or more.{note}",
                 (tuple(Heading(text) for text in AGREEMENT_COLUMNS),),
                 tuple(lines),
                 "mode" if set(rows["track"]) == {"probe"} else "alignment",

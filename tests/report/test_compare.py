@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from bench.commands.compare import compare_command
-from bench.published import published_rows
+from bench.published import published_rows, published_scenes
 from bench.report.beside import beside_tables, joined, published_means
 from bench.report.compare import AGREEMENT, CHANGE, comparison
 from bench.report.means import table_means
 from bench.report.run_tables import significance_table
-from bench.store import Store
+from bench.store import Store, rows_of
 from bench.types import UserError
 
 
@@ -157,3 +157,34 @@ def test_nothing_in_common_is_said(results: Path, new_results: Callable[[], Path
         comparison(results, other)
     with pytest.raises(UserError, match="name a results folder first"):
         comparison(Path("published"), results)
+
+
+@pytest.mark.parametrize(
+    ("scenes", "said"),
+    [
+        (("fern",), "LLFF: ours over fern, published over fortress, horns, orchids, room, trex."),
+        (("Fortress", "horns", "orchids", "room", "trex"), ""),
+    ],
+)
+def test_a_mean_over_other_scenes_than_the_papers_says_so(
+    scenes: tuple[str, ...], said: str, results: Path, tmp_path: Path
+) -> None:
+    rows = rows_of(Store(results).records()).query("track == 'probe'")
+    own = rows[rows["scene"] == rows["scene"].iloc[0]]
+    copies = [
+        own.assign(dataset="llff", scene=scene, key=[f"{n}{key[1:]}" for key in own["key"]])
+        for n, scene in enumerate(scenes)
+    ]
+    (tmp_path / "mine").mkdir()
+    pd.concat(copies).to_csv(tmp_path / "mine" / "rows.csv", index=False)
+    page = comparison(tmp_path / "mine", Path("published"))
+    agreement = next(part for part in page.sections[0].parts if part.title == AGREEMENT).tables[0]
+    assert agreement.caption.partition("for three or more.")[2].strip() == said
+
+
+def test_the_papers_scenes_are_those_of_its_data_sets() -> None:
+    found = published_scenes()
+    assert {name: len(scenes) for name, scenes in found.items()} == {
+        "llff": 5, "dtu": 22, "dl3dv": 5, "casual": 5, "mipnerf360": 5, "mvimgnet": 5, "tanks": 5,
+    }  # fmt: skip
+    assert all(len(set(scenes)) == len(scenes) for scenes in found.values())
