@@ -19,6 +19,27 @@ from registry.features._timm import HALF, IMAGENET, bytes_of, normalised, seeded
 
 __all__ = ["HALF", "IMAGENET", "normalised"]  # what the point-map initialisers, too, take from here
 
+#: Stable Diffusion 2's U-Net, with twice the input channels for an image beside the noise, and its autoencoder, as diffusers
+#: configures them.
+SD2_UNET = MappingProxyType(
+    {
+        "sample_size": 96,
+        "in_channels": 8,
+        "cross_attention_dim": 1024,
+        "attention_head_dim": [5, 10, 20, 20],
+        "use_linear_projection": True,
+    }
+)
+SD2_AUTOENCODER = MappingProxyType(
+    {
+        "block_out_channels": [128, 256, 512, 512],
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "layers_per_block": 2,
+        "sample_size": 768,
+    }
+)
+
 
 def required(module: str, name: str, remedy: str) -> Any:
     """An optional module. Raises Unavailable, saying which estimator needs it and what to install."""

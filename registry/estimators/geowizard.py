@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bench.registry import estimators
 from bench.types import Array, Card, Prediction, UserError
-from registry.estimators._hf import LibraryEstimator, resized, to_tensor
+from registry.estimators._hf import SD2_AUTOENCODER, SD2_UNET, LibraryEstimator, resized, to_tensor
 from registry.features._checkpoints import State, load_strictly, read_state, without
 from registry.features._timm import SEED, Statistics, bytes_of, normalised, seeded
 from registry.features.stable_diffusion import autoencoder_keys
@@ -65,21 +65,12 @@ class GeoWizard(LibraryEstimator):
     needs = MappingProxyType(dict.fromkeys(("diffusers", "transformers"), "pip install 'vfm3d-bench[sd]'"))
     #: what random weights are built from: Stable Diffusion 2's U-Net and autoencoder, CLIP ViT-L/14's image encoder
     unet: ClassVar[Mapping[str, Any]] = {
-        "sample_size": 96,
-        "in_channels": 8,
+        **SD2_UNET,
         "cross_attention_dim": 768,
-        "attention_head_dim": [5, 10, 20, 20],
-        "use_linear_projection": True,
         "class_embed_type": "projection",
         "projection_class_embeddings_input_dim": 10,
     }
-    vae: ClassVar[Mapping[str, Any]] = {
-        "block_out_channels": [128, 256, 512, 512],
-        "down_block_types": ["DownEncoderBlock2D"] * 4,
-        "up_block_types": ["UpDecoderBlock2D"] * 4,
-        "layers_per_block": 2,
-        "sample_size": 768,
-    }
+    vae: ClassVar[Mapping[str, Any]] = SD2_AUTOENCODER
     image_encoder: ClassVar[Mapping[str, Any]] = {
         "hidden_size": 1024,
         "intermediate_size": 4096,

@@ -11,7 +11,7 @@ import torch
 
 from bench.registry import estimators
 from bench.types import Array, Card, Prediction
-from registry.estimators._hf import LibraryEstimator, to_tensor
+from registry.estimators._hf import SD2_AUTOENCODER, SD2_UNET, LibraryEstimator, to_tensor
 from registry.features._timm import SEED, bytes_of, seeded
 
 
@@ -46,20 +46,8 @@ class Marigold(LibraryEstimator):
     )
     needs = MappingProxyType(dict.fromkeys(("diffusers", "transformers"), "pip install 'vfm3d-bench[sd]'"))
     #: what random weights are built from: Stable Diffusion 2's U-Net with twice the input channels, and its autoencoder
-    unet: ClassVar[Mapping[str, Any]] = {
-        "sample_size": 96,
-        "in_channels": 8,
-        "cross_attention_dim": 1024,
-        "attention_head_dim": [5, 10, 20, 20],
-        "use_linear_projection": True,
-    }
-    vae: ClassVar[Mapping[str, Any]] = {
-        "block_out_channels": [128, 256, 512, 512],
-        "down_block_types": ["DownEncoderBlock2D"] * 4,
-        "up_block_types": ["UpDecoderBlock2D"] * 4,
-        "layers_per_block": 2,
-        "sample_size": 768,
-    }
+    unet: ClassVar[Mapping[str, Any]] = SD2_UNET
+    vae: ClassVar[Mapping[str, Any]] = SD2_AUTOENCODER
     resolution: ClassVar[int] = 768
     pipeline: Any
 
