@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.protocols import GEOMETRY_PROTOCOLS, MODES, PROBE_PROTOCOLS, protocol_named
 from bench.registry import Registry, datasets, estimators, features, pointmaps
+from bench.text import MOST_NAMED, listed
 from bench.types import (
     Dataset,
     FeatureProvider,
@@ -26,7 +27,6 @@ ALL = "all"
 AUTO = "auto"
 EMBEDDED = "embedded"  #: every model that needs no download
 NO_MODEL = "-"  #: the model of an InstantSplat cell
-_MOST_NAMED = 8  #: scenes that a message names one by one
 
 
 @dataclass(frozen=True, order=True)
@@ -154,12 +154,9 @@ def _pointmaps(name: str, scenes: Sequence[str], selection: Selection) -> tuple[
             lacking.setdefault(str(error), []).append(f"{name}/{scene}")
         except UserError:  # a scene that cannot be read, which is for `keep_readable` to tell
             found[scene] = dataset.default_pointmap
-    return found, [LeftOut(_listed(names), reason) for reason, names in lacking.items()]
-
-
-def _listed(scenes: Sequence[str]) -> str:
-    more = f" and {len(scenes) - _MOST_NAMED} more" if len(scenes) > _MOST_NAMED else ""
-    return f"{'scenes' if len(scenes) > 1 else 'scene'} {', '.join(scenes[:_MOST_NAMED])}{more}"
+    return found, [
+        LeftOut(f"scene{'s' if len(names) > 1 else ''} {listed(names)}", reason) for reason, names in lacking.items()
+    ]
 
 
 def _protocols(selection: Selection) -> tuple[str, str]:
@@ -260,9 +257,9 @@ def keep_readable(plan: Plan, selection: Selection, read: Callable[[Cell], objec
     left_out = tuple(LeftOut(f"scene {dataset}/{scene}", reason) for (_, dataset, scene), reason in faults.items())
     if faults and (ALL not in selection.datasets or len(faults) == len(scenes)):
         sound = list(dict.fromkeys(scene for track, dataset, scene in scenes if (track, dataset, scene) not in faults))
-        others = f", or run the others: --scenes {','.join(sound)}" if 0 < len(sound) <= _MOST_NAMED else ""
-        named = [f"{each.what}: {each.reason}" for each in left_out[:_MOST_NAMED]]
-        more = [f"and {len(left_out) - _MOST_NAMED} scenes more"] if len(left_out) > _MOST_NAMED else []
+        others = f", or run the others: --scenes {','.join(sound)}" if 0 < len(sound) <= MOST_NAMED else ""
+        named = [f"{each.what}: {each.reason}" for each in left_out[:MOST_NAMED]]
+        more = [f"and {len(left_out) - MOST_NAMED} scenes more"] if len(left_out) > MOST_NAMED else []
         raise UserError("\n".join([*named, *more, f"mend what is named{others}"]))
     kept = tuple(cell for cell in plan.cells if (cell.track, cell.dataset, cell.scene) not in faults)
     return Plan(kept, (*plan.left_out, *left_out))

@@ -11,9 +11,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt(3)
 def keep_freed_memory() -> bool:
     """Have the C library keep freed memory, up to 1 GiB a block, for what is allocated next. False where it cannot.
 
-    By default glibc gives large blocks back to the system, which clears every page anew when it hands them out again: at
-    147k Gaussians a fifth of the rasterizer's time, and a tenth of a whole step's, tensors included. The process goes on
-    holding about what it once needed, until `bench.provenance.measured`, before it measures, gives back what is unused.
+    By default glibc gives large blocks back to the system, which clears every page anew when it hands them out again: time
+    that the rasterizer's buffers and a step's tensors cost in every pass. The process goes on holding about what it once
+    needed, until `bench.provenance.measured`, before it measures, gives back what is unused.
     """
     if sys.platform != "linux":
         return False

@@ -25,12 +25,11 @@ from bench.report.tables import MISSING, Entry, Heading, Line, Table, arrow, num
 from bench.stats.agreement import agreement
 from bench.stats.bootstrap import paired_difference
 from bench.stats.significance import holm, sign_flip_test
+from bench.text import listed
 from bench.types import UserError
 
 AGREEMENT, SIGNIFICANCE, CHANGE = "Agreement", "Significance between models", "Change, scene by scene"  #: titles of parts
 AGREEMENT_COLUMNS = ("Metric", "Models", "Mean Δ", "Mean |Δ|", "Largest |Δ|", "Spearman [95 %]", "Kendall", "Same best")
-
-_MOST_NAMED = 8  #: scenes that a caption names
 
 
 def comparison(folder: Path, to: Path) -> Page:
@@ -85,12 +84,8 @@ def _other_scenes(rows: pd.DataFrame, datasets: set[str]) -> str:
         ours = sorted(set(rows.loc[rows["dataset"] == dataset, "scene"]))
         theirs = published_scenes().get(dataset, ())
         if theirs and {scene.casefold() for scene in ours} != {scene.casefold() for scene in theirs}:
-            said.append(f" {dataset_title(dataset)}: ours over {_listed(ours)}, published over {_listed(theirs)}.")
+            said.append(f" {dataset_title(dataset)}: ours over {listed(ours)}, published over {listed(theirs)}.")
     return "".join(said)
-
-
-def _listed(scenes: Sequence[str]) -> str:
-    return ", ".join(scenes) if len(scenes) <= _MOST_NAMED else f"{len(scenes)} scenes"
 
 
 def agreement_tables(met: pd.DataFrame, name: str, note: str = "") -> list[Table]:

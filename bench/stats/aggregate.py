@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from bench.text import listed
+
 #: The metric name of the one row that stands for a cell without numbers.
 CELL_METRIC = "cell"
 #: What a row of the data set table is about; everything else is averaged over.
@@ -21,8 +23,6 @@ SETTING = ("track", "dataset", "model", "mode", "pointmap", "alignment", "protoc
 OVER_DATASETS = ("track", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
 #: What models and modes are compared under: whatever scene one of them has there, the others should have too.
 CONDITIONS = ("track", "dataset", "pointmap", "protocol")
-
-_MOST_NAMED = 8  #: scenes that a note names
 
 
 def expand_failures(rows: pd.DataFrame) -> pd.DataFrame:
@@ -138,15 +138,10 @@ def _with_absent_named(table: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFram
     if absent.empty:
         return table
     by_setting = absent.groupby(list(SETTING), sort=False, dropna=False, observed=True)["scene"]
-    named = by_setting.agg(lambda names: f"not run: {_listed(sorted(set(names)))}").rename("_absent").reset_index()
+    named = by_setting.agg(lambda names: f"not run: {listed(sorted(set(names)))}").rename("_absent").reset_index()
     said = table[list(SETTING)].merge(named, on=list(SETTING), how="left")["_absent"].fillna("").to_numpy()
     notes = ["; ".join(part for part in parts if part) for parts in zip(table["note"].fillna(""), said, strict=True)]
     return table.assign(note=notes)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def over_datasets(table: pd.DataFrame, by: Sequence[str] = OVER_DATASETS) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from bench.text import listed
 from bench.types import Unavailable, UserError
 
 State = dict[str, Tensor]
@@ -87,5 +88,4 @@ def load_strictly(network: nn.Module, state: State, source: Path) -> None:
 def _listed(kind: str, names: list[str]) -> str:
     if not names:
         return ""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"{len(names)} {kind}: {', '.join(names[:_LISTED])}{more}"
+    return f"{len(names)} {kind}: {listed(names, _LISTED)}"
