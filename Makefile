@@ -15,7 +15,7 @@ embedded: demo
 	mkdir -p results/embedded && cp results/demo/rows.csv results/embedded
 	rm -rf reports/embedded && $(BIN)/bench report results/embedded --out reports/embedded --format md
 	rm -rf reports/embedded/tables reports/embedded/figures/*.svg reports/embedded/figures/*.pdf
-	$(BIN)/python -m bench.report.excerpt results/demo room reports/embedded/pictures
+	$(BIN)/python -m bench.report.figures.excerpt results/demo room reports/embedded/pictures
 
 test: setup
 	$(BIN)/ruff check .

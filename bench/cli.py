@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bench.types import UserError
+from bench.core.errors import UserError
 
 app = typer.Typer(
     help="How much 3D does a vision model know? Probes of frozen features and evaluation of monocular geometry.",
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _load(plugins: list[str] | None) -> None:
-    from bench.registry import broken_plugins, load_plugin
+    from bench.core.registry import broken_plugins, load_plugin
 
     for plugin in plugins or []:
         load_plugin(plugin)

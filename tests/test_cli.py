@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import cli, requirements
+from bench import cli
+from bench.machine import requirements
 from bench.registry import datasets
-from bench.schema import validate_rows
+from bench.results.schema import validate_rows
 from bench.splat import read_ply
 
 PLUGIN = '''

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.perf import raster, readout, suite
 from bench.perf.timing import compare
-from bench.schema import ROW_COLUMNS, validate_rows
-from bench.verify import verify
+from bench.results.schema import ROW_COLUMNS, validate_rows
+from bench.run.verify import verify
 
 TINY = suite.Sizes(
     images=((12, 8), (16, 12)),

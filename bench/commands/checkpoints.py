@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.registry import estimators, features
-from bench.types import UserError
+from bench.core.errors import UserError
+from bench.core.registry import estimators, features
 
 
 def checkpoints(texts: Sequence[str]) -> tuple[tuple[str, Path], ...]:

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.locations import data_root
-from bench.registry import datasets
-from bench.types import Unavailable, UserError
+from bench.core.errors import Unavailable, UserError
+from bench.core.registry import datasets
+from bench.machine.locations import data_root
 
 
 def print_where(root: Path | None, console: Console) -> None:
@@ -71,8 +71,8 @@ def print_check(names: list[str] | None, root: Path | None, console: Console) ->
 def convert(
     source: Path, destination: Path, depth_unit: float | None, intrinsics: str | None, farthest: float | None
 ) -> int:
-    """`bench data convert`: see `bench.geometry.convert.convert_folder`. Raises UserError for malformed intrinsics."""
-    from bench.geometry.convert import convert_folder
+    """`bench data convert`: see `bench.geometry.io.convert.convert_folder`. Raises UserError for malformed intrinsics."""
+    from bench.geometry.io.convert import convert_folder
 
     camera: Path | tuple[float, ...] | None = None
     if intrinsics is not None and intrinsics.endswith(".json"):

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import native
-from bench.locations import cache_root, user_folder
-from bench.provenance import code_version
+from bench.machine.locations import cache_root, user_folder
+from bench.machine.provenance import code_version
 
 KERNELS = {
     "raster": "the torch rasterizer serves instead, about 20 times slower",

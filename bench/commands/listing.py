@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
-from bench.registry import Registry, datasets, estimators, features, pointmaps
-from bench.requirements import check_packages
-from bench.types import Model, Unavailable, UserError
-from bench.weights import check
+from bench.core.errors import Unavailable, UserError
+from bench.core.interfaces import Model
+from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
+from bench.core.registry import Registry, datasets, estimators, features, pointmaps
+from bench.machine.requirements import check_packages
+from bench.machine.weights import check
 
 _SPARED = ("domain", "weights")  #: columns that a terminal too narrow for all of them goes without
 _WIDEST = 300  #: characters of a line in a file or a pipe, which has no width of its own

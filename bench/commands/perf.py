@@ -13,7 +13,7 @@ from rich.table import Table
 from bench import native
 from bench.perf import suite
 from bench.perf.timing import Result
-from bench.store import Store
+from bench.results.store import Store
 
 
 def perf_command(out: Path, full: bool, console: Console) -> None:

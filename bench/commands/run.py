@@ -22,16 +22,18 @@ from rich.progress import (
 )
 
 from bench.commands.checkpoints import checkpoints
-from bench.engines import local, ray
-from bench.files import check_writable
-from bench.locations import cache_root, data_root
-from bench.plan import NO_MODEL, Cell, Plan, Selection, keep_available, keep_readable, make_plan
-from bench.requirements import check
-from bench.runner import MapGroups, Report, Run
-from bench.store import Store
-from bench.tracks import Settings, fingerprint
-from bench.types import Model, PointmapInitialiser, UserError, Weights
-from bench.weights import fetch
+from bench.core.cells import NO_MODEL, Cell, Weights
+from bench.core.errors import UserError
+from bench.core.interfaces import Model, PointmapInitialiser
+from bench.machine.files import check_writable
+from bench.machine.locations import cache_root, data_root
+from bench.machine.requirements import check
+from bench.machine.weights import fetch
+from bench.results.store import Store
+from bench.run.engines import local, ray
+from bench.run.plan import Plan, Selection, keep_available, keep_readable, make_plan
+from bench.run.runner import MapGroups, Report, Run
+from bench.run.tracks import Settings, fingerprint
 
 INTERRUPTED = 130
 SEEDS = 2**32  #: what every generator takes

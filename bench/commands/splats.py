@@ -11,15 +11,17 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from bench import tracks
 from bench.commands.checkpoints import checkpoints
 from bench.commands.run import choose_device
-from bench.files import check_writable
-from bench.locations import cache_root, data_root
+from bench.core.cells import Weights
+from bench.core.errors import Unavailable, UserError
+from bench.core.scenes import Camera
+from bench.machine.files import check_writable
+from bench.machine.locations import cache_root, data_root
+from bench.results.store import CellRecord, Store
+from bench.run import tracks
+from bench.run.verify import other_weights
 from bench.splat import Gaussians, rotation_matrix, write_ply
-from bench.store import CellRecord, Store
-from bench.types import Camera, Unavailable, UserError, Weights
-from bench.verify import other_weights
 
 _SH_0 = 0.28209479177387814  # the constant spherical harmonic
 

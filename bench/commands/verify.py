@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench.commands.checkpoints import checkpoints
-from bench.locations import cache_root, data_root
-from bench.types import UserError
-from bench.verify import ABSOLUTE, RELATIVE, Verdict, verify
+from bench.core.errors import UserError
+from bench.machine.locations import cache_root, data_root
+from bench.run.verify import ABSOLUTE, RELATIVE, Verdict, verify
 
 MOST = 50  #: problems printed
 
@@ -27,7 +27,7 @@ def verify_command(
     if local_weights and not recompute:
         raise UserError("--checkpoint is for cells that are computed anew: say how many by --recompute")
     if recompute:
-        from bench.tracks import Settings
+        from bench.run.tracks import Settings
 
         settings = Settings(data_root(data), cache_root(), "cpu", "none", checkpoints(local_weights))
     verdict = verify(folder, recompute, settings)

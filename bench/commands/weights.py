@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.plan import ALL
-from bench.registry import Registry, estimators, features, pointmaps
-from bench.types import Unavailable, UserError
-from bench.weights import check, digest, fetch, sources
+from bench.core.errors import Unavailable, UserError
+from bench.core.registry import Registry, estimators, features, pointmaps
+from bench.machine.weights import check, digest, fetch, sources
+from bench.run.plan import ALL
 
 
 def print_check(names: Sequence[str], online: bool, console: Console) -> None:

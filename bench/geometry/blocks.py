@@ -9,12 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.errors import UserError
+from bench.core.protocols import GeometryProtocol
+from bench.core.scenes import MonocularSample, Prediction
 from bench.geometry.align import Alignment, align_depth, align_least_squares, align_points
 from bench.geometry.camera import points_from_depth
 from bench.geometry.resample import masked_nearest, take
 from bench.metrics.depth import norms
-from bench.protocols import GeometryProtocol
-from bench.types import MonocularSample, Prediction, UserError
 
 Array = NDArray[Any]
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.errors import UserError
 from bench.geometry.resample import masked_nearest, take
-from bench.types import UserError
 
 Array = NDArray[Any]
 

@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.cells import Measurement
+from bench.core.interfaces import GeometryEstimator
+from bench.core.protocols import GeometryProtocol
+from bench.core.scenes import MonocularSample, Prediction
 from bench.geometry.align import align_points_groups
 from bench.geometry.blocks import DEPTH_BLOCKS, LOCAL_POINTS, POINT_BLOCKS, Block, Comparison, Unmeasurable, checked
 from bench.geometry.camera import points_from_depth
 from bench.geometry.fov import fov_crops, fov_rows
 from bench.metrics.boundary import boundary_f1
 from bench.metrics.depth import depth_errors, local_point_errors, point_errors
-from bench.protocols import GeometryProtocol
-from bench.types import GeometryEstimator, Measurement, MonocularSample, Prediction
 
 Array = NDArray[Any]
 

@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from bench.core.cells import Measurement
+from bench.core.protocols import GeometryProtocol
+from bench.core.scenes import MonocularSample, Prediction
 from bench.geometry.camera import field_of_view
-from bench.protocols import GeometryProtocol
-from bench.types import Measurement, MonocularSample, Prediction
 
 
 def fov_rows(sample: MonocularSample, prediction: Prediction, block: str = "fov") -> list[Measurement]:

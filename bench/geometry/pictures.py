@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.colours import NOTHING, coloured, finite_range
+from bench.core.protocols import GeometryProtocol
+from bench.core.scenes import MonocularSample, Prediction
 from bench.geometry.camera import points_from_depth
 from bench.geometry.evaluate import aligned_prediction
-from bench.protocols import GeometryProtocol
-from bench.types import MonocularSample, Prediction
+from bench.metrics.colours import NOTHING, coloured, finite_range
 
 Array = NDArray[Any]
 

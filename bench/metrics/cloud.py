@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from bench.types import Array
+from bench.core.scenes import Array
 
 
 def accuracy(prediction: Array, truth: Array) -> float:

@@ -21,7 +21,7 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor
 
-from bench.types import Unavailable
+from bench.core.errors import Unavailable
 
 RADIUS, SIGMA = 5, 1.5  #: of SSIM's Gaussian window, in pixels: 11 x 11
 C1, C2 = 0.01**2, 0.03**2  #: SSIM's constants for a peak of 1

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.types import Array, Camera, UserError
+from bench.core.errors import UserError
+from bench.core.scenes import Array, Camera
 
 #: Singular values of the centred points below this share of the largest count as zero.
 _RANK_TOLERANCE = 1e-9

@@ -13,7 +13,7 @@ def keep_freed_memory() -> bool:
 
     By default glibc gives large blocks back to the system, which clears every page anew when it hands them out again: time
     that the rasterizer's buffers and a step's tensors cost in every pass. The process goes on holding about what it once
-    needed, until `bench.provenance.measured`, before it measures, gives back what is unused.
+    needed, until `bench.machine.provenance.measured`, before it measures, gives back what is unused.
     """
     if sys.platform != "linux":
         return False

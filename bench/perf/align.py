@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.core.scenes import Array
 from bench.geometry.align import Alignment, align_depth, align_points
 from bench.native import without_kernels
 from bench.perf.timing import Compute, Result, compare
-from bench.types import Array
 
 SIZES = (1_000, 4_096, 16_384, 65_536, 300_000)
 VARIANTS = ("depth", "z", "xyz")

@@ -14,10 +14,10 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from bench.core.scenes import Array
 from bench.perf.timing import Compute, Result, compare
 from bench.splat import Gaussians, available_backends, rasterize
 from bench.splat.render import Backend
-from bench.types import Array
 
 SIZES = ((128, 96), (256, 192), (512, 384))
 KINDS = ("fresh", "trained")

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.perf.timing import Result, compare
-from bench.probe.features import FeatureMap
-from bench.probe.image_loss import PhotometricLoss
+from bench.probe.features.map import FeatureMap
+from bench.probe.measure.image_loss import PhotometricLoss
 from bench.probe.modes import mode_named
-from bench.probe.readout import HEAD_CHANNELS, Readout
+from bench.probe.readout.readout import HEAD_CHANNELS, Readout
 
 VIEWS, PATCHES = 3, (24, 32)
 SIZES = {"37k": (96, 128), "150k": (192, 256)}

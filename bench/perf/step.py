@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from bench import native
+from bench.core.cells import Cell
+from bench.core.protocols import PROBE_PROTOCOLS, ProbeProtocol
 from bench.perf.raster import scene
 from bench.perf.readout import head_by_head
 from bench.perf.timing import Compute, Result, compare
-from bench.plan import Cell
-from bench.probe.features import FeatureMap
-from bench.probe.image_loss import PhotometricLoss
+from bench.probe.features.map import FeatureMap
+from bench.probe.measure.image_loss import PhotometricLoss
 from bench.probe.modes import mode_named
 from bench.probe.optimise import Schedule, TrainingViews, descend, optimise, render_view
 from bench.probe.parameters import Parameters, activated, initial_values
-from bench.protocols import PROBE_PROTOCOLS, ProbeProtocol
 from bench.splat.render import Backend
 
 VIEWS, PATCHES, SIZE, CHANNELS = 3, (24, 32), (128, 96), 256
@@ -105,7 +105,7 @@ def _step(
 def measure_cells(modes: Sequence[str] = ("A", "Aft")) -> Iterator[Result]:
     """Whole cells of `quick-v1` on a randomly initialised network, with the features in the cache: without and with the C++
     kernels. The notes hold the PSNR on the held-out views; a probe amplifies rounding, that of fine-tuned features most."""
-    from bench import tracks
+    from bench.run import tracks
 
     with tempfile.TemporaryDirectory() as folder:
         settings = tracks.Settings(None, Path(folder), "cpu", "pretrained")

@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from bench.core.cells import Cell, Measurement
+from bench.machine.provenance import provenance
 from bench.perf import align, raster, readout, step
 from bench.perf.timing import Result, one_thread
-from bench.plan import Cell
-from bench.provenance import provenance
-from bench.store import CellRecord, digest
-from bench.types import Measurement
+from bench.results.store import CellRecord, digest
 
 PROTOCOL = "perf-v1"
 #: Metric -> (field of a Result, unit, higher is better).

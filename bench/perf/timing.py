@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.machine.provenance import measured
 from bench.native.memory import keep_freed_memory
-from bench.provenance import measured
 
 Compute = Callable[[], Sequence[Tensor]]
 _FEWEST = 3

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.core.errors import UserError
+from bench.core.scenes import Array, Initialisation
 from bench.metrics.similarity import Similarity
 from bench.splat import Gaussians
-from bench.types import Array, Initialisation, UserError
 
 UNIT_DISTANCE = 0.5  #: the median, not the mean: a few far hills must not shrink everything else
 

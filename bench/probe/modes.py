@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.protocols import MODES
-from bench.types import UserError
+from bench.core.errors import UserError
+from bench.core.protocols import MODES
 
 GEOMETRY = ("position", "log_scale", "rotation", "opacity")
 TEXTURE = ("colour_dc", "colour_rest")

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.probe.image_loss import PhotometricLoss
+from bench.core.protocols import ProbeProtocol, Rates
+from bench.probe.measure.image_loss import PhotometricLoss
 from bench.probe.modes import Mode
 from bench.probe.parameters import Parameters, activated
-from bench.protocols import ProbeProtocol, Rates
 from bench.splat import Gaussians, SplatError, pose_matrix, rasterize
 from bench.splat.render import Backend
 

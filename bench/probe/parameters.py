@@ -14,12 +14,12 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
-from bench.probe.features import FeatureMap
+from bench.core.protocols import Precision
+from bench.core.scenes import Array
+from bench.probe.features.map import FeatureMap
 from bench.probe.modes import ATTRIBUTES, Mode
-from bench.probe.readout import HEAD_CHANNELS, Readout
-from bench.protocols import Precision
+from bench.probe.readout.readout import HEAD_CHANNELS, Readout
 from bench.splat import Gaussians
-from bench.types import Array
 
 _SH_0 = 0.28209479177387814  # the constant spherical harmonic, 1 / (2 sqrt(pi))
 _SMALLEST_SQUARED_DISTANCE = 1e-7  # coincident points would have scale 0 (3D Gaussian splatting's floor)

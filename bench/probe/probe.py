@@ -12,27 +12,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.probe import evaluate
-from bench.probe.features import FeatureMap
+from bench.core.cells import Measurement
+from bench.core.errors import UserError
+from bench.core.protocols import ProbeProtocol
+from bench.core.scenes import Array, Camera, Initialisation, MultiViewScene
+from bench.probe.features.map import FeatureMap
 from bench.probe.frame import UnitFrame, nearest, on_grid, unit_frame, with_images_of
+from bench.probe.measure import metrics as evaluate
+from bench.probe.measure.pictures import feature_pictures, to_bytes, view_pictures
+from bench.probe.measure.poses import intrinsics_tensor, pose_vectors, posed, refine_test_pose, scene_extent
+from bench.probe.measure.visibility import Visibility, visibility
 from bench.probe.modes import Mode, mode_named
 from bench.probe.optimise import Diverged, Optimised, TrainingViews, optimise, schedule_of
 from bench.probe.parameters import Parameters, activated, initial_values
-from bench.probe.pictures import feature_pictures, to_bytes, view_pictures
-from bench.probe.poses import intrinsics_tensor, pose_vectors, posed, refine_test_pose, scene_extent
-from bench.probe.visibility import Visibility, visibility
-from bench.protocols import ProbeProtocol
 from bench.splat import Gaussians, Rendering, pose_matrix, rasterize
 from bench.splat.render import Backend
-from bench.types import Array, Camera, Initialisation, Measurement, MultiViewScene, UserError
 
 
 @dataclass(frozen=True, eq=False)
 class ProbeOutcome:
     """What a probe gives.
 
-    pictures: (h, w, 3) uint8 by name (`bench.probe.pictures`). gaussians: in the initialiser's world. curve: (iteration,
-    training PSNR in dB) over the rendering stage; empty where it diverged.
+    pictures: (h, w, 3) uint8 by name (bench.probe.measure.pictures). gaussians: in the initialiser's world. curve:
+    (iteration, training PSNR in dB) over the rendering stage; empty where it diverged.
     """
 
     measurements: tuple[Measurement, ...]

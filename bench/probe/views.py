@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.types import Array, FeatureInput, MultiViewScene, UserError, View
+from bench.core.errors import UserError
+from bench.core.interfaces import FeatureInput
+from bench.core.scenes import Array, MultiViewScene, View
 
 MULTIPLE = 16
 

@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.files import write_text
-from bench.report.beside import published_means
-from bench.report.cards import dataset_title, datasets_in_order
-from bench.report.figures import write_figure
-from bench.report.gallery import Stored, copy_pictures
-from bench.report.leaderboard import write_leaderboard
-from bench.report.means import table_means
-from bench.report.page import Page, Section, to_html, to_markdown_page
-from bench.report.render import latex_document, to_csv
-from bench.report.sections_cost import cost_section
-from bench.report.sections_geometry import geometry_sections
-from bench.report.sections_overview import overview_section
-from bench.report.sections_probe import probe_sections
-from bench.report.sections_shared import gap_sections, models_section, published_sections
-from bench.schema import EXTRACTION, IDENTITY, PERF, PUBLISHED, ROW_COLUMNS
-from bench.store import Store, read_rows, rows_of
-from bench.types import UserError
+from bench.core.errors import UserError
+from bench.machine.files import write_text
+from bench.report.figures.drawing import write_figure
+from bench.report.figures.gallery import Stored, copy_pictures
+from bench.report.leaderboard.page import write_leaderboard
+from bench.report.page.page import Page, Section, to_html, to_markdown_page
+from bench.report.page.render import latex_document, to_csv
+from bench.report.say.cards import dataset_title, datasets_in_order
+from bench.report.say.means import table_means
+from bench.report.sections.cost import cost_section
+from bench.report.sections.geometry import geometry_sections
+from bench.report.sections.overview import overview_section
+from bench.report.sections.probe import probe_sections
+from bench.report.sections.shared import gap_sections, models_section, published_sections
+from bench.report.tables.beside import published_means
+from bench.results.schema import EXTRACTION, IDENTITY, PERF, PUBLISHED, ROW_COLUMNS
+from bench.results.store import Store, read_rows, rows_of
 
 FORMATS = ("html", "md", "latex", "csv")
 

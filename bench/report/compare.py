@@ -10,23 +10,23 @@ from typing import Any
 
 import pandas as pd
 
+from bench.core.errors import UserError
+from bench.core.text import listed
 from bench.metrics.catalogue import METRICS
-from bench.published import ALL, published_scenes
-from bench.report import conditions
-from bench.report.beside import BLOCKS, MODES, beside_tables, joined, published_means
 from bench.report.build import Results, footer, is_published, load_results, page_marks
-from bench.report.cards import dataset_title, datasets_in_order, in_order, title_of
-from bench.report.means import table_means
-from bench.report.page import Page, Part, Section, section
-from bench.report.paper_tables import GTA
-from bench.report.run_tables import significance_table
-from bench.report.sections_geometry import headline_alignment
-from bench.report.tables import MISSING, Entry, Heading, Line, Table, arrow, number, words_table
+from bench.report.page.page import Page, Part, Section, section
+from bench.report.say import marks as conditions
+from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of
+from bench.report.say.means import table_means
+from bench.report.sections.geometry import headline_alignment
+from bench.report.tables.beside import BLOCKS, MODES, beside_tables, joined, published_means
+from bench.report.tables.model import MISSING, Entry, Heading, Line, Table, arrow, number, words_table
+from bench.report.tables.papers import GTA
+from bench.report.tables.runs import significance_table
+from bench.results.published import ALL, published_scenes
 from bench.stats.agreement import agreement
 from bench.stats.bootstrap import paired_difference
 from bench.stats.significance import holm, sign_flip_test
-from bench.text import listed
-from bench.types import UserError
 
 AGREEMENT, SIGNIFICANCE, CHANGE = "Agreement", "Significance between models", "Change, scene by scene"  #: titles of parts
 AGREEMENT_COLUMNS = ("Metric", "Models", "Mean Δ", "Mean |Δ|", "Largest |Δ|", "Spearman [95 %]", "Kendall", "Same best")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from bench.types import UserError
+from bench.core.errors import UserError
 
 #: Coefficients per colour channel of spherical harmonics of degree 0, 1, 2 and 3.
 COEFFICIENTS = (1, 4, 9, 16)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from bench import native
+from bench.core.errors import Unavailable
 from bench.splat import gsplat_backend, native_backend, torch_backend
 from bench.splat.gaussians import Gaussians, SplatError
 from bench.splat.settings import ALPHA_MIN, Settings
-from bench.types import Unavailable
 
 Backend = Literal["auto", "gsplat", "native", "torch"]
 

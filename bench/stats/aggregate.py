@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from bench.text import listed
+from bench.core.text import listed
 
 #: The metric name of the one row that stands for a cell without numbers.
 CELL_METRIC = "cell"

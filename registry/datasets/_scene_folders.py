@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from bench.machine.requirements import check_packages
 from bench.registry import pointmaps
-from bench.requirements import check_packages
 from bench.types import Dataset, MultiViewScene, Track, Unavailable, UserError
 from registry.datasets._layouts import PHOTOS, Layout
 from registry.datasets._photo_set import PhotoSet, digest, load

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.geometry.release import (
+from bench.geometry.io.release import (
     DEPTH,
     IMAGE,
     INDEX,

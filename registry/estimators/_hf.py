@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.machine.weights import locate, sources
 from bench.types import Array, GeometryEstimator, Prediction, Unavailable, UserError
-from bench.weights import locate, sources
 from registry.features._timm import HALF, IMAGENET, bytes_of, normalised, seeded
 
 __all__ = ["HALF", "IMAGENET", "normalised"]  # what the point-map initialisers, too, take from here

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bench.text import listed
+from bench.core.text import listed
 from bench.types import Unavailable, UserError
 
 State = dict[str, Tensor]

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.requirements import check_packages
+from bench.machine.requirements import check_packages
+from bench.machine.weights import locate, sources
 from bench.types import FeatureProvider
-from bench.weights import locate, sources
 from registry.features._checkpoints import State, load_strictly, read_state
 
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from bench.machine.requirements import check_packages
+from bench.machine.weights import locate
 from bench.registry import features
-from bench.requirements import check_packages
 from bench.types import Card
-from bench.weights import locate
 from registry.features._checkpoints import State, load_strictly, read_state, renamed, without
 from registry.features._timm import SEED, NetworkProvider, bytes_of, seeded
 

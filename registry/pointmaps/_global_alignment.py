@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from bench.machine.weights import locate, sources
 from bench.types import Array, Camera, Initialisation, MultiViewScene, PointmapInitialiser
-from bench.weights import locate, sources
 from registry.estimators._hf import HALF, normalised, required, to_tensor
 from registry.pointmaps._common import Estimate, initialisation, training_views
 

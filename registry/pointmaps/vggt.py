@@ -10,9 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from bench.machine.weights import locate, sources
 from bench.registry import pointmaps
 from bench.types import Array, Camera, Card, Initialisation, MultiViewScene, PointmapInitialiser
-from bench.weights import locate, sources
 from registry.estimators._hf import required, resized, to_tensor
 from registry.pointmaps._common import Estimate, initialisation, training_views
 

@@ -8,7 +8,7 @@ import torch
 from align_oracles import SHIFTED, align, channels_of
 
 from bench.geometry.align import align_points, align_points_groups
-from bench.geometry.align.differentiable import differentiable_fit
+from bench.geometry.training.differentiable import differentiable_fit
 from bench.types import UserError
 
 

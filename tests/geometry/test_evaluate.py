@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.core.protocols import GEOMETRY_PROTOCOLS
 from bench.geometry.camera import intrinsics_from_fov, points_from_depth
 from bench.geometry.evaluate import aligned_prediction, evaluate_estimator, evaluate_sample
 from bench.geometry.fov import crop_centre, fov_crops
-from bench.protocols import GEOMETRY_PROTOCOLS
 from bench.types import Card, GeometryEstimator, Measurement, MonocularSample, Prediction, UserError
 
 OFFICIAL, EXACT = GEOMETRY_PROTOCOLS["moge-v1"], GEOMETRY_PROTOCOLS["exact-v1"]

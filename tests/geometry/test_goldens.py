@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.core.protocols import GEOMETRY_PROTOCOLS
 from bench.geometry.evaluate import evaluate_sample
-from bench.protocols import GEOMETRY_PROTOCOLS
 from bench.types import MonocularSample, Prediction
 
 PROTOCOL = replace(GEOMETRY_PROTOCOLS["moge-v1"], boundary_radii=(1, 2, 3))

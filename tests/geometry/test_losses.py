@@ -8,7 +8,7 @@ import torch
 
 from bench.geometry.align import align_points
 from bench.geometry.camera import intrinsics_from_fov, points_from_depth
-from bench.geometry.losses import LEAST_POINTS, LOCAL_SCALES, global_loss, local_loss, mask_loss, normal_loss
+from bench.geometry.training.losses import LEAST_POINTS, LOCAL_SCALES, global_loss, local_loss, mask_loss, normal_loss
 from bench.types import UserError
 
 FOCAL = 24 * 0.8660254  #: pixels, of the room's camera

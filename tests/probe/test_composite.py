@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.probe.composite import (
+from bench.machine.provenance import Cost
+from bench.probe.features.composite import (
     build_provider,
     card_of,
     joint_bilateral,
@@ -18,8 +19,7 @@ from bench.probe.composite import (
     patch_features,
     scene_features,
 )
-from bench.probe.features import feature_map, reduce
-from bench.provenance import Cost
+from bench.probe.features.map import feature_map, reduce
 from bench.registry import features, load_plugin
 from bench.types import Card, FeatureInput, FeatureProvider, UserError
 

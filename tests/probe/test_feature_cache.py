@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bench.probe.feature_cache import ExtractionCost, cached_features, feature_key
+from bench.probe.features.cache import ExtractionCost, cached_features, feature_key
 from bench.types import FeatureInput, UserError
 
 

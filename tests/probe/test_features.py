@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.probe.features import FeatureMap, feature_map, reduce
+from bench.probe.features.map import FeatureMap, feature_map, reduce
 from bench.types import UserError
 
 

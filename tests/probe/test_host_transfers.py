@@ -20,13 +20,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bench.probe.features import FeatureMap
-from bench.probe.image_loss import PhotometricLoss
+from bench.core.protocols import PROBE_PROTOCOLS, Precision
+from bench.probe.features.map import FeatureMap
+from bench.probe.measure.image_loss import PhotometricLoss
+from bench.probe.measure.poses import refine_test_pose
 from bench.probe.modes import mode_named
 from bench.probe.optimise import TrainingViews, optimise, schedule_of
 from bench.probe.parameters import Parameters, initial_values
-from bench.probe.poses import refine_test_pose
-from bench.protocols import PROBE_PROTOCOLS, Precision
 from bench.splat import Gaussians, gsplat_backend, rasterize, render
 from bench.types import Camera
 
@@ -120,9 +120,11 @@ def test_the_refinement_of_a_test_pose_waits_at_its_end_only(monkeypatch: pytest
     photo = torch.rand(HEIGHT, WIDTH, 3, generator=generator).to(META)
     protocol = replace(PROBE_PROTOCOLS["quick-v1"], test_pose_steps=4)
     steps: list[int] = []
-    monkeypatch.setattr("bench.probe.poses.pose_vectors", lambda cameras, device: torch.zeros(1, 7, device=device))
-    monkeypatch.setattr("bench.probe.poses.intrinsics_tensor", lambda camera, device: torch.zeros(3, 3, device=device))
-    monkeypatch.setattr("bench.probe.poses.posed", lambda camera, pose: camera)
+    monkeypatch.setattr("bench.probe.measure.poses.pose_vectors", lambda cameras, device: torch.zeros(1, 7, device=device))
+    monkeypatch.setattr(
+        "bench.probe.measure.poses.intrinsics_tensor", lambda camera, device: torch.zeros(3, 3, device=device)
+    )
+    monkeypatch.setattr("bench.probe.measure.poses.posed", lambda camera, pose: camera)
     step = torch.optim.SGD.step
     monkeypatch.setattr(torch.optim.SGD, "step", lambda *arguments: steps.append(1) or step(*arguments))
     with NoTransfer(), pytest.raises((Transfer, NotImplementedError)):

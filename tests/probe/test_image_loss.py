@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.probe.image_loss import PhotometricLoss
+from bench.probe.measure.image_loss import PhotometricLoss
 from bench.types import UserError
 
 

@@ -9,10 +9,10 @@ import torch
 from closed_form_scene import BALL_CENTRE, BALL_RADIUS, camera_at, rendered, truth
 
 from bench.metrics import image
-from bench.probe import evaluate
 from bench.probe.frame import UNIT_DISTANCE, on_grid, unit_frame
-from bench.probe.pictures import depth_normals
-from bench.probe.visibility import PROJECTED, visibility
+from bench.probe.measure import metrics as evaluate
+from bench.probe.measure.pictures import depth_normals
+from bench.probe.measure.visibility import PROJECTED, visibility
 from bench.splat import Gaussians
 from bench.types import Array, Camera, Initialisation, Measurement, MultiViewScene, Unavailable, UserError
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.probe.features import FeatureMap
+from bench.core.protocols import MODES
+from bench.probe.features.map import FeatureMap
 from bench.probe.modes import ATTRIBUTES, mode_named
 from bench.probe.parameters import Parameters, activated, initial_values
-from bench.probe.readout import HEAD_CHANNELS
-from bench.protocols import MODES
+from bench.probe.readout.readout import HEAD_CHANNELS
 from bench.types import UserError
 
 GEOMETRY = {"position", "log_scale", "rotation", "opacity"}

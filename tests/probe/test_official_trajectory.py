@@ -19,13 +19,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.core.protocols import PROBE_PROTOCOLS
 from bench.probe import optimise as module
-from bench.probe.features import FeatureMap
+from bench.probe.features.map import FeatureMap
+from bench.probe.measure.poses import intrinsics_tensor, pose_vectors, scene_extent
 from bench.probe.modes import mode_named
 from bench.probe.optimise import TrainingViews, optimise, schedule_of
 from bench.probe.parameters import Parameters, initial_values
-from bench.probe.poses import intrinsics_tensor, pose_vectors, scene_extent
-from bench.protocols import PROBE_PROTOCOLS
 from bench.types import Array, Camera
 
 WARM_START, RENDERING = 12, 12

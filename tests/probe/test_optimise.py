@@ -10,9 +10,11 @@ import torch
 from closed_form_scene import camera_at
 from torch import Tensor
 
-from bench.probe.evaluate import photo_tensor
-from bench.probe.features import FeatureMap
+from bench.core.protocols import PROBE_PROTOCOLS, ProbeProtocol
+from bench.probe.features.map import FeatureMap
 from bench.probe.frame import on_grid, unit_frame
+from bench.probe.measure.metrics import photo_tensor
+from bench.probe.measure.poses import intrinsics_tensor, pose_errors, pose_vectors, posed, scene_extent
 from bench.probe.modes import ATTRIBUTES, mode_named
 from bench.probe.optimise import (
     Diverged,
@@ -25,8 +27,6 @@ from bench.probe.optimise import (
     schedule_of,
 )
 from bench.probe.parameters import Parameters, activated, initial_values
-from bench.probe.poses import intrinsics_tensor, pose_errors, pose_vectors, posed, scene_extent
-from bench.protocols import PROBE_PROTOCOLS, ProbeProtocol
 from bench.splat import pose_matrix, rasterize
 from bench.types import Initialisation, MultiViewScene
 

@@ -13,8 +13,8 @@ from test_readout import assert_close, built_variants
 from torch import Tensor
 
 from bench import native
-from bench.probe.pixel_layers import pixel_readout
-from bench.probe.readout import HEAD_CHANNELS, Readout
+from bench.probe.readout.pixels import pixel_readout
+from bench.probe.readout.readout import HEAD_CHANNELS, Readout
 
 ALL = tuple(HEAD_CHANNELS)
 

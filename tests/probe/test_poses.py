@@ -7,12 +7,12 @@ import pytest
 import torch
 from closed_form_scene import camera_at
 
+from bench.core.protocols import PROBE_PROTOCOLS
 from bench.metrics.similarity import Similarity
-from bench.probe.evaluate import photo_tensor
 from bench.probe.frame import on_grid, unit_frame
+from bench.probe.measure.metrics import photo_tensor
+from bench.probe.measure.poses import camera_alignment, pose_errors, pose_vectors, posed, refine_test_pose, scene_extent
 from bench.probe.parameters import activated, initial_values
-from bench.probe.poses import camera_alignment, pose_errors, pose_vectors, posed, refine_test_pose, scene_extent
-from bench.protocols import PROBE_PROTOCOLS
 from bench.splat import Gaussians, pose_matrix, rasterize
 from bench.types import Array, Camera, Initialisation, MultiViewScene
 

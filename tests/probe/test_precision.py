@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.core.protocols import PROBE_PROTOCOLS, Precision
 from bench.metrics import image
-from bench.probe.features import FeatureMap
-from bench.probe.precision import linear, tensor_cores
+from bench.probe.features.map import FeatureMap
 from bench.probe.probe import run_probe
-from bench.probe.readout import HEAD_CHANNELS, Readout
-from bench.protocols import PROBE_PROTOCOLS, Precision
+from bench.probe.readout.precision import linear, tensor_cores
+from bench.probe.readout.readout import HEAD_CHANNELS, Readout
 from bench.types import Initialisation, MultiViewScene, Unavailable
 
 ROUNDING = 2.0**-8  # of bfloat16, relative: half of the last of its 8 bits

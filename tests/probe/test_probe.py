@@ -13,12 +13,12 @@ import pytest
 import torch
 from closed_form_scene import rendered, truth
 
+from bench.core.protocols import PROBE_PROTOCOLS, Rates
 from bench.metrics import image
 from bench.metrics.similarity import Similarity
-from bench.probe.features import FeatureMap
+from bench.probe.features.map import FeatureMap
 from bench.probe.probe import ProbeOutcome, run_probe
 from bench.probe.views import to_grid
-from bench.protocols import PROBE_PROTOCOLS, Rates
 from bench.splat import rasterize
 from bench.types import Initialisation, MultiViewScene, Unavailable, UserError
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from bench import native
 from bench.probe import patch_layers
-from bench.probe.features import FeatureMap
-from bench.probe.readout import HEAD_CHANNELS, Readout
+from bench.probe.features.map import FeatureMap
+from bench.probe.readout.readout import HEAD_CHANNELS, Readout
 from bench.types import UserError
 
 ALL = tuple(HEAD_CHANNELS)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from bench.core.protocols import GEOMETRY_PROTOCOLS
 from bench.geometry.camera import field_of_view, intrinsics_from_fov, points_from_depth
 from bench.geometry.evaluate import evaluate_sample
-from bench.protocols import GEOMETRY_PROTOCOLS
 from bench.registry import estimators
 from bench.types import MonocularSample, Prediction, Unavailable, UserError
 from registry.estimators import _hf

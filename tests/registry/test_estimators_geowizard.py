@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.machine.requirements import check
 from bench.registry import estimators
-from bench.requirements import check
 from bench.types import Unavailable, UserError
 from registry.estimators import geowizard
 from registry.estimators._hf import resized
@@ -275,7 +275,9 @@ def test_without_the_libraries_it_says_what_to_install(monkeypatch: pytest.Monke
             with pytest.raises(Unavailable, match=rf"needs the package {package}.*vfm3d-bench\[sd\]"):
                 Tiny(weights="random").load(CPU)
             patch.delitem(sys.modules, package)
-            patch.setattr("bench.requirements.find_spec", lambda name, absent=package: None if name == absent else True)
+            patch.setattr(
+                "bench.machine.requirements.find_spec", lambda name, absent=package: None if name == absent else True
+            )
             with pytest.raises(Unavailable, match=rf"geowizard needs the package {package}"):
                 check("geowizard", REGISTERED, "random", "cpu")
 

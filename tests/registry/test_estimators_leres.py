@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.machine.weights import check, fetch, sources
 from bench.registry import estimators
 from bench.types import Unavailable, UserError
-from bench.weights import check, fetch, sources
 from registry.estimators import leres
 from registry.estimators.leres import SIDE, LeReSNetwork, official_names
 

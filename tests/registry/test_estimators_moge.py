@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from bench.core.protocols import GEOMETRY_PROTOCOLS
 from bench.geometry.camera import intrinsics_from_focal, points_from_depth
 from bench.geometry.evaluate import evaluate_sample
-from bench.protocols import GEOMETRY_PROTOCOLS
 from bench.registry import estimators
 from bench.types import MonocularSample, UserError
 from registry.estimators._moge_network import (

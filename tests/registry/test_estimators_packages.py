@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from bench.geometry.camera import intrinsics_from_fov, points_from_depth
+from bench.machine.requirements import check
 from bench.registry import estimators
-from bench.requirements import check
 from bench.types import Prediction, Unavailable, UserError
 
 CPU = torch.device("cpu")

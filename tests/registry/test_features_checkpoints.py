@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from bench import weights
+from bench.machine import weights
 from bench.registry import features
 from bench.types import Unavailable, UserError
 from registry.features import stable_diffusion

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.probe.composite import build_provider, load_provider, parse_features, scene_features
-from bench.provenance import Cost
+from bench.machine.provenance import Cost
+from bench.probe.features.composite import build_provider, load_provider, parse_features, scene_features
 from bench.registry import features, load_plugin
 from bench.types import FeatureInput, FeatureProvider
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from timm.models.eva import Eva
 from torch import Tensor
 
-from bench import requirements
+from bench.machine import requirements
 from bench.registry import features
 from bench.types import Unavailable
 from registry.features import _timm, croco, stable_diffusion

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scene_writers import Posed, ring, write_colmap_binary, write_photo
 
-from bench import requirements
-from bench.plan import Cell, Selection, keep_readable, make_plan
-from bench.tracks import fingerprint
+from bench.core.cells import Cell
+from bench.machine import requirements
+from bench.run.plan import Selection, keep_readable, make_plan
+from bench.run.tracks import fingerprint
 from bench.types import Unavailable, UserError
 from registry.datasets.feat2gs_release import LLFFScenes
 

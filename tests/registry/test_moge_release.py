@@ -10,8 +10,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from bench.geometry.camera import field_of_view, points_from_depth
-from bench.geometry.convert import convert_folder
-from bench.geometry.release import (
+from bench.geometry.io.convert import convert_folder
+from bench.geometry.io.release import (
     read_depth,
     read_index,
     read_intrinsics,

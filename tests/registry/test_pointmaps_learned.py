@@ -15,10 +15,10 @@ import pytest
 import torch
 from scene_writers import pose_at, ring, write_colmap_binary, write_photo
 
-from bench import requirements
+from bench.machine import requirements
 from bench.metrics.similarity import Similarity, umeyama
-from bench.plan import Selection, make_plan
 from bench.registry import pointmaps
+from bench.run.plan import Selection, make_plan
 from bench.types import Camera, Initialisation, MultiViewScene, Unavailable, UserError, View
 
 WIDTH, HEIGHT, FOCAL = 64, 48, 60.0

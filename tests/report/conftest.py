@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.plan import Cell
+from bench.core.cells import Cell
 from bench.report.build import build_report
-from bench.store import CellRecord, Store, digest
+from bench.results.store import CellRecord, Store, digest
 from bench.types import Measurement
 
 PROVENANCE = {"code_version": "0.1.0", "device_name": "a processor"}

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from conftest import fill_store
 
-from bench.files import write_text
+from bench.machine.files import write_text
 from bench.report import build
 from bench.report.build import build_report
-from bench.report.figures import FORMATS, Figure
-from bench.store import Store
+from bench.report.figures.drawing import FORMATS, Figure
+from bench.results.store import Store
 from bench.types import UserError
 
 

@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from bench.commands.compare import compare_command
-from bench.published import published_rows, published_scenes
-from bench.report.beside import beside_tables, joined, published_means
 from bench.report.compare import AGREEMENT, CHANGE, comparison
-from bench.report.means import table_means
-from bench.report.run_tables import significance_table
-from bench.store import Store, rows_of
+from bench.report.say.means import table_means
+from bench.report.tables.beside import beside_tables, joined, published_means
+from bench.report.tables.runs import significance_table
+from bench.results.published import published_rows, published_scenes
+from bench.results.store import Store, rows_of
 from bench.types import UserError
 
 

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from conftest import PROVENANCE, fill_store
 
-from bench.plan import Cell
+from bench.core.cells import Cell
 from bench.report import build
 from bench.report.build import build_report, load_results
-from bench.report.means import table_means
-from bench.report.sections_cost import cost_section
-from bench.store import CellRecord, Store, digest
+from bench.report.say.means import table_means
+from bench.report.sections.cost import cost_section
+from bench.results.store import CellRecord, Store, digest
+from bench.run.verify import verify
 from bench.types import Measurement
-from bench.verify import verify
 
 COSTS = {  # of networks over patches and the like; a per-pixel feature is made within the cell and has no such row
     # model -> weights and, scene by scene, loading seconds, extraction seconds, MB

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.plan import Cell
-from bench.report.excerpt import KINDS, write_excerpt
-from bench.store import CellRecord, Store
+from bench.core.cells import Cell
+from bench.report.figures.excerpt import KINDS, write_excerpt
+from bench.results.store import CellRecord, Store
 from bench.types import UserError
 
 

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from bench.published import published_rows
-from bench.report import charts, charts_models
-from bench.report.figures import FORMATS, STYLE, Figure, canvas, label_points, write_figure
-from bench.report.means import table_means
+from bench.report.figures import models as charts_models
+from bench.report.figures import probe as charts
+from bench.report.figures.drawing import FORMATS, STYLE, Figure, canvas, label_points, write_figure
+from bench.report.say.means import table_means
+from bench.results.published import published_rows
 from bench.stats.rank import critical_difference
 
 

@@ -7,16 +7,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.plan import Cell
-from bench.report import build, paper_tables
+from bench.core.cells import Cell
+from bench.report import build
 from bench.report.build import build_report, load_results
-from bench.report.cards import title_of
-from bench.report.leaderboard import leaderboard_data
-from bench.report.means import table_means
-from bench.report.run_tables import pose_table
-from bench.report.sections_overview import overview_section
-from bench.report.tables import Line
-from bench.store import CellRecord, Store, digest, rows_of
+from bench.report.leaderboard.page import leaderboard_data
+from bench.report.say.cards import title_of
+from bench.report.say.means import table_means
+from bench.report.sections.overview import overview_section
+from bench.report.tables import papers as paper_tables
+from bench.report.tables.model import Line
+from bench.report.tables.runs import pose_table
+from bench.results.store import CellRecord, Store, digest, rows_of
 from bench.types import Measurement
 
 PSNR = {  # model -> by scene

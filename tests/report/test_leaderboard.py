@@ -18,14 +18,14 @@ import pandas as pd
 import pytest
 from browser import Page, start_browser
 
-from bench.plan import Cell
-from bench.report.leaderboard import leaderboard_data, scene_intervals, to_page, write_leaderboard
-from bench.report.leaderboard_pictures import embedded_pictures
-from bench.report.means import table_means
-from bench.schema import ROW_COLUMNS
+from bench.core.cells import Cell
+from bench.report.leaderboard.page import leaderboard_data, scene_intervals, to_page, write_leaderboard
+from bench.report.leaderboard.pictures import embedded_pictures
+from bench.report.say.means import table_means
+from bench.results.schema import ROW_COLUMNS
+from bench.results.store import CellRecord, Store, digest, rows_of
 from bench.stats.aggregate import unit_table
 from bench.stats.bootstrap import mean_intervals
-from bench.store import CellRecord, Store, digest, rows_of
 from bench.types import Measurement, UserError
 
 Stored = tuple[CellRecord, Path]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from bench.geometry.blocks import DEPTH_BLOCKS, POINT_BLOCKS
-from bench.report.gallery import PICTURED
-from bench.report.render import latex_document, latex_escaped, to_csv, to_latex, to_markdown
-from bench.report.tables import Entry, Heading, Line, Table
+from bench.report.figures.gallery import PICTURED
+from bench.report.page.render import latex_document, latex_escaped, to_csv, to_latex, to_markdown
+from bench.report.tables.model import Entry, Heading, Line, Table
 
 TABLE = Table(
     "small",

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from bench.metrics.catalogue import METRICS
 from bench.report.build import load_results
-from bench.report.cards import title_of
-from bench.report.conditions import of_conditions, row_marks
-from bench.report.leaderboard import leaderboard_data
-from bench.report.means import table_means
-from bench.report.paper_tables import gta_tables
-from bench.report.tables import FAILED, MISSING, Column, Heading, Row, Table, fill, printed, words_table
+from bench.report.leaderboard.page import leaderboard_data
+from bench.report.say.cards import title_of
+from bench.report.say.marks import of_conditions, row_marks
+from bench.report.say.means import table_means
+from bench.report.tables.model import FAILED, MISSING, Column, Heading, Row, Table, fill, printed, words_table
+from bench.report.tables.papers import gta_tables
 
 
 def mean(model: str, metric: str, value: float, **other: object) -> dict[str, object]:

@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench import tracks
 from bench.commands.verify import verify_command
-from bench.schema import ROW_COLUMNS
-from bench.store import Store, read_rows
-from bench.tracks import Outcome, Settings
+from bench.results.schema import ROW_COLUMNS
+from bench.results.store import Store, read_rows
+from bench.run import tracks
+from bench.run.tracks import Outcome, Settings
+from bench.run.verify import verify
 from bench.types import Unavailable, UserError
-from bench.verify import verify
 
 
 @pytest.fixture

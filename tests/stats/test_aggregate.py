@@ -350,6 +350,6 @@ def test_counts_are_complete_and_the_order_of_rows_does_not_matter(found: list[f
 
 
 def test_the_store_marks_failed_cells_with_the_same_word() -> None:
-    from bench import store
+    from bench.results import store
 
     assert store.CELL_METRIC == CELL_METRIC

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.published import published_rows
+from bench.results.published import published_rows
 from bench.stats.agreement import agreement, join_tables
 from bench.stats.correlate import METHODS, Method, correlation, correlation_matrix, correlations, leave_one_out, oriented
 

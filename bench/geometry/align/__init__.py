@@ -28,6 +28,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bench.core.errors import UserError
 from bench.geometry.align import baselines
 from bench.geometry.align.fit import fit_groups
 from bench.geometry.align.problem import (
@@ -40,7 +41,6 @@ from bench.geometry.align.problem import (
     prepare,
     underdetermined,
 )
-from bench.types import UserError
 
 __all__ = [
     "Alignment",

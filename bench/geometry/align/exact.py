@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.core.scenes import Array
 from bench.geometry.align.line import weighted_quantile
 from bench.geometry.align.problem import Problem
-from bench.types import Array
 
 _FEW = 48  #: rows among which the breakpoints are enumerated
 _EPS = float(np.finfo(np.float64).eps)

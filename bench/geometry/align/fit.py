@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 
+from bench.core.scenes import Array
 from bench.geometry.align import exact, line, native, official, truncated
 from bench.geometry.align.problem import Alignment, Problem, Rows, degenerate, prepare, underdetermined
-from bench.types import Array
 
 
 def fit_groups(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.types import Array
+from bench.core.scenes import Array
 
 
 def weighted_quantile(values: Array, weights: Array, target: float) -> float:

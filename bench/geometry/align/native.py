@@ -6,10 +6,10 @@ import ctypes
 
 import numpy as np
 
+from bench.core.scenes import Array
 from bench.geometry.align.problem import REASONS, Alignment, Rows, degenerate, finish
 from bench.geometry.align.truncated import LIMIT
 from bench.native import load
-from bench.types import Array
 
 
 def solve_groups(

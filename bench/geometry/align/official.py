@@ -22,9 +22,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.core.scenes import Array
 from bench.geometry.align import exact
 from bench.geometry.align.problem import ROUNDING, Alignment, Problem, degenerate
-from bench.types import Array
 
 _THRESHOLD = 1e-7  #: the official code's eps
 _ENOUGH, _ROUNDS = 32, 8  #: screening stops at so few anchors, or after so many rounds

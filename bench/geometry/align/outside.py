@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.core.scenes import Array
 from bench.geometry.align.line import minimise_truncated
 from bench.geometry.align.problem import Problem
-from bench.types import Array
 
 
 @dataclass(frozen=True, eq=False)

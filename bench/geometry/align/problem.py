@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.types import Array, UserError
+from bench.core.errors import UserError
+from bench.core.scenes import Array
 
 #: Every double sum of the library is good to this many units of rounding, relative to the sum of its terms' magnitudes.
 ROUNDING = 64 * float(np.finfo(np.float64).eps)

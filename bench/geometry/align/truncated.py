@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.core.scenes import Array
 from bench.geometry.align import exact
 from bench.geometry.align.exact import Channel, Fit
 from bench.geometry.align.outside import scale_range
 from bench.geometry.align.problem import ROUNDING, Alignment, Problem
-from bench.types import Array
 
 LIMIT = 3e8  #: rows of boxes that are looked at before it gives up; a box counts as _BOX_COST rows more
 _BOX_COST = 20_000

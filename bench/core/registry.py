@@ -1,0 +1,152 @@
+"""Registries: names on one side, plug-in classes on the other.
+
+A plug-in module registers its classes with a decorator when it is imported. Modules are found through the entry point group
+`bench.plugins` (a module or a package whose sub-modules are all imported) and through `--plugin FILE_OR_MODULE`. One that
+fails to import is kept with its reason and breaks nothing else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from bench.core.errors import UserError
+from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, PointmapInitialiser
+
+T = TypeVar("T")
+ENTRY_POINT_GROUP = "bench.plugins"
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+
+
+class Registry(Generic[T]):
+    """A typed mapping from lower-case names to classes, filled by the decorator `register`."""
+
+    def __init__(self, kind: str, base: type[T]) -> None:
+        self.kind = kind
+        self.base = base
+        self._classes: dict[str, type[T]] = {}
+
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+        """Class decorator. Raises UserError for a malformed or taken name, or a class that is no `base` or lacks a card."""
+
+        def add(cls: type[T]) -> type[T]:
+            if not _NAME.fullmatch(name):
+                raise UserError(f"{self.kind} name {name!r}: use lower-case letters, digits, '-' and '.' ('+' joins two)")
+            if not (isinstance(cls, type) and issubclass(cls, self.base)):
+                raise UserError(f"{self.kind} {name!r}: {cls!r} must be a class derived from {self.base.__name__}")
+            if not hasattr(cls, "card"):
+                raise UserError(f"{self.kind} {name!r}: class {cls.__name__} lacks the attribute `card`")
+            held = self._classes.get(name)
+            if held is not None and _origin(held) != _origin(cls):
+                raise UserError(f"{self.kind} {name!r} is registered twice: by {_origin(held)} and by {_origin(cls)}")
+            self._classes[name] = cls
+            return cls
+
+        return add
+
+    def __getitem__(self, name: str) -> type[T]:
+        discover()
+        if name not in self._classes:
+            near = difflib.get_close_matches(name, self._classes, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(self._classes))}"
+            raise UserError(f"no {self.kind} is named {name!r}; {hint}")
+        return self._classes[name]
+
+    def __contains__(self, name: object) -> bool:
+        discover()
+        return name in self._classes
+
+    def __iter__(self) -> Iterator[str]:
+        discover()
+        return iter(sorted(self._classes))
+
+    def __len__(self) -> int:
+        discover()
+        return len(self._classes)
+
+
+def _origin(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+features: Registry[FeatureProvider] = Registry("feature provider", FeatureProvider)
+estimators: Registry[GeometryEstimator] = Registry("geometry estimator", GeometryEstimator)
+pointmaps: Registry[PointmapInitialiser] = Registry("point-map initialiser", PointmapInitialiser)
+datasets: Registry[Dataset] = Registry("dataset", Dataset)
+
+
+@dataclass(frozen=True)
+class BrokenPlugin:
+    """A plug-in module that did not import, and why."""
+
+    module: str
+    reason: str
+
+
+_broken: dict[str, BrokenPlugin] = {}
+_discovered = False
+
+
+def broken_plugins() -> list[BrokenPlugin]:
+    """The plug-ins that did not import, by module name."""
+    discover()
+    return [_broken[name] for name in sorted(_broken)]
+
+
+def discover() -> None:
+    """Import every installed plug-in, once. Never raises: what fails is listed by `broken_plugins`."""
+    global _discovered
+    if _discovered:
+        return
+    _discovered = True
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        _import_tree(entry.value)
+
+
+def _import_tree(module_name: str) -> None:
+    """Import a module and, where it is a package, all its public sub-modules."""
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a plug-in may raise anything
+        _broken[module_name] = BrokenPlugin(module_name, _reason(error))
+        return
+    for found in pkgutil.iter_modules(getattr(module, "__path__", []), prefix=f"{module_name}."):
+        if not found.name.rpartition(".")[2].startswith("_"):
+            _import_tree(found.name)
+
+
+def load_plugin(file_or_module: str) -> None:
+    """Import a user's plug-in: a Python file or a module name. Raises UserError with the reason where that fails."""
+    discover()
+    path = Path(file_or_module)
+    try:
+        if path.suffix == ".py":
+            name = f"bench_plugin_{path.stem}"
+            spec = importlib.util.spec_from_file_location(name, path.resolve())
+            if spec is None or spec.loader is None or not path.is_file():
+                raise FileNotFoundError(f"no such file: {path}")
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
+            spec.loader.exec_module(module)
+        else:
+            importlib.import_module(file_or_module)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"plug-in {file_or_module}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    where = traceback.extract_tb(error.__traceback__)
+    last = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
+    return f"{type(error).__name__}: {error}{last}"

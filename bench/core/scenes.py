@@ -1,0 +1,191 @@
+"""The data of the suite: cameras, views, scenes, samples, predictions.
+
+Conventions, everywhere: OpenCV cameras (x right, y down, z forward); the centre of the pixel in column i and row j is
+(i + 0.5, j + 0.5); images are (H, W, 3); depth is the z coordinate in the camera (not the distance along the ray), NaN
+where it is unknown and +inf where there is only sky.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """A pinhole camera.
+
+    intrinsics: (3, 3) float64, in pixels, without skew. world_to_camera: (4, 4) float64, rigid. width, height: pixels.
+    """
+
+    intrinsics: Array
+    world_to_camera: Array
+    width: int
+    height: int
+
+    @property
+    def camera_to_world(self) -> Array:
+        """(4, 4) float64, the inverse of the rigid `world_to_camera`."""
+        rotation, translation = self.world_to_camera[:3, :3], self.world_to_camera[:3, 3]
+        inverse = np.eye(4)
+        inverse[:3, :3] = rotation.T
+        inverse[:3, 3] = -rotation.T @ translation
+        return inverse
+
+    @property
+    def centre(self) -> Array:
+        """(3,) the camera's position in the world."""
+        return self.camera_to_world[:3, 3]
+
+    @property
+    def fov_x(self) -> float:
+        """Horizontal field of view in degrees."""
+        left = math.atan2(self.intrinsics[0, 2], self.intrinsics[0, 0])
+        right = math.atan2(self.width - self.intrinsics[0, 2], self.intrinsics[0, 0])
+        return math.degrees(left + right)
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The same camera after its image is resampled to width x height pixels."""
+        intrinsics = self.intrinsics.copy()
+        intrinsics[0] *= width / self.width
+        intrinsics[1] *= height / self.height
+        return replace(self, intrinsics=intrinsics, width=width, height=height)
+
+    def cropped(self, left: int, top: int, width: int, height: int) -> Camera:
+        """The same camera after its image is cut to the window of width x height pixels at (left, top)."""
+        intrinsics = self.intrinsics.copy()
+        intrinsics[0, 2] -= left
+        intrinsics[1, 2] -= top
+        return replace(self, intrinsics=intrinsics, width=width, height=height)
+
+    def unproject(self, depth: Array) -> Array:
+        """World points (H, W, 3) of a depth map (H, W); NaN and inf are carried through."""
+        columns, rows = np.meshgrid(np.arange(self.width) + 0.5, np.arange(self.height) + 0.5)
+        x = (columns - self.intrinsics[0, 2]) / self.intrinsics[0, 0]
+        y = (rows - self.intrinsics[1, 2]) / self.intrinsics[1, 1]
+        with np.errstate(invalid="ignore"):
+            points = np.stack([x, y, np.ones_like(x)], axis=-1) * np.asarray(depth, np.float64)[..., None]
+            pose = self.camera_to_world
+            return points @ pose[:3, :3].T + pose[:3, 3]
+
+    def project(self, points: Array) -> tuple[Array, Array]:
+        """Pixel coordinates (..., 2) and depths (...) of world points (..., 3)."""
+        local = points @ self.world_to_camera[:3, :3].T + self.world_to_camera[:3, 3]
+        depth = local[..., 2]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x = self.intrinsics[0, 0] * local[..., 0] / depth + self.intrinsics[0, 2]
+            y = self.intrinsics[1, 1] * local[..., 1] / depth + self.intrinsics[1, 2]
+        return np.stack([x, y], axis=-1), depth
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A posed photo.
+
+    image: (H, W, 3) uint8, sRGB. camera: None where no pose is known. depth: (H, W) float32 ground truth, in the scene's
+    unit. normal: (H, W, 3) float32 unit ground-truth normals in the camera frame, facing the camera, NaN where unknown.
+    mask: (H, W) bool, True on the object.
+    """
+
+    name: str
+    image: Array
+    camera: Camera | None = None
+    depth: Array | None = None
+    normal: Array | None = None
+    mask: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SparsePoints:
+    """A sparse reconstruction: points (N, 3) float64 world, colours (N, 3) uint8, and, where it is known, which views
+    see each point: visible[name] is an int array of indices into `points`."""
+
+    points: Array
+    colours: Array
+    visible: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class MultiViewScene:
+    """A scene of the probe track: training views, held-out views, and what else is known of it.
+
+    unit: the unit of lengths ("millimetre", "metre", "scene"). The ground-truth depth is in the views.
+    """
+
+    dataset: str
+    name: str
+    train: tuple[View, ...]
+    test: tuple[View, ...]
+    sparse: SparsePoints | None = None
+    unit: str = "scene"
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return self.train + self.test
+
+
+@dataclass(frozen=True, eq=False)
+class MonocularSample:
+    """A sample of the geometry track.
+
+    image: (H, W, 3) uint8. depth: (H, W) float32, NaN unknown, +inf sky; metres where `metric`. intrinsics: (3, 3)
+    float64, *normalised*: image width = height = 1. segmentation: (H, W) int32 labels, 0 = none; labels: label -> name.
+    """
+
+    dataset: str
+    name: str
+    image: Array
+    depth: Array
+    intrinsics: Array
+    segmentation: Array | None = None
+    labels: Mapping[int, str] = field(default_factory=dict)
+    metric: bool = True
+    sharp_boundaries: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a geometry estimator says of one photo; every field is optional, a field names its own invariance.
+
+    points_*: (H, W, 3) camera coordinates. depth_*, disparity_*: (H, W). intrinsics: (3, 3) normalised. mask: (H, W) bool,
+    False where the estimator sees no surface (sky).
+    """
+
+    points_metric: Array | None = None
+    points_scale_invariant: Array | None = None
+    points_affine_invariant: Array | None = None
+    depth_metric: Array | None = None
+    depth_scale_invariant: Array | None = None
+    depth_affine_invariant: Array | None = None
+    disparity_affine_invariant: Array | None = None
+    intrinsics: Array | None = None
+    mask: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Initialisation:
+    """What a point-map initialiser gives the probe, all in one world frame, the point map's.
+
+    points: per training view (H, W, 3) float32 at the resolution of that view's image. masks: per training view (H, W)
+    bool, where a Gaussian is placed. cameras, test_cameras: of the training and held-out views. test_depths: per held-out
+    view (H, W) float32 or None, what the visibility mask is computed from. simulated: True where ground truth was used.
+    unit: the length in this world that the probe's rates take for 1, where the initialiser is one that they were chosen for;
+    None: found from the points (bench.probe.frame). position_noise: standard deviation, in this world, of the noise that is
+    added to each coordinate of the Gaussians' first positions, once their first sizes are found from the points.
+    """
+
+    points: tuple[Array, ...]
+    masks: tuple[Array, ...]
+    cameras: tuple[Camera, ...]
+    test_cameras: tuple[Camera, ...]
+    test_depths: tuple[Array | None, ...]
+    simulated: bool = False
+    unit: float | None = None
+    position_noise: float = 0.0

@@ -1,0 +1,175 @@
+"""Where a number comes from: versions, device, time and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import inspect
+import math
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import bench
+
+NUMERIC_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "timm",
+    "transformers",
+    "diffusers",
+    "gsplat",
+    "lpips",
+    "piq",
+    "open3d",
+)
+#: Where edits are told by NUMERICS_VERSION (the suite's own helpers) or by a package's version, not by the source.
+_VERSIONED = frozenset({"bench", "torch", *sys.stdlib_module_names})
+
+
+@functools.cache
+def code_version() -> str:
+    """The package's version, with the commit where the code is a git checkout ("+changes" where it was edited)."""
+    folder = Path(__file__).parents[2]
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty=+changes", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return bench.__version__
+    return f"{bench.__version__}+g{described}"
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that make numbers; absent ones are left out."""
+    found = {}
+    for name in NUMERIC_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def class_identity(cls: Any) -> dict[str, Any]:
+    """What identifies a plug-in class in keys: its card and its source, so that editing it runs its cells again."""
+    return {"card": asdict(cls.card), "source": source_digest(cls)}
+
+
+@functools.cache
+def source_digest(cls: type) -> str:
+    """sha256 of the files of the modules of a class and of its bases, less those that have a version of their own.
+
+    A module without a file counts by the source of the class, or by the class's name where that is not known either.
+    """
+    sha = hashlib.sha256()
+    for base in cls.__mro__:
+        if base.__module__.partition(".")[0] not in _VERSIONED:
+            sha.update(_source(base))
+    return sha.hexdigest()
+
+
+def _source(cls: type) -> bytes:
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    try:
+        return hashlib.sha256(Path(file).read_bytes() if file else inspect.getsource(cls).encode()).digest()
+    except (OSError, TypeError):
+        return f"{cls.__module__}.{cls.__qualname__}".encode()
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """What is stored with every cell."""
+    import torch
+
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    return {
+        "code_version": code_version(),
+        "numerics_version": bench.NUMERICS_VERSION,
+        "python": platform.python_version(),
+        "packages": package_versions(),
+        "device_name": name,
+        "platform": platform.platform(terse=True),
+        "threads": torch.get_num_threads(),
+    }
+
+
+@dataclass
+class Cost:
+    """Wall time and the peak of this process's memory (on a GPU: of its allocations) over a block of code."""
+
+    seconds: float = float("nan")
+    peak_memory_mb: float = float("nan")
+
+
+#: The blocks that are being measured, the outermost first.
+_open: list[Cost] = []
+
+
+@contextmanager
+def measured(device: str) -> Iterator[Cost]:
+    """Fill a `Cost` with what the block took. A block inside another one counts towards both."""
+    cost = Cost()
+    _note_peak(device)  # what the outer blocks have seen so far: resetting the high-water mark loses it
+    _reset_peak(device)
+    _open.append(cost)
+    start = time.perf_counter()
+    try:
+        yield cost
+    finally:
+        cost.seconds = time.perf_counter() - start
+        _note_peak(device)
+        _open.pop()
+
+
+def _note_peak(device: str) -> None:
+    if _open:
+        peak = _peak(device)
+        for cost in _open:
+            cost.peak_memory_mb = peak if math.isnan(cost.peak_memory_mb) else max(cost.peak_memory_mb, peak)
+
+
+def _reset_peak(device: str) -> None:
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+    elif sys.platform == "linux":
+        # What was freed before still counts as the process's until the C library returns it (glibc; others lack the call).
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+        # Writing 5 resets the process's high-water mark; where that is forbidden the peak is the process's own so far.
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return
+
+
+def _peak(device: str) -> float:
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20
+    if sys.platform == "linux":
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024

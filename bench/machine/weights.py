@@ -1,0 +1,320 @@
+"""Where the weights of a model come from, whether they are on this machine, and how to get them.
+
+A card's `weights` is its source: "hf:owner/name" (a repository of the Hugging Face hub; "hf:owner/name/file" names the file,
+else the class's `weights_files`, else model.safetensors), "torchhub:URL" (a file that torch.hub keeps) or "page:URL" (where
+the user downloads the file, to be given by --checkpoint). Other sources are fetched by the model's own package. Nothing here
+loads a network: these functions find, fetch and describe files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+
+from bench.core.errors import Unavailable, UserError
+from bench.core.interfaces import Card, FeatureProvider, GeometryEstimator
+
+DEFAULT_FILE = "model.safetensors"
+_TIMEOUT = 5.0  #: seconds until a host counts as out of reach
+_SILENCE = 60.0  #: seconds without a byte until a download counts as broken off
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of a model's weights. path: where it lies on this machine, None where it is not cached."""
+
+    source: str
+    path: Path | None
+
+    @property
+    def bytes(self) -> int | None:
+        return None if self.path is None else self.path.stat().st_size
+
+
+@dataclass(frozen=True)
+class WeightState:
+    """What `bench weights check` says of one model.
+
+    source: as on the card, "" where nothing is downloaded. bytes: on disk, or as the publisher states, None where unknown.
+    gated: True where the publisher asks for an agreement first, None where that is unknown.
+    """
+
+    name: str
+    source: str
+    license: str
+    files: tuple[WeightFile, ...] = ()
+    bytes: int | None = None
+    gated: bool | None = None
+    note: str = ""
+
+    @property
+    def needed(self) -> bool:
+        return bool(self.source)
+
+    @property
+    def cached(self) -> bool:
+        """Every file is on this machine."""
+        return bool(self.files) and all(file.path is not None for file in self.files)
+
+
+def sources(model: type[Any]) -> tuple[str, ...]:
+    """One source per file that a provider's or estimator's class needs; none where its card names none that is kept here."""
+    weights: str = model.card.weights
+    kind, _, rest = weights.partition(":")
+    if kind == "hf" and rest.count("/") == 1:
+        return tuple(f"{weights}/{file}" for file in getattr(model, "weights_files", (DEFAULT_FILE,)))
+    return (weights,) if kind == "hf" or rest.startswith("https://") else ()
+
+
+def cached(source: str) -> Path | None:
+    """Where the file of a source lies on this machine, or None; asks no network. Raises UserError for a malformed source."""
+    kind, rest = _parse(source)
+    if kind == "page":
+        return None
+    if kind == "torchhub":
+        path = _torchhub_path(rest)
+        return path if path.is_file() else None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(*_repository_and_file(rest))
+    return Path(found) if isinstance(found, str) else None
+
+
+def locate(source: str, name: str) -> Path:
+    """The file of a source; fetched with progress where it is not cached (an interrupted download resumes).
+
+    Raises Unavailable, saying what is missing, where it comes from and what to do, where it cannot be had.
+    """
+    found = cached(source)
+    if found is not None:
+        return found
+    kind, rest = _parse(source)
+    if kind == "page":
+        raise Unavailable(
+            f"{name}: the publisher offers the weights at {rest} for download by hand; give the file by --checkpoint, "
+            "or use --weights random"
+        )
+    try:
+        return _from_torchhub(rest) if kind == "torchhub" else _from_hub(rest)
+    except Exception as error:  # whatever the network or the publisher answers, the user hears one message
+        raise Unavailable(_advice(name, source, error)) from error
+
+
+def fetch(model: type[Any], name: str) -> tuple[WeightFile, ...]:
+    """All files of a model, fetched where they are not cached. Raises Unavailable as `locate` does."""
+    return tuple(WeightFile(source, locate(source, name)) for source in sources(model))
+
+
+def check(model: type[Any], name: str, online: bool = False) -> WeightState:
+    """What is known of a model's weights. online: ask the publisher for size and gating too; failing that, they are None."""
+    card: Card = model.card
+    files = tuple(WeightFile(source, cached(source)) for source in sources(model))
+    note = card.note if files or not card.weights else "fetched by the model's own package at first use"
+    state = WeightState(name, card.weights, card.license, files, note=note)
+    if state.cached:
+        return replace(state, bytes=sum(file.bytes or 0 for file in files))
+    return _with_published_facts(state) if online and files else state
+
+
+def identity(model: FeatureProvider | GeometryEstimator) -> str:
+    """What identifies a model's weights in keys: the content of pretrained files, wherever they lie.
+
+    Where they are not at hand, or are random, it is what the model itself says (`weights_digest`).
+    """
+    found = content(type(model), model.checkpoint) if model.weights == "pretrained" else ""
+    return f"pretrained:{found}" if found else model.weights_digest
+
+
+def content(model: type[Any], checkpoint: Path | None = None) -> str:
+    """ "sha256:…", one digest a file of a model's class, or that of the local file or folder that stands in for them.
+
+    "" where the files are not on this machine, or not known because the model's own package fetches them.
+    """
+    if checkpoint is not None and checkpoint.is_dir():
+        return f"sha256:{_folder_digest(checkpoint)}"
+    files = [cached(source) for source in sources(model)] if checkpoint is None else [checkpoint]
+    digests = [digest(file) for file in files if file is not None and file.is_file()]
+    return f"sha256:{'+'.join(digests)}" if digests and len(digests) == len(files) else ""
+
+
+def _folder_digest(folder: Path) -> str:
+    """sha256 of the names and contents of all files of a folder, since which of them a library reads is its own affair.
+
+    Hidden ones (a downloader's records, a file manager's) are no weights. Links are followed, but not to a folder above.
+    """
+    found = {}
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        here = Path(parent).absolute()
+        above = {path.resolve() for path in (here, *here.parents)}
+        folders[:] = [name for name in folders if name[0] != "." and (here / name).resolve() not in above]
+        files = [Path(parent) / name for name in names if name[0] != "."]
+        found.update({file.relative_to(folder).as_posix(): digest(file) for file in files if file.is_file()})
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file's content, in hexadecimal; read once a process as long as the file stays as it is."""
+    state = path.stat()
+    return _digest(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@functools.cache
+def _digest(path: Path, size: int, modified: int) -> str:
+    # The hub's cache names large files by the digest that the publisher states. That is taken on trust, since
+    # its client need not have compared it with what arrived: reading gigabytes in every process would take minutes.
+    if _SHA256.fullmatch(path.name) and path.parent.name == "blobs":
+        return path.name
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parse(source: str) -> tuple[str, str]:
+    kind, _, rest = source.partition(":")
+    if (kind in ("torchhub", "page") and rest.startswith("https://")) or (kind == "hf" and rest.count("/") >= 2):
+        return kind, rest
+    raise UserError(
+        f"weights {source!r}: expected 'hf:owner/name', 'hf:owner/name/file', 'torchhub:https://…' or 'page:https://…'"
+    )
+
+
+def _repository_and_file(rest: str) -> tuple[str, str]:
+    owner, name, file = rest.split("/", 2)
+    return f"{owner}/{name}", file
+
+
+def _torchhub_path(url: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def _from_torchhub(url: str) -> Path:
+    path = _torchhub_path(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _must_reach(url)
+    download(url, path)
+    return path
+
+
+def download(url: str, path: Path) -> None:
+    """Fetch a file that is not there yet, with progress. What an interrupted download left beside it (*.part) is completed,
+    where the publisher's file is still the same one and its server can continue; else it is fetched anew. Of several
+    processes that want the file one fetches it and the others wait. Raises OSError where it does not arrive whole.
+    """
+    from rich.progress import wrap_file
+
+    answer = _ask(url, {})
+    version = answer.headers["ETag"] or answer.headers["Last-Modified"] or ""
+    size = int(answer.headers["Content-Length"] or 0)
+    if not size:
+        raise ConnectionError(f"{url}: the server does not say how large the file is")
+    part = path.with_name(f"{path.name}.{hashlib.sha256(version.encode()).hexdigest()[:8]}.part")
+    with part.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the system frees it with the process: nothing stale stays behind
+        if path.is_file():  # another process has fetched it meanwhile
+            answer.close()
+            part.unlink(missing_ok=True)
+            return
+        held = file.seek(0, os.SEEK_END)
+        if 0 < held < size and version:
+            answer.close()
+            answer = _ask_for_the_rest(url, held, version)
+        if held > size or not version or (held < size and answer.status != HTTPStatus.PARTIAL_CONTENT):
+            held = 0
+            file.truncate(0)
+        with answer, wrap_file(answer, size - held, description=path.name) as source:
+            if held < size:
+                shutil.copyfileobj(source, file)
+        file.flush()
+        arrived = os.fstat(file.fileno()).st_size
+        if arrived != size:
+            raise ConnectionError(f"it broke off after {arrived} of {size} bytes; the same command goes on from there")
+        part.replace(path)
+
+
+def _ask_for_the_rest(url: str, held: int, version: str) -> Any:
+    """The file from byte `held` on; all of it where that is not to be had."""
+    try:
+        return _ask(url, {"Range": f"bytes={held}-", "If-Range": version})
+    except urllib.error.HTTPError as error:
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        error.close()
+        return _ask(url, {})
+
+
+def _ask(url: str, headers: dict[str, str]) -> Any:
+    return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_SILENCE)
+
+
+def _from_hub(rest: str) -> Path:
+    from huggingface_hub import constants, hf_hub_download
+
+    _must_reach(constants.ENDPOINT)
+    return Path(hf_hub_download(*_repository_and_file(rest)))
+
+
+def _must_reach(url: str) -> None:
+    """Raises ConnectionError at once where a host cannot be reached: the clients' own retries take half a minute a file."""
+    host = urlsplit(url).hostname
+    if host and not _reachable(host):
+        raise ConnectionError(f"{host} cannot be reached")
+
+
+@functools.cache
+def _reachable(host: str) -> bool:
+    if urllib.request.getproxies():
+        return True
+    try:
+        socket.create_connection((host, 443), timeout=_TIMEOUT).close()
+    except OSError:
+        return False
+    return True
+
+
+def _with_published_facts(state: WeightState) -> WeightState:
+    kind, rest = _parse(state.files[0].source)
+    if kind == "page":
+        return state
+    try:
+        if kind == "torchhub":
+            _must_reach(rest)
+            with urllib.request.urlopen(urllib.request.Request(rest, method="HEAD"), timeout=_TIMEOUT) as answer:
+                return replace(state, bytes=int(answer.headers["Content-Length"]), gated=False)
+        return _hub_facts(state)
+    except Exception:  # whatever the publisher answers: size and gating stay unknown, which the state says
+        return state
+
+
+def _hub_facts(state: WeightState) -> WeightState:
+    from huggingface_hub import HfApi, constants
+
+    _must_reach(constants.ENDPOINT)
+    wanted = [_repository_and_file(_parse(file.source)[1]) for file in state.files]
+    published = HfApi().model_info(wanted[0][0], files_metadata=True, timeout=_TIMEOUT)
+    sizes = {file.rfilename: file.size for file in published.siblings or ()}
+    found = [sizes.get(file) for _, file in wanted]
+    total = sum(size for size in found if size is not None) if None not in found else None
+    return replace(state, bytes=total, gated=bool(published.gated))
+
+
+def _advice(name: str, source: str, error: Exception) -> str:
+    reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return (
+        f"{name}: the weights {source} are not on this machine and could not be fetched ({reason}). "
+        "With a network, run `bench weights fetch`; without one, use --weights random or a local file by --checkpoint"
+    )

@@ -1,0 +1,197 @@
+"""Names of features on the command line: `dino`, the concatenation `dino+iuvrgb`, the upsampled `dino@jbu`.
+
+`@jbu` is the probe's "+" variant with a classical upsampler in place of a learned one: joint bilateral upsampling (Kopf et
+al., "Joint Bilateral Upsampling", SIGGRAPH 2007), guided by the photo. It needs no weights and learns nothing. The learned
+ones (FeatUp, LoftUp, JAFAR, AnyUp) are not on the Python package index: their authors offer repositories only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.core.cells import Weights
+from bench.core.errors import UserError
+from bench.core.interfaces import Card, FeatureInput, FeatureProvider
+from bench.core.registry import features
+from bench.machine.provenance import Cost, class_identity, measured, provenance
+from bench.probe.features.cache import Extracted, ExtractionCost, cached_features, feature_key
+from bench.probe.features.map import FeatureMap, feature_map
+
+JOINT_BILATERAL = "@jbu"
+
+
+class JointBilateral(FeatureProvider):
+    """A patch provider whose map is upsampled by 4, guided by the photo."""
+
+    factor = 4
+
+    def __init__(self, provider: FeatureProvider) -> None:
+        self.card = upsampled_card(provider.card)  # type: ignore[misc]
+        super().__init__(provider.weights, provider.checkpoint)
+        self.weights = provider.weights
+        self.provider = provider
+
+    def load(self, device: torch.device) -> None:
+        self.provider.load(device)
+
+    def extract_scene(self, scene: FeatureInput) -> Tensor:
+        return joint_bilateral(self.provider.extract_scene(scene), scene.images, self.factor)
+
+    @property
+    def weights_digest(self) -> str:
+        return self.provider.weights_digest
+
+
+def upsampled_card(card: Card) -> Card:
+    """The card of a provider under joint bilateral upsampling."""
+    upsampling = f"upsampled by {JointBilateral.factor} with the classical joint bilateral filter, not a learned upsampler"
+    note = "; ".join(filter(None, (card.note, upsampling)))
+    return replace(
+        card, name=f"{card.name}{JOINT_BILATERAL}", stride=max(1, card.stride // JointBilateral.factor), note=note
+    )
+
+
+def parse_features(model: str) -> tuple[str, ...]:
+    """The parts of a model name: "dino@jbu+iuvrgb" -> ("dino@jbu", "iuvrgb").
+
+    Raises UserError for an empty or repeated part, an unknown provider or an upsampling that does not apply.
+    """
+    parts = tuple(model.split("+"))
+    if "" in parts:
+        raise UserError(f"features {model!r}: a name is missing; concatenation is written a+b")
+    if len(set(parts)) != len(parts):
+        raise UserError(f"features {model!r}: each provider can stand only once in a concatenation")
+    for part in parts:
+        _provider_class(part)
+    return parts
+
+
+def card_of(part: str) -> Card:
+    """The card of one part of a model name. Raises UserError as `parse_features` does."""
+    card = _provider_class(part).card
+    return upsampled_card(card) if part.endswith(JOINT_BILATERAL) else card
+
+
+def build_provider(part: str, weights: Weights = "pretrained", checkpoint: Path | None = None) -> FeatureProvider:
+    """The provider of one part of a model name, its network not yet loaded. Raises UserError as `parse_features` does."""
+    provider = _provider_class(part)(weights, checkpoint)
+    return JointBilateral(provider) if part.endswith(JOINT_BILATERAL) else provider
+
+
+def load_provider(provider: FeatureProvider, device: torch.device) -> Cost:
+    """Load a provider's network; what that took. Raises Unavailable where its weights or packages cannot be had."""
+    with measured(device.type) as cost:
+        provider.load(device)
+    return cost
+
+
+def scene_features(
+    providers: Mapping[str, FeatureProvider],
+    photos: FeatureInput,
+    pixels: FeatureInput,
+    *,
+    channels: int,
+    load: Callable[[FeatureProvider], Cost],
+    cache: Path | None = None,
+) -> FeatureMap:
+    """The probe's features of a scene from its providers, by part of the model's name, in the order of the concatenation.
+
+    photos: what patch providers see (long side 512). pixels: the same views on the probe's grid, which per-pixel providers
+    describe. load: makes a provider ready and says what that took; called only where the cache does not hold its features.
+    cache: the folder of raw patch features (per-pixel ones cost less than reading them). Raises UserError naming a provider
+    whose features are not finite.
+    """
+    parts = []
+    for part, provider in providers.items():
+        if provider.per_pixel:
+            load(provider)
+            values = provider.extract_scene(pixels)
+        else:
+            values = patch_features(part, provider, photos, load=load, cache=cache).values.to(photos.images.device)
+        if not values.isfinite().all():
+            broken = values.numel() - int(values.isfinite().sum())
+            raise UserError(f"{part}: {broken} of {values.numel()} feature values are NaN or infinite")
+        parts.append((values, provider.per_pixel))
+    (height, width), (rows, columns) = photos.images.shape[-2:], pixels.images.shape[-2:]
+    return feature_map(parts, image_size=(height, width), grid=(rows, columns), channels=channels)
+
+
+def patch_features(
+    part: str,
+    provider: FeatureProvider,
+    photos: FeatureInput,
+    *,
+    load: Callable[[FeatureProvider], Cost],
+    cache: Path | None = None,
+) -> Extracted:
+    """The raw features of a patch provider, from the cache where it holds them; arguments as for `scene_features`.
+
+    They are kept under the code of the class that is registered under the part's name, too.
+    """
+
+    def compute() -> tuple[Tensor, ExtractionCost]:
+        device = photos.images.device.type
+        loading = load(provider)
+        with measured(device) as extraction:
+            values = provider.extract_scene(photos)
+            if device == "cuda":
+                torch.cuda.synchronize()
+        peak = max(loading.peak_memory_mb, extraction.peak_memory_mb)
+        return values, ExtractionCost(loading.seconds, extraction.seconds, peak, device, provenance(device))
+
+    key = feature_key(part, class_identity(_provider_class(part)), provider.weights_digest, photos)
+    return Extracted(key, *compute()) if cache is None else cached_features(cache, key, compute)
+
+
+def joint_bilateral(values: Tensor, photos: Tensor, factor: int, range_sigma: float = 0.1) -> Tensor:
+    """Features (B, h, w, C) at (B, h*factor, w*factor, C), guided by the photos (B, 3, H, W) in [0, 1].
+
+    Each output is the mean of the 5x5 nearest features, weighted by a Gaussian of their distance (deviation: 1 feature cell)
+    and a Gaussian of their colour's difference in the photo (Kopf et al. 2007, equation 3). Borders repeat the outermost
+    feature.
+    """
+    height, width = values.shape[1:3]
+    fine = F.interpolate(
+        photos, size=(height * factor, width * factor), mode="bilinear", antialias=True, align_corners=False
+    )
+    coarse = F.avg_pool2d(fine, factor)
+    return torch.cat([_joint_bilateral_one(*one, factor, range_sigma) for one in zip(values, fine, coarse, strict=True)])
+
+
+def _joint_bilateral_one(values: Tensor, fine: Tensor, coarse: Tensor, factor: int, range_sigma: float) -> Tensor:
+    radius = 2
+    features_padded = F.pad(values.permute(2, 0, 1)[None], [radius] * 4, mode="replicate")
+    coarse_padded = F.pad(coarse[None], [radius] * 4, mode="replicate")
+    height, width = values.shape[:2]
+    # Where an output pixel lies in its cell, from the cell's centre, in cells.
+    inside = (torch.arange(factor, device=values.device) + 0.5) / factor - 0.5
+    total = weights = torch.zeros((), device=values.device)
+    for row, column in product(range(-radius, radius + 1), repeat=2):
+        window = slice(radius + row, radius + row + height), slice(radius + column, radius + column + width)
+        colour = (fine - _repeated(coarse_padded[(..., *window)], factor)).square().sum(dim=1, keepdim=True)
+        squared = (row - inside).square()[:, None] + (column - inside).square()
+        weight = torch.exp(-squared.repeat(height, width) / 2 - colour / (2 * range_sigma**2))
+        total = total + weight * _repeated(features_padded[(..., *window)], factor)
+        weights = weights + weight
+    return (total / weights).permute(0, 2, 3, 1)
+
+
+def _repeated(cells: Tensor, factor: int) -> Tensor:
+    return cells.repeat_interleave(factor, dim=-2).repeat_interleave(factor, dim=-1)
+
+
+def _provider_class(part: str) -> type[FeatureProvider]:
+    name, at, variant = part.partition("@")
+    if at and f"@{variant}" != JOINT_BILATERAL:
+        raise UserError(f"{part}: no upsampling is named {variant!r}; there is {name}{JOINT_BILATERAL}")
+    provider = features[name]
+    if at and provider.per_pixel:
+        raise UserError(f"{part}: {name} has one vector a pixel already; there is nothing to upsample")
+    return provider

@@ -1,0 +1,164 @@
+"""Galleries: models side by side, pictures copied beside the report."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from PIL import Image
+
+from bench.core.errors import UserError
+from bench.core.protocols import MODES
+from bench.machine.files import write_atomically
+from bench.report.say.cards import dataset_title, in_order, title_of
+from bench.report.say.marks import row_marks
+from bench.report.tables.papers import DEPTH_BLOCKS, POINT_BLOCKS
+from bench.results.store import CellRecord
+
+_ALIGNMENTS = {**POINT_BLOCKS, **DEPTH_BLOCKS}
+#: An estimator's pictures show the first of these that can be measured (bench.geometry.evaluate.aligned_prediction).
+PICTURED = (
+    "points_metric",
+    "points_scale_invariant",
+    "points_affine_invariant",
+    "depth_metric",
+    "depth_scale_invariant",
+    "depth_affine_invariant",
+    "disparity_affine_invariant",
+)
+#: kind of picture -> what the column is called, in the order shown
+COLUMNS = {
+    "probe": {
+        "features": "features (PCA)",
+        "photo": "photo",
+        "render": "render",
+        "error": "error",
+        "depth": "depth",
+        "depth-truth": "true depth",
+        "normal": "normal",
+        "normal-truth": "true normal",
+        "visible": "compared",
+    },
+    "geometry": {
+        "photo": "photo",
+        "depth-truth": "true depth",
+        "depth": "aligned depth",
+        "error": "relative error",
+        "points-truth": "true points",
+        "points": "aligned points",
+    },
+}
+SCENES = 4  #: how many scenes of a data set a report shows
+MODE_TITLES = {"-": "", "instantsplat": "InstantSplat", **{mode: f"mode {mode}" for mode in MODES if mode != "instantsplat"}}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture: where it lies in the results, and where it will lie in the report (a relative URL)."""
+
+    source: Path
+    target: str
+
+    @property
+    def url(self) -> str:
+        return quote(self.target)
+
+    @functools.cached_property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, so that a page keeps the room of a picture that is not loaded yet."""
+        with Image.open(self.source) as picture:
+            return picture.size
+
+
+@dataclass(frozen=True)
+class GalleryRow:
+    """One model's pictures, None where there is no such picture."""
+
+    label: str
+    detail: str
+    pictures: tuple[Picture | None, ...]
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of one scene, models below each other."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[GalleryRow, ...]
+    marks: tuple[str, ...] = ()
+
+
+Stored = tuple[CellRecord, Path]  #: a finished cell and the results folder that it lies in
+
+
+def galleries(records: Sequence[Stored], marks: tuple[str, ...] = ()) -> list[Gallery]:
+    """One gallery a scene and mode, one held-out view of each, for the first SCENES scenes of each data set; InstantSplat
+    stands beside every mode."""
+    by_scene: dict[tuple[str, str], list[Stored]] = {}
+    for record, folder in records:
+        if record.pictures:
+            by_scene.setdefault((record.cell.dataset, record.cell.scene), []).append((record, folder))
+    shown: dict[str, int] = {}
+    made = []
+    for (dataset, scene), members in sorted(by_scene.items()):
+        shown[dataset] = shown.get(dataset, 0) + 1
+        if shown[dataset] > SCENES:
+            continue
+        modes = dict.fromkeys(record.cell.mode for record, _ in members)
+        own = [mode for mode in (*MODES, "-") if mode in modes and mode != "instantsplat"] or list(modes)
+        for mode in own:
+            chosen = [member for member in members if member[0].cell.mode in (mode, "instantsplat")]
+            title = ", ".join(part for part in (dataset_title(dataset), scene, MODE_TITLES[mode]) if part)
+            made.append(_gallery(title, chosen, marks))
+    return made
+
+
+def _gallery(title: str, members: Sequence[Stored], marks: tuple[str, ...]) -> Gallery:
+    track = members[0][0].cell.track
+    titles = COLUMNS[track]
+    present = {name.partition(".")[0] for record, _ in members for name in record.pictures}
+    kinds = [kind for kind in titles if kind in present]
+    order = in_order((record.cell.model for record, _ in members), track)
+    rows = []
+    for record, folder in sorted(members, key=lambda member: (order.index(member[0].cell.model), member[0].weights)):
+        names = set(record.pictures)
+        views = sorted({name.partition(".")[2] for name in names if not name.startswith("features.")})
+        if not views:
+            continue
+        first_feature = min((name for name in names if name.startswith("features.")), default=None)
+        wanted = [first_feature if kind == "features" else f"{kind}.{views[0]}" for kind in kinds]
+        pictures = tuple(_picture(record, folder, name) if name in names else None for name in wanted)
+        label = title_of(record.cell.model, track)
+        rows.append(GalleryRow(label, _detail(record, views[0]), pictures, row_marks(record.cell.model, record.weights)))
+    return Gallery(title, tuple(titles[kind] for kind in kinds), tuple(rows), marks)
+
+
+def _detail(record: CellRecord, view: str) -> str:
+    """What the row's pictures show, the view or the alignment, and its main number."""
+    found = {
+        measurement.alignment if measurement.metric == "rel" else measurement.metric: measurement.value
+        for measurement in record.measurements
+        if measurement.metric in ("psnr", "rel") and measurement.view == view and measurement.status == "ok"
+    }
+    if "psnr" in found:
+        return f"view {view}: {found['psnr']:.2f} dB"
+    alignment = next((alignment for alignment in PICTURED if alignment in found), None)
+    return f"{_ALIGNMENTS[alignment]}: Rel {found[alignment]:.1%}" if alignment else f"view {view}"
+
+
+def _picture(record: CellRecord, folder: Path, name: str) -> Picture:
+    return Picture(folder / "pictures" / record.key / f"{name}.png", f"pictures/{record.key[:12]}/{name}.png")
+
+
+def copy_pictures(gallery: Gallery, out: Path) -> None:
+    """Copy the pictures of a gallery into the report. Raises UserError where the results folder lost one."""
+    for picture in (picture for row in gallery.rows for picture in row.pictures if picture):
+        if not picture.source.is_file():
+            raise UserError(f"{picture.source} is missing: the results folder was changed; run the cell again")
+        write_atomically(out / picture.target, functools.partial(shutil.copyfile, picture.source))

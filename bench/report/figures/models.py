@@ -1,0 +1,146 @@
+"""The charts that set models against each other: ranks, cost, field-of-view errors. Frames to Matplotlib figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.metrics.catalogue import METRICS
+from bench.report.figures.drawing import COLOURS, canvas, label_points
+from bench.report.tables.model import arrow
+from bench.stats.bootstrap import complete_units
+from bench.stats.rank import critical_difference, mean_ranks, rank_intervals
+
+_BLUE, _GREY = COLOURS[0], "0.35"
+
+
+def rank_interval_plot(units: pd.DataFrame, higher_is_better: bool, labels: Sequence[str]) -> Any:
+    """Where each model ranks by its mean, and between which places it moves when the units are drawn anew.
+
+    units: (units, models); labels: one a column.
+    """
+    table = rank_intervals(units, higher_is_better).assign(label=list(labels)).dropna(subset=["rank"])
+    table = table.sort_values("rank", kind="stable")
+    figure, ((axes,),) = canvas(4.6, 0.24 * len(table) + 1.0)
+    places = np.arange(len(table))
+    axes.hlines(places, table["low"], table["high"], color=_BLUE, linewidth=2.2, alpha=0.45)
+    axes.scatter(table["rank"], places, color=_BLUE, s=22, zorder=3)
+    axes.set_yticks(places, table["label"])
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.set_xlim(0.5, len(table) + 0.5)
+    axes.set_xticks(range(1, len(table) + 1, 1 + len(table) // 16))
+    axes.grid(axis="x", linewidth=0.4, color="0.9")
+    axes.set_xlabel("rank of the mean, with its 95 % interval")
+    return figure
+
+
+def critical_difference_plot(units: pd.DataFrame, higher_is_better: bool, labels: Sequence[str]) -> Any:
+    """Mean ranks over the units; a bar joins models that Nemenyi's critical difference does not tell apart (Demsar, 2006).
+
+    units: (units, models); labels: one a column. At least two complete units and three models.
+    """
+    complete, _ = complete_units(units.set_axis(list(labels), axis=1))
+    ranks = mean_ranks(complete.T, [higher_is_better] * len(complete))["rank"].sort_values(kind="stable")
+    reach = critical_difference(len(ranks), len(complete))
+    bars = _cliques(list(ranks), reach)
+    half = -(-len(ranks) // 2)
+    beside = 0.5 + 0.068 * max(len(str(label)) for label in ranks.index)  # inches that a label and its rank take
+    depth = 0.6 + 0.28 * len(bars)  # the labels' first row, below the bars
+    figure, ((axes,),) = canvas(3.8 + 2 * beside, 1.1 + 0.24 * (half + len(bars)))
+    low, high = 1, len(ranks)
+    span = high - low
+    margin = span * (0.06 + beside / 3.8)
+    axes.set_xlim(low - margin, high + margin)
+    axes.set_ylim(depth + half * 0.5 + 0.1, -1.9)
+    axes.axis("off")
+    axes.hlines(0, low, high, color="black", linewidth=1)
+    for tick in range(low, high + 1):
+        axes.vlines(tick, -0.15, 0, color="black", linewidth=1)
+        axes.text(tick, -0.3, str(tick), ha="center", va="bottom", fontsize=8)
+    axes.hlines(-1.2, low, min(low + reach, axes.get_xlim()[1]), color=_BLUE, linewidth=2)
+    axes.text(low, -1.35, f"critical difference {reach:.2f}, {len(complete)} units", va="bottom", fontsize=8, color=_BLUE)
+    for place, (label, rank) in enumerate(ranks.items()):
+        left = place < half
+        y = depth + 0.5 * (place if left else len(ranks) - 1 - place)
+        x = low - 0.06 * span if left else high + 0.06 * span
+        axes.plot([rank, rank, x], [0, y, y], color=_GREY, linewidth=0.8)
+        axes.text(
+            x,
+            y,
+            f"{label}  {rank:.2f} " if left else f" {rank:.2f}  {label}",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=8,
+        )
+    for level, (start, end) in enumerate(bars):
+        axes.hlines(0.3 + 0.28 * level, start - 0.04, end + 0.04, color="black", linewidth=2.6)
+    return figure
+
+
+def _cliques(ranks: Sequence[float], reach: float) -> list[tuple[float, float]]:
+    """The longest runs of sorted ranks that lie within `reach` of each other, two models or more."""
+    runs: list[tuple[float, float]] = []
+    for start in ranks:
+        end = max(rank for rank in ranks if rank <= start + reach)
+        if end > start and not any(low <= start and end <= high for low, high in runs):
+            runs.append((start, end))
+    return runs
+
+
+def cost_against_quality(table: pd.DataFrame, metric: str) -> Any:
+    """A dot a model: seconds and peak memory of a cell against a metric. table: label, seconds, peak_memory_mb, value."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    figure, grid = canvas(8.4, 3.3, 1, 2, sharey=True)
+    kept = table.dropna(subset=["value"])
+    labels = []
+    for axes, (column, name) in zip(
+        grid[0], {"seconds": "seconds a cell", "peak_memory_mb": "peak memory, MB"}.items(), strict=True
+    ):
+        own = kept[kept[column] > 0]
+        axes.scatter(own[column], own["value"], s=18, color=_BLUE, zorder=3)
+        wide = len(own) and own[column].max() > 8 * own[column].min()
+        if wide:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
+            axes.xaxis.set_minor_locator(NullLocator())
+        axes.margins(x=0.2, y=0.14)
+        axes.grid(linewidth=0.4, color="0.92")
+        axes.set_xlabel(name + (" (log scale)" if wide else ""))
+        labels.append((axes, list(own[column]), list(own["value"]), list(own["label"])))
+    grid[0][0].set_ylabel(arrow(METRICS[metric]) + (f", {METRICS[metric].unit}" if METRICS[metric].unit == "dB" else ""))
+    for placed in labels:
+        label_points(*placed)
+    return figure
+
+
+def error_distribution(errors: pd.DataFrame) -> Any:
+    """The share of photos whose field of view is off by no more than so many degrees: a curve a model, best first.
+
+    errors: columns label and value (absolute error in degrees), one row a photo.
+    """
+    figure, ((axes,),) = canvas(5.6, 3.1)
+    medians = errors.groupby("label", sort=True)["value"].median().sort_values(kind="stable")
+    limit = float(np.ceil(errors["value"].quantile(0.95))) or 1.0
+    for place, (label, median) in enumerate(medians.items()):
+        values = np.sort(errors[errors["label"] == label]["value"])
+        share = np.arange(1, len(values) + 1) / len(values)
+        axes.step(
+            np.concatenate([[0], values, [max(limit, values[-1])]]),
+            np.concatenate([[0], share, [1]]),
+            where="post",
+            color=COLOURS[place % len(COLOURS)],
+            linestyle=("-", "--", ":")[place // len(COLOURS) % 3],
+            linewidth=1.3,
+            label=f"{label} (median {median:.1f}°)",
+        )
+    axes.set_xlim(0, limit)
+    axes.set_ylim(0, 1.02)
+    axes.grid(linewidth=0.4, color="0.92")
+    axes.set(xlabel="absolute error of the horizontal field of view, degrees", ylabel="share of photos")
+    figure.legend(loc="outside right upper", fontsize=7.5)
+    return figure

@@ -1,0 +1,103 @@
+"""What numbers must say of themselves, and how rows become the frames that charts draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bench.core.cells import NO_MODEL
+from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
+from bench.metrics.catalogue import CATALOGUE
+from bench.report.say.cards import dataset_title, datasets_in_order
+from bench.results.published import ALL
+from bench.results.schema import PUBLISHED
+from bench.stats.aggregate import unit_table
+
+_POINTMAPS = {
+    "ground-truth": "point map from ground truth",
+    "noisy-ground-truth": "noisy point map from ground truth",
+    "simulated": "simulated point map",
+}
+_OWN_METRICS = {"lpips_rescaled", "haarpsi"}  #: of the probe, beside the paper's
+_TRUTH, _CONTROL = "reads the truth", "control"
+_CONTROLS = {"random-vit"}  #: registered rows whose network is random by design
+#: what each mark says, in the order in which a page explains them
+MEANINGS = {
+    PUBLISHED: "printed in a paper, not measured here",
+    "quick protocol": "a short protocol for small machines: its numbers compare with each other, not with published ones",
+    "simulated point map": "the Gaussians start from true depth with simulated errors, not from a reconstruction",
+    "point map from ground truth": "the Gaussians start from true depth and cameras",
+    "noisy point map from ground truth": "the Gaussians start from true depth and cameras, but for noise of 10 mm",
+    "random weights": "the network without its trained weights: the row shows that the code runs, not what the model knows",
+    _TRUTH: "an oracle that sees the ground truth: an upper bound, not a model",
+    _CONTROL: "a network that is random by design: what a feature must beat to know more than its architecture",
+}
+RANDOM = "@random weights"  #: appended to a model's name in charts, where a row carries no mark
+
+
+def condition_marks(protocol: str, pointmap: str) -> tuple[str, ...]:
+    """What every table and picture of these conditions must say of itself."""
+    if protocol == PUBLISHED:
+        return (PUBLISHED,)
+    named = PROBE_PROTOCOLS.get(protocol) or GEOMETRY_PROTOCOLS.get(protocol)
+    marks = ["quick protocol"] if named is not None and named.quick else []
+    return (*marks, *(_POINTMAPS[pointmap] for _ in range(pointmap in _POINTMAPS)))
+
+
+def row_marks(model: str, weights: str) -> tuple[str, ...]:
+    """What a row must say of itself. Such a row takes no part in best, second and ranks: random weights are not the model
+    that the row names, an oracle sees what it is asked for, and a control is there to be beaten."""
+    parts = [part.partition("@")[0] for part in model.split("+")]
+    marks = ["random weights"] if weights == "random" and model != NO_MODEL else []
+    marks += [_TRUTH] if any(part.startswith("oracle") for part in parts) else []
+    return (*marks, *([_CONTROL] if _CONTROLS & set(parts) else []))
+
+
+def of_conditions(frame: pd.DataFrame, track: str, protocol: str, pointmap: str) -> pd.DataFrame:
+    """The part of rows or means that belongs to one track, protocol and point map."""
+    same = (frame["track"] == track) & (frame["protocol"] == protocol) & (frame["pointmap"] == pointmap)
+    return frame[same].reset_index(drop=True)
+
+
+def metrics_of(rows: pd.DataFrame, kind: str) -> list[str]:
+    """The metrics of a kind that the rows hold, in the catalogue's order; of those that the papers do not print, only the
+    ones that have a value somewhere."""
+    held = set(rows["metric"]) - (_OWN_METRICS - set(rows[rows["value"].notna()]["metric"]))
+    return [metric.name for metric in CATALOGUE if metric.kind == kind and metric.name in held]
+
+
+def random_named(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the models of random weights named so."""
+    return frame.assign(model=frame["model"].where(frame["weights"] != "random", frame["model"] + RANDOM))
+
+
+def complete_averages(means: pd.DataFrame) -> pd.DataFrame:
+    """The averages over data sets that lack no scene: charts show no others, since their points carry no notes."""
+    return means[(means["dataset"] == ALL) & (means["n_ok"] == means["n_total"])]
+
+
+def wide(means: pd.DataFrame, metrics: Sequence[str], dataset: str = ALL, mode: str = "G") -> pd.DataFrame:
+    """Models x metrics with a value, on one data set (or their average) in one mode."""
+    rows = random_named(means[(means["dataset"] == dataset) & (means["mode"] == mode)])
+    table = rows.pivot_table(index="model", columns="metric", values="value", aggfunc="first", sort=False)
+    return table.reindex(columns=[metric for metric in metrics if metric in table])
+
+
+def scenes_by_model(rows: pd.DataFrame, metric: str, mode: str, alignment: str = "-") -> pd.DataFrame:
+    """(data set and scene) x (model, weights) of one metric, mode and alignment; empty where there is none."""
+    chosen = rows[(rows["mode"] == mode) & (rows["metric"].isin([metric, "cell"]))]
+    chosen = chosen[(chosen["metric"] == "cell") | (chosen["alignment"] == alignment)]
+    if not (chosen["metric"] == metric).any():
+        return pd.DataFrame()
+    # A failed cell is a scene without a value.
+    table = unit_table(chosen.assign(metric=metric, alignment=alignment), columns=("model", "weights"))
+    return table.dropna(axis=0, how="all").dropna(
+        axis=1, how="all"
+    )  # the pivot pairs every model with every kind of weights
+
+
+def scene_count(rows: pd.DataFrame) -> str:
+    """ "dtu: 3 scenes, llff: 5 scenes"."""
+    counts = rows.groupby("dataset")["scene"].nunique()
+    return ", ".join(f"{dataset_title(name)} ({counts[name]})" for name in datasets_in_order(counts.index))

@@ -1,0 +1,116 @@
+"""From tidy rows to what tables print: one value a setting and data set, with averages over data sets and mean ranks.
+
+Published rows are means already; what a paper prints as its average or rank is kept as printed, never recomputed.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.report.say.marks import row_marks
+from bench.results.published import ALL, published_unranked
+from bench.results.schema import PUBLISHED
+from bench.stats.aggregate import OVER_DATASETS, expand_failures, over_datasets, per_dataset
+from bench.stats.rank import mean_ranks
+
+RANKED = {"rel": False, "delta": True, "fov_x_error": False, "fov_x_error_median": False, "boundary_f1": True}
+
+
+def table_means(rows: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Means of tidy rows: the columns of bench.stats.aggregate.per_dataset and `ranked`: False where a paper prints a value
+    but does not rank it, and in rows that take no part (bench.report.say.marks.row_marks).
+
+    Data set "all" holds averages over data sets; in the geometry track the metric "rank" there is the mean rank over data
+    sets and metrics, ties sharing the average rank, and the metric fov_x_error_median the median over views. A value
+    that lacks a scene (n_ok < n_total) is not ranked. beside: rows of another run that these will be compared with; what
+    it has there should be here too.
+    """
+    if rows.empty:
+        return pd.DataFrame(columns=[*rows.columns, "spread", "n_ok", "n_total", "ranked"])
+    measured = rows[rows["protocol"] != PUBLISHED]
+    means = pd.concat([per_dataset(rows, beside=beside), *_fov_medians(measured, beside)], ignore_index=True)
+    own = means[means["protocol"] != PUBLISHED]
+    ranked = own[(own["track"] == "geometry") & own["metric"].isin(list(RANKED)) & _takes_part(own)]
+    tables = [part for _, part in ranked.groupby(["protocol", "alignment"], sort=False) if part["value"].notna().any()]
+    parts = [means, _averages(own), *map(_ranks, tables)]
+    together = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    takes_part = _is_ranked(together) & _takes_part(together) & _is_complete(together)
+    return together.assign(note=together["note"].fillna(""), ranked=takes_part)
+
+
+def _averages(means: pd.DataFrame) -> pd.DataFrame:
+    """Averages over data sets; one that lacks a data set because nothing could be measured there says why."""
+    averages = over_datasets(means).assign(dataset=ALL)
+    failed = means[means["value"].isna()].drop_duplicates(list(OVER_DATASETS))
+    reasons = averages[list(OVER_DATASETS)].merge(
+        failed[[*OVER_DATASETS, "status", "note"]], on=list(OVER_DATASETS), how="left"
+    )
+    known = reasons["status"].notna().to_numpy() & averages["value"].isna().to_numpy()
+    status = averages["status"].mask(known, pd.Series(reasons["status"].to_numpy(), averages.index))
+    note = averages["note"].mask(known, pd.Series(reasons["note"].to_numpy(), averages.index))
+    return averages.assign(status=status, note=note)
+
+
+def _fov_medians(rows: pd.DataFrame, beside: pd.DataFrame | None) -> list[pd.DataFrame]:
+    crops, others = _fov_crops(rows), None if beside is None else _fov_crops(beside)
+    return [per_dataset(crops, "median", others).assign(metric="fov_x_error_median")] if len(crops) else []
+
+
+def _fov_crops(rows: pd.DataFrame) -> pd.DataFrame:
+    views = expand_failures(rows[rows["track"] == "geometry"])
+    return views[(views["metric"] == "fov_x_error") & (views["alignment"] == "fov_crops")]
+
+
+def _ranks(means: pd.DataFrame) -> pd.DataFrame:
+    """The mean rank of each model under one alignment, from the means of the metrics that are ranked; NaN for a model that
+    lacks a value or has one of some scenes only."""
+    complete = means["n_ok"] == means["n_total"]
+    wide = means.assign(value=means["value"].where(complete)).pivot_table(
+        index=["model", "weights"], columns=["dataset", "metric"], values="value", aggfunc="first", dropna=False, sort=False
+    )
+    measured = means.loc[means["value"].notna(), ["dataset", "metric"]].drop_duplicates()
+    wide = wide.reindex(columns=pd.MultiIndex.from_frame(measured))
+    ranks = mean_ranks(wide, [RANKED[metric] for metric in wide.columns.get_level_values("metric")])
+    whole = ranks["n"] == wide.shape[1]
+    first = means.drop_duplicates(["model", "weights"]).set_index(["model", "weights"])
+    shared = first[["track", "mode", "pointmap", "alignment", "protocol"]].reindex(wide.index)
+    return shared.assign(
+        dataset=ALL,
+        metric="rank",
+        value=ranks["rank"].where(whole),
+        n_ok=ranks["n"],
+        n_total=wide.shape[1],
+        unit="",
+        higher_is_better=False,
+        status=whole.map({True: "ok", False: "partial"}),
+        note=_incomplete(wide),
+    ).reset_index()
+
+
+def _incomplete(wide: pd.DataFrame) -> pd.Series:
+    """For each row of (model, weights) x (data set, metric), the data sets that lack a complete value."""
+    names = wide.columns.get_level_values("dataset")
+    texts = [", ".join(sorted(set(names[lacks]))) for lacks in wide.isna().to_numpy()]
+    return pd.Series([f"lacks {text}" if text else "" for text in texts], index=wide.index)
+
+
+def _takes_part(means: pd.DataFrame) -> pd.Series:
+    pairs = means[["model", "weights"]].drop_duplicates().itertuples(index=False, name=None)
+    marked = {(model, weights) for model, weights in pairs if row_marks(model, weights)}
+    keys = zip(means["model"], means["weights"], strict=True)
+    return pd.Series([key not in marked for key in keys], index=means.index, dtype=bool)
+
+
+def _is_complete(means: pd.DataFrame) -> pd.Series:
+    """False for measured values that lack a scene or a data set: to fail where it is hard is no merit."""
+    return (means["protocol"] == PUBLISHED) | (means["n_ok"] == means["n_total"])
+
+
+def _is_ranked(means: pd.DataFrame) -> pd.Series:
+    """False for the published values that their paper prints without ranking them, and for averages over such values."""
+    gaps = published_unranked()
+    places = {(row["alignment"], row["model"], row["dataset"]) for row in gaps.to_dict("records")}
+    places |= {(alignment, model, ALL) for alignment, model, _ in places}
+    keys = list(zip(means["alignment"], means["model"], means["dataset"], strict=True))
+    left_out = pd.Series([key in places for key in keys], index=means.index)
+    return ~(left_out & (means["protocol"] == PUBLISHED) & (means["metric"] != "rank"))

@@ -1,0 +1,107 @@
+"""What the models cost: making features, running cells, and what that buys."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+
+from bench.core.cells import NO_MODEL
+from bench.core.registry import features
+from bench.metrics.catalogue import METRICS
+from bench.report.figures import models as charts_models
+from bench.report.figures.drawing import Drawer, Figure
+from bench.report.page.page import Part, Section, section
+from bench.report.say import marks as conditions
+from bench.report.say.cards import title_of
+from bench.report.sections.geometry import headline_alignment
+from bench.report.tables import runs as run_tables
+
+
+def cost_section(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataFrame) -> Section:
+    """rows: measured rows; means: their means; extraction: what making the features cost, which may be empty."""
+    probe = list(_probe_figures(rows, means, extraction))
+    geometry = list(_geometry_figures(rows, means))
+    parts = []
+    if len(extraction):
+        parts.append(Part("Cost of the features", tables=(run_tables.extraction_table(extraction),)))
+    cells = run_tables.cost_table(rows.drop_duplicates("key"))
+    parts.append(Part("Time and memory of the cells", tables=(cells,), figures=(*probe, *geometry)))
+    return section("cost", "Cost", parts)
+
+
+def _probe_figures(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataFrame) -> Iterator[Figure]:
+    probe = rows[(rows["track"] == "probe") & (rows["mode"] == "G") & (rows["model"] != NO_MODEL)]
+    for key, own in probe.groupby(["protocol", "pointmap"], sort=True):
+        protocol, pointmap = map(str, key)
+        chosen = conditions.of_conditions(means, "probe", protocol, pointmap)
+        quality = chosen[(chosen["mode"] == "G") & (chosen["alignment"] == "-")]
+        making = _seconds_of_making(own, extraction[extraction["protocol"] == protocol])
+        what = "The seconds include extracting the features." if making is not None else ""
+        table = _costs(own if making is None else own.assign(seconds=own["seconds"] + making))
+        marks = conditions.condition_marks(protocol, pointmap)
+        yield from _figure(table, quality, "psnr", f"{protocol}-{pointmap}", "geometry mode", what, marks)
+
+
+def _geometry_figures(rows: pd.DataFrame, means: pd.DataFrame) -> Iterator[Figure]:
+    for name, own in rows[rows["track"] == "geometry"].groupby("protocol", sort=True):
+        protocol, alignment = str(name), headline_alignment(own)
+        if alignment:
+            chosen = conditions.of_conditions(means, "geometry", protocol, "-")
+            quality = chosen[chosen["alignment"] == alignment]
+            marks = conditions.condition_marks(protocol, "-")
+            yield from _figure(_costs(own), quality, "rel", protocol, alignment.replace("_", " "), "", marks)
+
+
+def _seconds_of_making(rows: pd.DataFrame, extraction: pd.DataFrame) -> pd.Series | None:
+    """For every row, the seconds that extracting its model's features took on its scene, all parts of it together; None
+    where that is not known of every row: a chart of some with and some without would compare nothing.
+
+    A feature that is per pixel by nature is made within the cell, whose seconds hold it already: it adds none.
+    """
+    seconds = extraction[(extraction["metric"] == "extraction_seconds") & (extraction["status"] == "ok")]
+    known = dict(seconds.groupby(["model", "weights", "dataset", "scene"])["value"].median())
+
+    def made(model: str, weights: str, dataset: str, scene: str) -> float:
+        """A part that needs no weights has none, whatever the others have."""
+        kinds = (weights, "none")
+        return sum(
+            next((known[part, kind, dataset, scene] for kind in kinds if (part, kind, dataset, scene) in known), math.nan)
+            for part in model.split("+")
+            if not (part in features and features[part].per_pixel)
+        )
+
+    found = [made(*map(str, row)) for row in rows[["model", "weights", "dataset", "scene"]].itertuples(index=False)]
+    series = pd.Series(found, index=rows.index, dtype=float)
+    return None if series.isna().any() else series
+
+
+def _costs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean seconds and largest peak memory of each model's cells, random weights named so."""
+    cells = conditions.random_named(rows.drop_duplicates("key"))
+    return cells.groupby("model", sort=True).agg(seconds=("seconds", "mean"), peak_memory_mb=("peak_memory_mb", "max"))
+
+
+def _figure(
+    costs: pd.DataFrame, means: pd.DataFrame, metric: str, name: str, title: str, what: str, marks: tuple[str, ...]
+) -> Iterator[Figure]:
+    """Seconds and memory against a metric, averaged over data sets; none for fewer than two models."""
+    chosen = conditions.random_named(conditions.complete_averages(means[means["metric"] == metric]))
+    quality = chosen.drop_duplicates("model").set_index("model")["value"] * METRICS[metric].factor
+    table = costs.assign(value=quality).dropna().reset_index()
+    if len(table) < 2:
+        return
+    track = METRICS[metric].track
+    caption = (
+        f"{name}. Mean seconds and largest peak memory over cells; the metric is the average over data sets, of models that "
+        f"lack no scene. {what}"
+    )
+    yield Drawer("cost", marks)(
+        f"{metric}-{name}",
+        f"Cost against {METRICS[metric].label}, {title}",
+        caption.strip(),
+        charts_models.cost_against_quality,
+        table.assign(label=[title_of(model, track) for model in table["model"]]),
+        metric,
+    )

@@ -1,0 +1,122 @@
+"""The sections that a report ends with: models, cost, gaps; and the papers' own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from bench.report.figures.drawing import Drawer
+from bench.report.page.page import Part, Section, section
+from bench.report.say import marks as conditions
+from bench.report.say.cards import PROBED
+from bench.report.say.means import table_means
+from bench.report.sections.probe import (
+    clouds_part,
+    joined_part,
+    rank_figures,
+    supervision_part,
+    variants_part,
+    views_part,
+)
+from bench.report.tables import papers as paper_tables
+from bench.report.tables import runs as run_tables
+from bench.report.tables.model import Table
+from bench.results.published import ALL, published_cards, published_rows
+from bench.results.schema import PUBLISHED
+from bench.stats.aggregate import over_datasets
+
+MARKS = (PUBLISHED,)
+
+
+def models_section(rows: pd.DataFrame) -> Section:
+    """What is known of the models that were measured, and of what they were measured on."""
+    parts = []
+    for track, title in (("probe", "Features"), ("geometry", "Estimators")):
+        models = list(rows[rows["track"] == track]["model"].unique())
+        parts.append(Part(title, tables=(run_tables.cards_table(models, track, title),)))
+    parts.append(Part("Data sets", tables=(run_tables.datasets_table(list(rows["dataset"].unique())),)))
+    return section("models", "Models and data sets", parts)
+
+
+def gap_sections(rows: pd.DataFrame) -> list[Section]:
+    """What could not be measured, and why: shown, never averaged away."""
+    bad = rows[rows["status"] != "ok"]
+    if bad.empty:
+        return []
+    part = Part("Gaps and failures", tables=(run_tables.gap_table(bad),))
+    return [section("gaps", "Gaps and failures", [part], text=(f"{len(bad)} of {len(rows)} values could not be measured.",))]
+
+
+# ------------------------------------------------------------------------------------------------------- the papers' tables
+
+
+def published_sections() -> list[Section]:
+    """Every table of the two papers from the published rows, each with its source, and the figures that they allow."""
+    return [_feat2gs(), _moge()]
+
+
+def _feat2gs() -> Section:
+    anchor = "published-feat2gs"
+    draw = Drawer(anchor, MARKS)
+    means = {name: table_means(published_rows(f"feat2gs_{name}")) for name in ("gta", "dtu", "variants", "instantsplat")}
+    metrics = conditions.metrics_of(means["gta"], "2d")
+    # The paper prints no average over data sets for every feature: formed here, for the figures only.
+    averages = over_datasets(means["gta"]).assign(dataset=ALL)
+    parts = [
+        _sourced(views_part(means["gta"], metrics, draw), "feat2gs_gta"),
+        _sourced(clouds_part(means["dtu"], draw), "feat2gs_dtu"),
+        _sourced(variants_part(means["variants"], metrics, draw), "feat2gs_variants"),
+        _sourced(joined_part(means["instantsplat"], metrics, draw), "feat2gs_instantsplat"),
+        _sourced(supervision_part(averages, metrics, draw), "feat2gs_gta"),
+        _sourced(_rank_part(means["gta"], draw), "feat2gs_gta"),
+        Part(
+            "Models and data sets",
+            tables=_cards(
+                [
+                    (lambda: paper_tables.models_table(PROBED[:-1], "probe"), "models"),
+                    (paper_tables.datasets_table, "datasets"),
+                ]
+            ),
+        ),
+    ]
+    return section(anchor, "Feat2GS, as published", parts, MARKS, ("The paper's numbers, in its own tables.",))
+
+
+def _moge() -> Section:
+    means = {name: table_means(published_rows(f"moge_{name}")) for name in ("points", "depth", "fov", "ablation")}
+    ablation = paper_tables.summary_table(means["ablation"], name="ablation", title="Ablation")
+    parts = [
+        _sourced(Part("Point maps", tables=(paper_tables.points_table(means["points"]),)), "moge_points"),
+        _sourced(Part("Depth maps", tables=(paper_tables.depth_table(means["depth"]),)), "moge_depth"),
+        _sourced(Part("Field of view", tables=(paper_tables.field_of_view_table(means["fov"]),)), "moge_fov"),
+        _sourced(Part("Ablation", tables=(ablation,)), "moge_ablation"),
+        Part("Training data", tables=_cards([(paper_tables.training_data_table, "training_data")])),
+    ]
+    return section("published-moge", "MoGe, as published", parts, MARKS, ("The paper's numbers, in its own tables.",))
+
+
+def _rank_part(means: pd.DataFrame, draw: Drawer) -> Part:
+    """Ranks over data sets: the paper prints no scenes, so the data sets are the units."""
+    rows = means[(means["metric"] == "psnr") & (means["mode"] == "G")]
+    units = rows.pivot_table(index="dataset", columns=["model", "weights"], values="value", sort=False)
+    return Part("Ranks", figures=tuple(rank_figures(units, "psnr", "PSNR, geometry mode", draw, "data sets")))
+
+
+def _sourced(part: Part, table: str) -> Part:
+    """The part with the source of its published rows under every table and figure."""
+    source = " ".join(published_rows(table)["source"].unique())
+    return replace(
+        part,
+        tables=tuple(_captioned(each, source) for each in part.tables),
+        figures=tuple(replace(each, caption=f"{each.caption} Source: {source}.".strip()) for each in part.figures),
+    )
+
+
+def _captioned(table: Table, source: str) -> Table:
+    return replace(table, caption=f"{table.caption} Source: {source}.".strip())
+
+
+def _cards(tables: Sequence[tuple[Callable[[], Table], str]]) -> tuple[Table, ...]:
+    return tuple(_captioned(make(), str(published_cards(name)["source"].iloc[0])) for make, name in tables)

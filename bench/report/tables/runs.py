@@ -1,0 +1,200 @@
+"""The tables that no paper prints: poses, correlations and their leverage, significance, cost, what is missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from bench.core.cells import NO_MODEL
+from bench.core.interfaces import Card
+from bench.metrics.catalogue import CATALOGUE, METRICS
+from bench.report.say.cards import (
+    card_of,
+    dataset_card,
+    dataset_title,
+    datasets_in_order,
+    in_order,
+    registered_card,
+    title_of,
+)
+from bench.report.say.marks import row_marks
+from bench.report.tables.model import MISSING, Column, Entry, Heading, Line, Table, arrow, fill, number, words_table
+from bench.report.tables.papers import model_rows
+from bench.results.published import ALL
+from bench.stats.bootstrap import complete_units
+from bench.stats.correlate import correlation
+from bench.stats.significance import compare_pairs
+
+ALPHA = 0.05  #: adjusted p-values below are called significant
+
+
+def pose_table(means: pd.DataFrame) -> Table:
+    """Pose errors of the training cameras before and after the joint refinement, geometry mode and InstantSplat."""
+    chosen = means[(means["dataset"] == ALL) & means["mode"].isin(["instantsplat", "G"])].assign(mode="-")
+    shown = [metric for metric in CATALOGUE if metric.kind == "pose"]
+    stages = ("initial", "refined")
+    # Where the cameras start is the point map's doing, not the feature's: nothing there is best.
+    metrics = {"initial": [replace(metric, higher_is_better=None) for metric in shown], "refined": shown}
+    return fill(
+        model_rows(chosen),
+        [Column(metrics[stage][place], ALL, "-", stage) for place in range(len(shown)) for stage in stages],
+        ([Heading(arrow(metric), 2) for metric in shown], [Heading(stage) for _ in shown for stage in stages]),
+        name="poses",
+        title="Training poses before and after joint refinement",
+        caption="Geometry mode and InstantSplat, means over data sets. Against ground truth, after a similarity alignment; "
+        "rotation in degrees, translation as a share of the scene's extent.",
+        corner="method",
+    )
+
+
+def leverage_table(table: pd.DataFrame, pearsons: pd.DataFrame, dataset: str) -> Table:
+    """Pearson, Spearman and Kendall of every 2D with every 3D metric, and what one single model does to Pearson's r.
+
+    table: models x metrics. pearsons: bench.stats.correlate.correlations of it, method pearson.
+    """
+    lines = []
+    for pearson in pearsons.to_dict("records"):
+        x, y = pearson["x"], pearson["y"]
+        interval = f"[{pearson['low']:.2f}, {pearson['high']:.2f}]" if math.isfinite(pearson["low"]) else ""
+        influential = str(pearson["most_influential"]) if math.isfinite(pearson["r_without"]) else ""
+        entries: list[str | Entry] = [
+            number(pearson["r"]),
+            interval,
+            number(correlation(table[x], table[y], "spearman")["r"]),
+            number(correlation(table[x], table[y], "kendall")["r"]),
+            title_of(influential) if influential else "",
+            number(pearson["r_without"]),
+            f"{pearson['r_min']:.2f} to {pearson['r_max']:.2f}" if math.isfinite(pearson["r_min"]) else "",
+        ]
+        lines.append((f"{METRICS[x].label} – {METRICS[y].label}", entries))
+    header = ("Pearson r", "95 %", "Spearman", "Kendall", "Most influential", "r without it", "r leaving one out")
+    return words_table(
+        f"leverage-{dataset}",
+        f"Do 2D metrics follow 3D metrics? {dataset_title(dataset)}",
+        header,
+        lines,
+        caption="Correlations over features in the geometry mode. One far-off feature can carry a correlation: the last "
+        "columns say which one moves r most, what is left without it, and how far r moves when any one is left out.",
+        corner="pair",
+    )
+
+
+def significance_table(units: pd.DataFrame, metric: str, name: str, title: str) -> Table:
+    """Every model against every other over the scenes that both have: mean difference, row less column.
+
+    units: (units, (model, weights)), as bench.stats.aggregate.unit_table gives it. Bold: significant in favour of the row,
+    Holm-corrected over all pairs of the table. Empty where fewer than two models or scenes are complete.
+    """
+    complete, left_out = complete_units(units)
+    if complete.shape[1] < 2 or len(complete) < 2:
+        return Table(name, title, "", ((),), ())
+    higher = bool(METRICS[metric].higher_is_better)
+    order = list(complete.mean().sort_values(ascending=not higher, kind="stable").index)
+    pairs = {(row["first"], row["second"]): row for row in compare_pairs(complete[order]).to_dict("records")}
+    scale = METRICS[metric].factor
+    digits = max(2, METRICS[metric].digits - (scale > 1))
+    lines = []
+    for first in order:
+        entries = []
+        for second in order:
+            row = pairs.get((first, second)) or pairs.get((second, first))
+            if row is None:
+                entries.append(Entry("·"))
+                continue
+            sign = 1 if row["first"] == first else -1
+            difference = sign * row["difference"] * scale
+            wins = row["p_adjusted"] < ALPHA and (difference > 0) == higher and difference != 0
+            entries.append(Entry(f"{difference:+.{digits}f}", difference, "best" if wins else ""))
+        lines.append(Line(title_of(first[0]), tuple(entries), row_marks(*first)))
+    smallest = min(row["p_adjusted"] for row in pairs.values())
+    caption = (
+        f"{arrow(METRICS[metric])}, mean difference over {len(complete)} scenes, row less column; bold where the row is "
+        f"better with p < {ALPHA} (paired sign-flip test, Holm over {len(pairs)} pairs; smallest adjusted p {smallest:.2g})."
+    )
+    if left_out:
+        caption += f" {left_out} scenes that lack a model are left out."
+    header = (tuple(Heading(title_of(model)) for model, _ in order),)
+    return Table(name, title, caption, header, tuple(lines), "row less column")
+
+
+def cost_table(cells: pd.DataFrame) -> Table:
+    """Mean seconds and the largest peak memory of each model's cells, by track. cells: one row a cell."""
+    lines = []
+    for track, group in (("probe", "Probe"), ("geometry", "Geometry")):
+        own = cells[cells["track"] == track]
+        for model in in_order(own["model"], track):
+            for weights, rows in own[own["model"] == model].groupby("weights", sort=True):
+                texts = (str(len(rows)), f"{rows['seconds'].mean():.1f}", f"{rows['peak_memory_mb'].max():.0f}")
+                label = title_of(model, track)
+                lines.append(Line(label, tuple(map(Entry, texts)), row_marks(model, str(weights)), group))
+    header = tuple(Heading(text) for text in ("Cells", "Seconds a cell", "Peak MB"))
+    return Table("cost", "Time and memory", "Mean seconds, largest peak memory.", (header,), tuple(lines), "model")
+
+
+def cards_table(models: Sequence[str], track: str, title: str) -> Table:
+    """What is known of the models that were measured: the paper's table of models, with licences and notes."""
+    single = dict.fromkeys(m.partition("@")[0] for m in in_order(models, track) if "+" not in m and m != NO_MODEL)
+    lines = []
+    for model in single:
+        card, own = card_of(model), registered_card(model) or Card(model)
+        texts = (card.arch, str(card.channels or ""), card.supervision, card.domain, card.data, own.license, own.note)
+        lines.append((title_of(model, track), [text.strip("-") for text in texts]))
+    header = ("Architecture", "Channels", "Supervision", "Domain", "Data", "Licence", "Note")
+    return words_table(track, title, header, lines, corner="model")
+
+
+def datasets_table(datasets: Sequence[str]) -> Table:
+    """What is known of the data sets that were measured on."""
+    cards = [(dataset_title(name), dataset_card(name)) for name in datasets_in_order(datasets)]
+    lines = [
+        (title, [text.strip("-") for text in (c.scene_type, c.complexity, c.view_range, c.train_views, c.license, c.note)])
+        for title, c in cards
+    ]
+    header = ("Scene type", "Complexity", "View range", "Training views", "Licence", "Note")
+    return words_table("datasets", "Data sets", header, lines, corner="data set")
+
+
+def extraction_table(rows: pd.DataFrame) -> Table:
+    """What making features costs, medians over scenes, a block a protocol. rows: of the track "perf", mode "extraction"."""
+    shown = {"loading_seconds": 2, "extraction_seconds": 2, "extraction_memory": 0}
+    measured = rows[rows["metric"].isin(list(shown)) & (rows["status"] == "ok")]
+    medians = measured.groupby(["protocol", "model", "weights", "metric"])["value"].median()
+    scenes = measured.drop_duplicates(["protocol", "model", "weights", "dataset", "scene"])
+    counts = scenes.groupby(["protocol", "model", "weights"]).size()
+    lines = []
+    for protocol in sorted(set(measured["protocol"])):
+        known = counts[protocol]
+        for model in in_order(known.index.get_level_values("model"), "probe"):
+            card = card_of(model.partition("@")[0])
+            for weights in sorted(known[model].index):
+                values = medians[protocol, model, weights]
+                texts = (card.arch.strip("-") or MISSING, str(card.channels or MISSING), str(known[model, weights]))
+                numbers = [number(float(values.get(name, math.nan)), digits) for name, digits in shown.items()]
+                entries = (*map(Entry, texts), *numbers)
+                lines.append(Line(title_of(model), entries, row_marks(model, weights), protocol))
+    devices = ", ".join(sorted(set(measured["device"]) - {""}))
+    return Table(
+        "extraction",
+        "Loading a provider and extracting one photo set",
+        f"Medians over scenes{f', on {devices}' if devices else ''}. Channels: before PCA. Features are made once a scene, "
+        "then kept.",
+        (tuple(map(Heading, ("Architecture", "Channels", "Scenes", "Loading, s", "Extraction, s", "Peak memory, MB"))),),
+        tuple(lines),
+        "provider",
+    )
+
+
+def gap_table(bad: pd.DataFrame) -> Table:
+    """What could not be measured, grouped by reason. bad: the rows whose status is not ok."""
+    lines = []
+    for (status, metric, note), rows in bad.groupby(["status", "metric", "note"], sort=True):
+        cells = rows[["dataset", "scene", "model", "mode"]].drop_duplicates()
+        first = " ".join(part for part in cells.iloc[0] if part != "-")
+        others = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+        label = "whole cell" if metric == "cell" else METRICS[metric].label if metric in METRICS else str(metric)
+        lines.append((label, [str(status), str(len(rows)), first + others, str(note)]))
+    header = ("Status", "Values", "Cells", "Reason")
+    return words_table("gaps", "Gaps and failures", header, lines, corner="metric")

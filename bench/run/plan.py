@@ -1,0 +1,302 @@
+"""From what the user selects to the list of cells to run, and what is left out, with the reason."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.core.cells import NO_MODEL, Cell, Track, Weights
+from bench.core.errors import Unavailable, UserError
+from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, Model, PointmapInitialiser
+from bench.core.protocols import GEOMETRY_PROTOCOLS, MODES, PROBE_PROTOCOLS, protocol_named
+from bench.core.registry import Registry, datasets, estimators, features, pointmaps
+from bench.core.text import MOST_NAMED, listed
+
+ALL = "all"
+AUTO = "auto"
+EMBEDDED = "embedded"  #: every model that needs no download
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `bench run` was asked for.
+
+    Names may be `all`; models may be `embedded`; scenes and pointmap may be `auto`: the data set's own choice.
+    """
+
+    models: tuple[str, ...] = (EMBEDDED,)
+    datasets: tuple[str, ...] = ("procedural",)
+    scenes: tuple[str, ...] = (AUTO,)
+    modes: tuple[str, ...] = (ALL,)
+    pointmap: str = AUTO
+    protocols: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    weights: Weights = "pretrained"
+    data_root: Path | None = None
+    on_gpu: bool = False
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that `all` would have covered but that cannot run here, and why."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells, grouped so that neighbours share a scene and a model, and what was left out."""
+
+    cells: tuple[Cell, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def make_plan(selection: Selection) -> Plan:
+    """Expand a selection. Raises UserError for a name that is not registered, a mode or scene that does not exist, a data
+    set that is not on disk (unless it came in through `all`), or a selection that holds no cell at all. Scenes for which the
+    data set knows no point-map initialiser that runs here are refused too; of several data sets the others are run."""
+    left_out: list[LeftOut] = []
+    probe_protocol, geometry_protocol = _protocols(selection)
+    providers = _models(selection, features)
+    chosen_estimators = _models(selection, estimators)
+    modes = _modes(selection.modes)
+    if not providers and "instantsplat" not in selection.modes:
+        modes = []  # the baseline stands beside features, it does not come along with estimators
+    if selection.pointmap != AUTO:
+        pointmaps[selection.pointmap]
+    cells: list[Cell] = []
+    known_scenes: list[str] = []
+    for name in _dataset_names(selection.datasets):
+        dataset = datasets[name]()
+        for track in dataset.tracks:
+            try:
+                found = dataset.scenes(selection.data_root, track)
+            except Unavailable as error:
+                if ALL not in selection.datasets:
+                    raise
+                left_out.append(LeftOut(f"dataset {name}", str(error)))
+                break
+            known_scenes += found
+            scenes = _scenes(selection.scenes, found, dataset)
+            if track == "geometry":
+                probes = [(model, "-") for model in chosen_estimators]
+                protocol, starts = geometry_protocol, dict.fromkeys(scenes, "-")
+            else:
+                probes, protocol = _probes(providers, modes), probe_protocol
+                starts, lacking = _pointmaps(name, scenes if probes else (), selection)
+                left_out += lacking
+                if lacking and set(selection.datasets) == {name}:
+                    raise Unavailable(f"{lacking[0].what}: {lacking[0].reason}")
+            cells += [
+                Cell(track, name, scene, model, mode, pointmap, protocol, seed)
+                for scene, pointmap in starts.items()
+                for model, mode in probes
+                for seed in selection.seeds
+            ]
+    _check_scenes(selection.scenes, known_scenes, selection.datasets)
+    if not cells and left_out:
+        raise Unavailable("\n".join(f"{each.what}: {each.reason}" for each in left_out))
+    if not cells:
+        raise UserError(_nothing(selection))
+    return Plan(tuple(cells), tuple(left_out))
+
+
+def _probes(providers: Sequence[str], modes: Sequence[str]) -> list[tuple[str, str]]:
+    """What is run on each scene of the probe track: (model, mode)."""
+    pairs = [(model, mode) for model in providers for mode in modes if mode != "instantsplat"]
+    return [*pairs, (NO_MODEL, "instantsplat")] if "instantsplat" in modes else pairs
+
+
+def _pointmaps(name: str, scenes: Sequence[str], selection: Selection) -> tuple[dict[str, str], list[LeftOut]]:
+    """The initialiser of each scene, and the scenes for which the data set knows none that runs here."""
+    if selection.pointmap != AUTO:
+        return dict.fromkeys(scenes, selection.pointmap), []
+    dataset = datasets[name]()
+    found: dict[str, str] = {}
+    lacking: dict[str, list[str]] = {}
+    for scene in scenes:
+        try:
+            found[scene] = dataset.pointmap_of(selection.data_root, scene)
+        except Unavailable as error:
+            lacking.setdefault(str(error), []).append(f"{name}/{scene}")
+        except UserError:  # a scene that cannot be read, which is for `keep_readable` to tell
+            found[scene] = dataset.default_pointmap
+    return found, [
+        LeftOut(f"scene{'s' if len(names) > 1 else ''} {listed(names)}", reason) for reason, names in lacking.items()
+    ]
+
+
+def _protocols(selection: Selection) -> tuple[str, str]:
+    """The probe's and the geometry track's protocol. Unnamed: paper-v1 on a GPU, quick-v1 on a CPU; moge-v1."""
+    probe, geometry = ("paper-v1" if selection.on_gpu else "quick-v1"), "moge-v1"
+    for name in selection.protocols:
+        protocol_named(name)
+    probes, geometries = (
+        [name for name in dict.fromkeys(selection.protocols) if name in known]
+        for known in (PROBE_PROTOCOLS, GEOMETRY_PROTOCOLS)
+    )
+    for found in (probes, geometries):
+        if len(found) > 1:
+            raise UserError(f"--protocol: {' and '.join(found)} are of one track; name one, and run the other by itself")
+    return (probes or [probe])[0], (geometries or [geometry])[0]
+
+
+def _models(selection: Selection, registry: Registry[Any]) -> list[str]:
+    """The selected names that this registry holds, `a+b` and `a@b` included; raises where no registry holds a name."""
+    chosen: list[str] = []
+    for asked in selection.models:
+        if asked in (ALL, EMBEDDED):
+            for name in registry:
+                card = registry[name].card
+                if asked == ALL or not card.weights:
+                    chosen.append(name)
+        elif "+" in asked or "@" in asked:
+            from bench.probe.features.composite import parse_features  # brings PyTorch, which a report does without
+
+            parse_features(asked)
+            if registry is features:
+                chosen.append(asked)
+        elif asked in registry:
+            chosen.append(asked)
+        elif asked not in features and asked not in estimators:
+            _unknown_model(asked)
+    return list(dict.fromkeys(chosen))
+
+
+def _unknown_model(name: str) -> None:
+    known = sorted({*features, *estimators})
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`bench list models` shows them all"
+    raise UserError(f"no feature provider or geometry estimator is named {name!r}; {hint}")
+
+
+def _modes(asked: Sequence[str]) -> list[str]:
+    if ALL in asked:
+        return list(MODES)
+    for mode in asked:
+        if mode not in MODES:
+            raise UserError(f"no mode is named {mode!r}; there are {', '.join(MODES)}")
+    return list(dict.fromkeys(asked))
+
+
+def _dataset_names(asked: Sequence[str]) -> list[str]:
+    if ALL in asked:
+        return list(datasets)
+    for name in asked:
+        datasets[name]
+    return list(dict.fromkeys(asked))
+
+
+def _scenes(asked: Sequence[str], found: Sequence[str], dataset: Dataset) -> list[str]:
+    if AUTO in asked:
+        return [scene for scene in dataset.default_scenes if scene in found] or list(found)
+    return list(found) if ALL in asked else [name for name in dict.fromkeys(asked) if name in found]
+
+
+def _check_scenes(asked: Sequence[str], known: Sequence[str], datasets_asked: Sequence[str]) -> None:
+    """Raises UserError for a scene that no selected data set has."""
+    for name in asked:
+        if name not in (AUTO, ALL) and name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:12]
+            raise UserError(f"--scenes: {','.join(datasets_asked)} has no scene {name!r}; there are {', '.join(near)}, …")
+
+
+def _nothing(selection: Selection) -> str:
+    return (
+        f"nothing to run: models {','.join(selection.models)} on datasets {','.join(selection.datasets)} "
+        f"(scenes {','.join(selection.scenes)}) share no track; see `bench list models` and `bench list datasets`"
+    )
+
+
+def keep_readable(plan: Plan, selection: Selection, read: Callable[[Cell], object]) -> Plan:
+    """The plan less the scenes that `read` raises UserError for, which are listed as left out.
+
+    read: called once for each scene. Of data sets that the user named every scene must be sound: one UserError names all
+    that are not.
+    """
+    faults: dict[tuple[Track, str, str], str] = {}
+    scenes = {(cell.track, cell.dataset, cell.scene): cell for cell in plan.cells}
+    for place, cell in scenes.items():
+        try:
+            read(cell)
+        except UserError as error:
+            faults[place] = str(error)
+    left_out = tuple(LeftOut(f"scene {dataset}/{scene}", reason) for (_, dataset, scene), reason in faults.items())
+    if faults and (ALL not in selection.datasets or len(faults) == len(scenes)):
+        sound = list(dict.fromkeys(scene for track, dataset, scene in scenes if (track, dataset, scene) not in faults))
+        others = f", or run the others: --scenes {','.join(sound)}" if 0 < len(sound) <= MOST_NAMED else ""
+        named = [f"{each.what}: {each.reason}" for each in left_out[:MOST_NAMED]]
+        more = [f"and {len(left_out) - MOST_NAMED} scenes more"] if len(left_out) > MOST_NAMED else []
+        raise UserError("\n".join([*named, *more, f"mend what is named{others}"]))
+    kept = tuple(cell for cell in plan.cells if (cell.track, cell.dataset, cell.scene) not in faults)
+    return Plan(kept, (*plan.left_out, *left_out))
+
+
+def keep_available(plan: Plan, selection: Selection, check: Callable[[str, type[Model]], None]) -> Plan:
+    """The plan less the cells whose model or point-map initialiser `check` finds unavailable; these are listed as left out.
+
+    check: called once for each name and class; it raises Unavailable. What the user named must run: the Unavailable of a
+    named model or initialiser is raised, and under named models that of a data set's own initialiser too. It is also raised
+    where nothing is left. A name that is both a feature provider and an estimator's runs as the one that can.
+    """
+    reasons: dict[type[Model], Unavailable | None] = {}
+    left_out: list[LeftOut] = []
+    for cell in plan.cells:
+        for name, model in _models_and_initialiser(cell):
+            if model in reasons:
+                continue
+            reasons[model] = _lack(check, name, model)
+            if reasons[model]:
+                kind = next(noun for base, noun in _KINDS.items() if issubclass(model, base))
+                left_out.append(LeftOut(f"{kind} {name}", str(reasons[model])))
+
+    def lack_of(cell: Cell) -> Unavailable | None:
+        return next((lack for _, model in _models_and_initialiser(cell) if (lack := reasons[model])), None)
+
+    kept = tuple(cell for cell in plan.cells if not lack_of(cell))
+    named = [("model", model) for model in selection.models]
+    named += [("pointmap", selection.pointmap)]
+    named += [("dataset", dataset) for dataset in selection.datasets if ALL not in selection.models]
+    for field, name in named:
+        cells = [cell for cell in plan.cells if getattr(cell, field) == name]
+        if cells and not any(getattr(cell, field) == name for cell in kept) and (lack := lack_of(cells[0])):
+            raise lack
+    if plan.cells and not kept and (lack := lack_of(plan.cells[0])):
+        raise lack
+    return Plan(kept, (*plan.left_out, *left_out))
+
+
+_KINDS: dict[type[Model], str] = {PointmapInitialiser: "point map", GeometryEstimator: "estimator", FeatureProvider: "model"}
+
+
+def _lack(check: Callable[[str, type[Model]], None], name: str, model: type[Model]) -> Unavailable | None:
+    try:
+        check(name, model)
+    except Unavailable as error:
+        return error
+    return None
+
+
+def _models_and_initialiser(cell: Cell) -> list[tuple[str, type[Model]]]:
+    initialiser = [] if cell.pointmap == "-" else [(cell.pointmap, pointmaps[cell.pointmap])]
+    return [*model_classes(cell), *initialiser]
+
+
+def model_classes(cell: Cell) -> list[tuple[str, type[FeatureProvider]]] | list[tuple[str, type[GeometryEstimator]]]:
+    """Names and classes behind a cell's model: the parts of a concatenation, none for InstantSplat."""
+    if cell.track == "geometry":
+        return [(cell.model, estimators[cell.model])]
+    if cell.model == NO_MODEL:
+        return []
+    from bench.probe.features.composite import parse_features
+
+    names = [part.partition("@")[0] for part in parse_features(cell.model)]
+    return [(name, features[name]) for name in names]
+
+
+def dataset_of(cell: Cell) -> Dataset:
+    return datasets[cell.dataset]()

@@ -1,0 +1,435 @@
+"""Where weights come from: sources, caches, messages, downloads; no network is touched but this machine's own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub import constants
+from rich.console import Console
+
+from bench import cli
+from bench.commands.listing import print_listing
+from bench.machine import requirements, weights
+from bench.types import Card, FeatureProvider, Unavailable, UserError
+
+
+def _model(source: str, **attributes: Any) -> type[Any]:
+    return type("Model", (), {"card": Card(name="Model", license="MIT", weights=source, note="a note"), **attributes})
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty caches, and a network that does not exist."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
+    monkeypatch.setattr(weights, "_reachable", lambda host: False)
+    return tmp_path
+
+
+def _in_hub(root: Path, repository: str, file: str, content: bytes) -> Path:
+    """A file where huggingface_hub keeps it."""
+    folder = root / "hub" / f"models--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True, exist_ok=True)
+    (folder / "refs" / "main").write_text("0123abcd")
+    path = folder / "snapshots" / "0123abcd" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_sources() -> None:
+    assert weights.sources(_model("")) == ()
+    assert weights.sources(_model("hf:a/b")) == ("hf:a/b/model.safetensors",)
+    assert weights.sources(_model("hf:a/b", weights_files=("x/1.bin", "2.bin"))) == ("hf:a/b/x/1.bin", "hf:a/b/2.bin")
+    assert weights.sources(_model("hf:a/b/c.pth")) == ("hf:a/b/c.pth",)
+    assert weights.sources(_model("torchhub:https://e.org/f.pth")) == ("torchhub:https://e.org/f.pth",)
+    assert weights.sources(_model("page:https://e.org/share")) == ("page:https://e.org/share",)
+    assert weights.sources(_model("timm:resnet18")) == ()
+
+
+@pytest.mark.parametrize("source", ["hf:a", "hf:a/b", "ftp://x", "torchhub:owner/name", "page:e.org", ""])
+def test_malformed_sources_are_refused(source: str) -> None:
+    with pytest.raises(UserError, match="expected 'hf:owner/name'"):
+        weights.cached(source)
+
+
+def test_cached_files_are_found_without_a_network(caches: Path) -> None:
+    assert weights.cached("hf:a/b/model.safetensors") is None
+    path = _in_hub(caches, "a/b", "model.safetensors", b"12345")
+    assert weights.cached("hf:a/b/model.safetensors") == path
+    assert weights.locate("hf:a/b/model.safetensors", "b") == path
+    assert weights.cached("hf:a/b/other.bin") is None
+    kept = caches / "torch" / "checkpoints" / "f.pth"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"1")
+    assert weights.cached("torchhub:https://e.org/x/f.pth") == kept
+
+
+@pytest.mark.parametrize("source", ["hf:owner/name/model.safetensors", "torchhub:https://e.org/f.pth"])
+def test_without_a_network_the_message_says_what_where_from_and_what_to_do(source: str) -> None:
+    with pytest.raises(Unavailable) as caught:
+        weights.locate(source, "SomeModel")
+    message = str(caught.value)
+    for part in ("SomeModel", source, "cannot be reached", "bench weights fetch", "--weights random", "--checkpoint"):
+        assert part in message
+    assert "\n" not in message
+
+
+def test_what_is_downloaded_by_hand_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_reachable", lambda host: pytest.fail("asked the network"))
+    model = _model("page:https://e.org/share")
+    assert weights.cached("page:https://e.org/share") is None
+    state = weights.check(model, "model", online=True)
+    assert (state.needed, state.cached, state.bytes, state.gated) == (True, False, None, None)
+    with pytest.raises(Unavailable, match=r"model: .* https://e.org/share for download by hand; .*--checkpoint"):
+        weights.fetch(model, "model")
+
+
+def test_what_the_publisher_answers_is_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_reachable", lambda host: True)
+
+    def refuse(*args: Any) -> str:
+        raise PermissionError("401: this repository is gated\nand more")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with pytest.raises(Unavailable, match=r"401: this repository is gated\)"):
+        weights.locate("hf:a/b/model.safetensors", "b")
+
+
+def test_fetching_goes_to_the_right_place(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_reachable", lambda host: True)
+    asked: list[tuple[str, ...]] = []
+
+    def download(repository: str, file: str) -> str:
+        asked.append((repository, file))
+        return str(_in_hub(caches, repository, file, b"content"))
+
+    def download_url(url: str, path: Path) -> None:
+        path.write_bytes(b"from a url")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(weights, "download", download_url)
+    files = weights.fetch(_model("hf:a/b", weights_files=("x/1.bin", "2.bin")), "model")
+    assert asked == [("a/b", "x/1.bin"), ("a/b", "2.bin")]
+    assert [file.bytes for file in files] == [7, 7]
+    weights.fetch(_model("hf:a/b", weights_files=("x/1.bin", "2.bin")), "model")
+    assert len(asked) == 2, "what is cached is not asked for again"
+    (file,) = weights.fetch(_model("torchhub:https://e.org/f.pth"), "model")
+    assert file.path == caches / "torch" / "checkpoints" / "f.pth"
+    assert weights.digest(file.path) == hashlib.sha256(b"from a url").hexdigest()
+    assert weights.fetch(_model(""), "model") == ()
+
+
+def test_check_tells_what_is_cached_and_how_large(caches: Path) -> None:
+    model = _model("hf:a/b", weights_files=("1.bin", "2.bin"))
+    state = weights.check(model, "model")
+    assert (state.needed, state.cached, state.bytes, state.license, state.gated) == (True, False, None, "MIT", None)
+    _in_hub(caches, "a/b", "1.bin", b"123")
+    assert not weights.check(model, "model").cached, "a part is not the whole"
+    _in_hub(caches, "a/b", "2.bin", b"12")
+    state = weights.check(model, "model")
+    assert (state.cached, state.bytes, state.note) == (True, 5, "a note")
+    unneeded = weights.check(_model(""), "model")
+    assert (unneeded.needed, unneeded.cached) == (False, False)
+    elsewhere = weights.check(_model("timm:resnet18"), "model")
+    assert elsewhere.needed
+    assert "own package" in elsewhere.note
+
+
+def test_check_online_asks_the_publisher_and_survives_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _model("hf:a/b", weights_files=("1.bin", "2.bin"))
+    assert weights.check(model, "model", online=True).gated is None
+    monkeypatch.setattr(weights, "_reachable", lambda host: True)
+    sizes = {"1.bin": 10, "2.bin": 20, "other": 99}
+    siblings = [SimpleNamespace(rfilename=name, size=size) for name, size in sizes.items()]
+
+    def model_info(self: Any, repository: str, **options: Any) -> SimpleNamespace:
+        assert repository == "a/b"
+        return SimpleNamespace(gated="manual", siblings=siblings)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+    state = weights.check(model, "model", online=True)
+    assert (state.bytes, state.gated, state.cached) == (30, True, False)
+    siblings.pop(0)
+    assert weights.check(model, "model", online=True).bytes is None
+
+
+def test_an_unreachable_host_is_told_at_once() -> None:
+    with pytest.raises(ConnectionError, match=r"e\.org cannot be reached"):
+        weights._must_reach("https://e.org/f.pth")
+
+
+# ------------------------------------------------------------------------------------------------------------ identity
+
+
+class _Provider(FeatureProvider):
+    card = Card(name="Provider", weights="hf:a/b")
+    weights_files = ("1.bin", "2.bin")
+
+
+def test_pretrained_weights_are_identified_by_their_content_where_it_is_at_hand(caches: Path) -> None:
+    assert weights.identity(_Provider()) == "pretrained:hf:a/b"
+    _in_hub(caches, "a/b", "1.bin", b"one")
+    assert weights.identity(_Provider()) == "pretrained:hf:a/b", "a part is not the whole"
+    second = _in_hub(caches, "a/b", "2.bin", b"two")
+    digests = [hashlib.sha256(content).hexdigest() for content in (b"one", b"two")]
+    assert weights.identity(_Provider()) == f"pretrained:sha256:{'+'.join(digests)}"
+    assert weights.identity(_Provider("random")) == "random:hf:a/b"
+    second.write_bytes(b"three: the publisher's file was replaced")
+    assert weights.identity(_Provider()) != f"pretrained:sha256:{'+'.join(digests)}"
+    local = caches / "local.bin"
+    local.write_bytes(b"one")
+    assert weights.identity(_Provider(checkpoint=local)) == f"pretrained:sha256:{digests[0]}"
+
+
+def test_a_local_folder_is_identified_by_all_that_lies_in_it(tmp_path: Path) -> None:
+    """Shards, variants and configurations under any name; not by its own name, nor by what a downloader notes there."""
+
+    def of(name: str, files: dict[str, bytes]) -> str:
+        for file, content in files.items():
+            path = tmp_path / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return weights.identity(_Provider(checkpoint=tmp_path / name))
+
+    files = {"1.bin": b"one", "unet/model-00001-of-00002.safetensors": b"shard"}
+    first = of("a", files)
+    assert re.fullmatch("pretrained:sha256:[0-9a-f]{64}", first)
+    assert of("b", {**files, ".cache/huggingface/1.bin.metadata": b"a date"}) == first
+    others = [
+        of("c", {**files, "unet/model-00001-of-00002.safetensors": b"another shard"}),
+        of("d", {**files, "unet/model-00002-of-00002.safetensors": b"shard"}),
+        of("e", {"1.bin": b"one", "unet/model.fp16.safetensors": b"shard"}),
+    ]
+    (tmp_path / "empty").mkdir()
+    assert len({first, *others, of("empty", {})}) == 5
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "1.bin").symlink_to(tmp_path / "a" / "1.bin")
+    (linked / "unet").symlink_to(tmp_path / "a" / "unet")
+    (linked / "unet" / "round").symlink_to(linked)
+    assert of("linked", {}) == first, "links are what they lead to"
+
+
+def test_the_hubs_large_files_are_not_read_for_their_digest(caches: Path) -> None:
+    path = _in_hub(caches, "a/b", "1.bin", b"")
+    blob = caches / "hub" / "models--a--b" / "blobs" / ("5" * 64)
+    blob.parent.mkdir()
+    blob.write_bytes(b"content that nobody reads")
+    path.unlink()
+    path.symlink_to(blob)
+    assert weights.digest(path) == "5" * 64
+    other = caches / ("5" * 64)
+    other.write_bytes(b"x")
+    assert weights.digest(other) == hashlib.sha256(b"x").hexdigest(), "elsewhere a name says nothing"
+
+
+# ----------------------------------------------------------------------------------------------------------- downloads
+
+
+class _Publisher(BaseHTTPRequestHandler):
+    """Serves `content` with ranges under `version`; breaks off after `patience` bytes of an answer.
+
+    refuses: answers every range with 416. half_way, go_on: what is set half-way through the content, and then waited for.
+    """
+
+    content, version, patience, ranges, refuses = b"", '"1"', 1 << 30, True, False
+    asked: list[str | None]
+    half_way: threading.Event | None = None
+    go_on: threading.Event | None = None
+
+    def do_GET(self) -> None:
+        wanted = self.headers["Range"]
+        self.asked.append(wanted)
+        first = 0
+        if wanted and self.refuses:
+            self.send_error(416)
+            return
+        if wanted and self.ranges and self.headers["If-Range"] == self.version:
+            first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])  # type: ignore[index]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{len(self.content) - 1}/{len(self.content)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content) - first))
+        self.send_header("ETag", self.version)
+        self.end_headers()
+        rest = self.content[first : first + self.patience]
+        self.wfile.write(rest[: len(rest) // 2])
+        if self.half_way and self.go_on:
+            self.wfile.flush()
+            self.half_way.set()
+            self.go_on.wait(30)
+        self.wfile.write(rest[len(rest) // 2 :])
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def publisher() -> Iterator[tuple[type[_Publisher], str]]:
+    handler = type("Handler", (_Publisher,), {"asked": [], "content": bytes(range(256)) * 4000})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield handler, f"http://127.0.0.1:{server.server_address[1]}/file.pth"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_download_that_broke_off_goes_on_where_it_stopped(tmp_path: Path, publisher: tuple[type[_Publisher], str]) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.patience = 300_000
+    with pytest.raises(ConnectionError, match="broke off after 300000 of 1024000 bytes"):
+        weights.download(url, path)
+    assert not path.exists(), "half a file is not taken for a whole one"
+    handler.patience = 1 << 30
+    weights.download(url, path)
+    assert path.read_bytes() == handler.content
+    assert handler.asked == [None, None, "bytes=300000-"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_download_that_was_killed_at_its_very_end_is_taken_as_it_is(
+    tmp_path: Path, publisher: tuple[type[_Publisher], str]
+) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.patience = 1
+    with pytest.raises(ConnectionError):
+        weights.download(url, path)
+    (part,) = tmp_path.iterdir()
+    part.write_bytes(handler.content)
+    handler.asked.clear()
+    weights.download(url, path)
+    assert path.read_bytes() == handler.content
+    assert handler.asked == [None]
+
+
+@pytest.mark.parametrize("change", [{"version": '"2"', "content": b"another file"}, {"ranges": False}])
+def test_a_download_starts_again_where_it_cannot_go_on(
+    tmp_path: Path, publisher: tuple[type[_Publisher], str], change: dict[str, Any]
+) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.patience = 1000
+    with pytest.raises(ConnectionError):
+        weights.download(url, path)
+    for name, value in {**change, "patience": 1 << 30}.items():
+        setattr(handler, name, value)
+    weights.download(url, path)
+    assert path.read_bytes() == handler.content
+
+
+def test_a_part_that_is_too_large_is_started_anew(tmp_path: Path, publisher: tuple[type[_Publisher], str]) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.patience = 1
+    with pytest.raises(ConnectionError):
+        weights.download(url, path)
+    (part,) = tmp_path.iterdir()
+    part.write_bytes(handler.content + b"what a second writer added")
+    handler.patience = 1 << 30
+    weights.download(url, path)
+    assert path.read_bytes() == handler.content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_range_that_the_server_refuses_is_asked_for_as_a_whole(
+    tmp_path: Path, publisher: tuple[type[_Publisher], str]
+) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.patience = 1000
+    with pytest.raises(ConnectionError):
+        weights.download(url, path)
+    handler.patience, handler.refuses = 1 << 30, True
+    weights.download(url, path)
+    assert path.read_bytes() == handler.content
+    assert handler.asked == [None, None, "bytes=1000-", None]
+
+
+def test_two_processes_that_want_one_file_share_it(tmp_path: Path, publisher: tuple[type[_Publisher], str]) -> None:
+    """The first is half-way when the second, a process of its own, comes; the second waits and takes the finished file."""
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    handler.half_way, handler.go_on = threading.Event(), threading.Event()
+    code = (
+        "import sys, pathlib; from bench.machine.weights import download; download(sys.argv[1], pathlib.Path(sys.argv[2]))"
+    )
+    first = threading.Thread(target=weights.download, args=(url, path))
+    first.start()
+    assert handler.half_way.wait(30)
+    deadline = time.monotonic() + 30
+    while not any(part.stat().st_size for part in tmp_path.iterdir()):  # sent is not yet written
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    (part,) = tmp_path.iterdir()
+    with subprocess.Popen([sys.executable, "-c", code, url, str(path)]) as second:
+        while len(handler.asked) < 2:
+            assert second.poll() is None
+            time.sleep(0.02)
+        assert not path.exists()
+        handler.go_on.set()
+        assert second.wait(30) == 0
+    first.join(30)
+    assert path.read_bytes() == handler.content
+    assert list(tmp_path.iterdir()) == [path], part
+
+
+def test_many_at_once_all_end_with_the_file(tmp_path: Path, publisher: tuple[type[_Publisher], str]) -> None:
+    handler, url = publisher
+    path = tmp_path / "file.pth"
+    with ThreadPoolExecutor(6) as pool:
+        assert [*pool.map(lambda _: weights.download(url, path), range(6))] == [None] * 6
+    assert path.read_bytes() == handler.content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# ---------------------------------------------------------------------------------------------------------- the command
+
+
+def test_the_command_covers_providers_estimators_and_initialisers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", "weights", "check"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    lines = capsys.readouterr().out.splitlines()
+    for use, name in (("probe", "dinov2"), ("geometry", "marigold"), ("point map", "dust3r"), ("point map", "vggt")):
+        assert any(name[:4] in line and use in line for line in lines), (use, name)
+    monkeypatch.setattr("sys.argv", ["bench", "weights", "fetch", "--models", "mast3r"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    complaints = capsys.readouterr().err
+    assert "model.safetensors" in complaints, "the provider's weights"
+    assert "config.json" in complaints, "the initialiser's, which come with their configuration"
+
+
+def test_lists_tell_the_state_of_weights_and_packages(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == "vggt" else True)
+    for file in ("config.json", "model.safetensors"):
+        _in_hub(caches, "naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt", file, b"1")
+    console = Console(width=250, record=True)
+    print_listing("pointmaps", console)
+    rows = [line.strip("│").split("│") for line in console.export_text().splitlines() if line.startswith("│")]
+    states = {row[0].strip(): row[-1].strip() for row in rows}
+    wanted = {"sparse": "-", "dust3r": "cached", "mast3r": "to be fetched", "vggt": "package absent"}
+    assert {name: states[name] for name in wanted} == wanted

@@ -1,0 +1,163 @@
+"""A run's extraction: what features cost is a row of its own, measured when they were made, whoever reads them later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.core.cells import Cell
+from bench.registry import features
+from bench.results.schema import validate_rows
+from bench.results.store import CellRecord, Store, rows_of
+from bench.run import tracks
+from bench.run.engines.local import map_groups
+from bench.run.plan import Selection, make_plan
+from bench.run.runner import Report, Run, run_cell
+from bench.run.verify import verify
+from bench.types import Card, FeatureProvider, UserError
+
+
+class _Grid(FeatureProvider):
+    card = Card(name="Grid", channels=3, stride=16, weights="hf:a/b")
+    loads = extractions = 0
+
+    def load(self, device: torch.device) -> None:
+        type(self).loads += 1
+        self.ballast = torch.ones(50 * 2**18)  # 50 MiB
+
+    def extract(self, images: Tensor) -> Tensor:
+        type(self).extractions += 1
+        return torch.nn.functional.avg_pool2d(images, 16).permute(0, 2, 3, 1)
+
+
+class _Failing(_Grid):
+    def extract(self, images: Tensor) -> Tensor:
+        raise MemoryError("too large")
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    list(features)
+    monkeypatch.setattr(features, "_classes", {**features._classes, "grid": _Grid, "failing": _Failing})
+    for cls in (_Grid, _Failing):
+        monkeypatch.setattr(cls, "loads", 0)
+        monkeypatch.setattr(cls, "extractions", 0)
+    yield
+    tracks.forget_models()
+
+
+def _extracted(out: Path, cache: Path, *models: str, scenes: tuple[str, ...] = ("room",)) -> list[CellRecord]:
+    """The records that extracting the features of these models leaves in `out`."""
+    plan = make_plan(Selection(models=models, scenes=scenes, modes=("G", "T"), protocols=("quick-v1",), weights="random"))
+    run = Run(out, tracks.Settings(None, cache, "cpu", "random"))
+    cells = [cell for cell in run.due(plan.cells) if cell.track == "probe"]
+    assert list(run.extract(cells, map_groups))
+    return Store(out).records()
+
+
+def _values(record: CellRecord) -> dict[str, float]:
+    return {measurement.metric: measurement.value for measurement in record.measurements}
+
+
+def test_every_part_over_patches_has_one_record_a_scene(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    records = _extracted(out, tmp_path / "cache", "grid", "grid@jbu+iuvrgb", "grid+daisy", "rgb+grid")
+    assert [record.cell.model for record in records] == ["daisy", "grid", "grid@jbu"]
+    for record in records:
+        cell = record.cell
+        assert (cell.track, cell.dataset, cell.scene, cell.mode) == ("perf", "procedural", "room", "extraction")
+        assert (cell.pointmap, cell.protocol, cell.seed) == ("-", "quick-v1", 0)
+        assert record.weights == ("none" if cell.model == "daisy" else "random")
+        values = _values(record)
+        assert list(values) == ["loading_seconds", "extraction_seconds", "extraction_memory"]
+        assert min(values.values()) > 0
+        assert record.seconds == pytest.approx(values["loading_seconds"] + values["extraction_seconds"], abs=1e-3)
+        assert record.provenance["threads"] == 1
+    assert records[1].provenance["weights"] == {"grid": "random:hf:a/b"}
+    assert validate_rows(rows_of(records)) == []
+    Store(out).compact()
+    verdict = verify(out, recompute=1, settings=tracks.Settings(None, tmp_path / "cache", "cpu", "random"))
+    assert (verdict.problems, verdict.recomputed) == ((), 0), "costs are not recomputed"
+
+
+def test_a_run_that_finds_the_features_records_what_they_cost_when_they_were_made(tmp_path: Path) -> None:
+    first, again, other = (
+        _extracted(tmp_path / name, tmp_path / "cache", "grid") for name in ("one folder", "one folder", "another")
+    )
+    assert (_Grid.loads, _Grid.extractions) == (1, 1)
+    assert first == again, "resuming changes nothing"
+    assert [(record.key, _values(record)) for record in other] == [(record.key, _values(record)) for record in first]
+    assert other[0].provenance == first[0].provenance
+
+
+def test_a_model_is_loaded_once_for_all_scenes_and_each_names_its_loading(tmp_path: Path) -> None:
+    records = _extracted(tmp_path / "out", tmp_path / "cache", "grid", scenes=("room", "tabletop"))
+    assert (_Grid.loads, _Grid.extractions) == (1, 2)
+    assert {record.cell.scene for record in records} == {"room", "tabletop"}
+    assert len({_values(record)["loading_seconds"] for record in records}) == 1
+
+
+def test_features_that_cannot_be_made_cost_nothing_and_stop_nothing(tmp_path: Path) -> None:
+    records = _extracted(tmp_path / "out", tmp_path / "cache", "failing", "grid")
+    assert [record.cell.model for record in records] == ["grid"]
+
+
+def test_a_stored_error_says_nothing_of_where_this_machine_keeps_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user is told the whole path; the rows, which are published, are not."""
+    home = tmp_path / "ada"
+    data, weights = home / "data sets", home / "secret" / "tint.pt"
+    monkeypatch.setenv("HOME", str(home))
+    error = f"{data}/LLFF/fern/x.png: not readable; see {weights}, {home}/notes and {tmp_path / 'cache'}/features"
+    error += f", not /mnt{data}/x, {home}2/x"
+
+    def run(cell: Cell, settings: tracks.Settings) -> tracks.Outcome:
+        raise UserError(error)
+
+    monkeypatch.setattr(tracks, "run", run)
+    settings = tracks.Settings(data, tmp_path / "cache", "cpu", "pretrained", (("grid", weights),))
+    cell = Cell("probe", "procedural", "room", "rgb", "T", "simulated", "quick-v1", 0)
+    ended = run_cell(cell, out=tmp_path / "out", settings=settings)
+    assert isinstance(ended, Report)
+    assert ended.error == error
+    (record,) = Store(tmp_path / "out").records()
+    assert record.status == "failed"
+    assert record.error == (
+        f"<data root>/LLFF/fern/x.png: not readable; see tint.pt, ~/notes and <cache>/features, not /mnt{data}/x, {home}2/x"
+    )
+
+
+def test_the_last_model_is_freed_before_the_next_is_built() -> None:
+    alive: set[int] = set()
+
+    class Network:
+        def __init__(self, number: int) -> None:
+            assert not alive, "two networks at once"
+            self.number = number
+            alive.add(number)
+
+        def __del__(self) -> None:
+            alive.discard(self.number)
+
+    latest = tracks._Latest(Network)
+    assert latest(1) is latest(1)
+    assert latest(2).number == 2
+    assert alive == {2}
+    latest.clear()
+    assert not alive
+
+
+def test_a_cells_key_follows_the_content_of_its_weights(tmp_path: Path) -> None:
+    (cell,) = (c for c in make_plan(Selection(models=("grid",), scenes=("room",), modes=("G",))).cells if c.track == "probe")
+    file = tmp_path / "weights.bin"
+    keys = []
+    for content in (b"one", b"two", b"one"):
+        file.write_bytes(content)
+        settings = tracks.Settings(None, tmp_path, "cpu", "pretrained", (("grid", file),))
+        keys.append(tracks.cell_key(cell, settings))
+    assert keys[0] == keys[2] != keys[1]
