@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.registry import datasets
 from bench.types import DatasetCard
-from registry.datasets._layouts import COLMAP
-from registry.datasets._scene_folders import SceneFolders
+from registry.datasets.formats.layouts import COLMAP
+from registry.datasets.scene_folders import SceneFolders
 
 
 @datasets.register("colmap")

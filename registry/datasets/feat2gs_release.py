@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from bench.registry import datasets
 from bench.types import DatasetCard
-from registry.datasets._layouts import COLMAP, LLFF, MVSNET, PHOTOS, TRANSFORMS
-from registry.datasets._scene_folders import SceneFolders
+from registry.datasets.formats.layouts import COLMAP, LLFF, MVSNET, PHOTOS, TRANSFORMS
+from registry.datasets.scene_folders import SceneFolders
 
 RELEASE_URL = "https://github.com/fanegg/Feat2GS"
 

@@ -10,11 +10,11 @@ from PIL import Image
 
 from bench.registry import datasets
 from bench.types import Array, DatasetCard, UserError
-from registry.datasets._images import EXTENSIONS, nearest, photo_size
-from registry.datasets._layouts import Layout
-from registry.datasets._lens import Lens
-from registry.datasets._photo_set import Photo, PhotoSet
-from registry.datasets._scene_folders import SceneFolders
+from registry.datasets.formats.layouts import Layout
+from registry.datasets.formats.lens import Lens
+from registry.datasets.formats.photo_set import Photo, PhotoSet
+from registry.datasets.formats.photos import EXTENSIONS, nearest, photo_size
+from registry.datasets.scene_folders import SceneFolders
 
 #: Depth in millimetres at or above this, and 0, is no measurement (65535 marks it in 7-Scenes).
 INVALID_DEPTH = 60000

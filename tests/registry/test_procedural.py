@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 
 from bench.types import MultiViewScene, Unavailable, UserError, View
-from registry.datasets import _procedural_render as render
-from registry.datasets import procedural
-from registry.datasets._procedural_paintings import clouds
-from registry.datasets._procedural_render import Light, Solid, Stage, StageRenderer, look_at
-from registry.datasets._procedural_shapes import quad, sphere
-from registry.datasets._procedural_textures import plain, wood
-from registry.datasets.procedural import Procedural
+from registry.datasets.procedural import Procedural, dataset, render
+from registry.datasets.procedural.paintings import clouds
+from registry.datasets.procedural.render import Light, Solid, Stage, StageRenderer, look_at
+from registry.datasets.procedural.shapes import quad, sphere
+from registry.datasets.procedural.textures import plain, wood
 
 SKY = clouds((0.2, 0.4, 0.8), (0.7, 0.8, 0.9), (1.0, 1.0, 1.0))
 STAGE = Stage(
@@ -169,8 +167,8 @@ def test_names_and_fingerprints() -> None:
 def test_without_open3d_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "open3d", None)
     render._open3d.cache_clear()
-    procedural._renderer.cache_clear()
-    procedural._rendered.cache_clear()
+    dataset._renderer.cache_clear()
+    dataset._rendered.cache_clear()
     with pytest.raises(Unavailable, match=r"pip install open3d.*libusb-1\.0-0"):
         Procedural().load_scene(None, "room")
     assert Procedural().scenes(None, "probe")

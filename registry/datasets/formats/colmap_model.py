@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from bench.types import Array, UserError
-from registry.datasets._lens import Lens
+from registry.datasets.formats.lens import Lens
 
 #: Camera models by number: name, count of parameters, how they make a Lens (None: refused).
 _Maker = Callable[..., Lens]

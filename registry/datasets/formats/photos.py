@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench.types import Array, UserError, View
-from registry.datasets._lens import resized_photo
+from registry.datasets.formats.lens import resized_photo
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 #: Photo folders that a scene may hold, beside one another, at falling sizes.

@@ -9,9 +9,9 @@ from typing import ClassVar
 from bench.machine.requirements import check_packages
 from bench.registry import pointmaps
 from bench.types import Dataset, MultiViewScene, Track, Unavailable, UserError
-from registry.datasets._layouts import PHOTOS, Layout
-from registry.datasets._photo_set import PhotoSet, digest, load
-from registry.datasets._splits import Split, read_split_file
+from registry.datasets.formats.layouts import PHOTOS, Layout
+from registry.datasets.formats.photo_set import PhotoSet, digest, load
+from registry.datasets.formats.splits import Split, read_split_file
 
 SPLIT_FILE = "dataset_split.json"
 #: The folder of the Feat2GS release under the data root, where the root is not that folder itself.

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.types import Array, MultiViewScene, SparsePoints, UserError, View
-from registry.datasets._images import one_size, read_photo
-from registry.datasets._lens import Lens, undistorted
-from registry.datasets._splits import Split, spread_split
+from registry.datasets.formats.lens import Lens, undistorted
+from registry.datasets.formats.photos import one_size, read_photo
+from registry.datasets.formats.splits import Split, spread_split
 
 #: Part of every fingerprint: raise it when a reader gives other views for the same files.
 READER_VERSION = 1

@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 
 from bench.types import Array
-from registry.datasets._procedural_paintings import clouds, hills
-from registry.datasets._procedural_render import Light, Solid, Stage
-from registry.datasets._procedural_shapes import (
+from registry.datasets.procedural.paintings import clouds, hills
+from registry.datasets.procedural.render import Light, Solid, Stage
+from registry.datasets.procedural.shapes import (
     Mesh,
     box,
     curve,
@@ -22,7 +22,7 @@ from registry.datasets._procedural_shapes import (
     sphere,
     tube,
 )
-from registry.datasets._procedural_textures import (
+from registry.datasets.procedural.textures import (
     birch,
     bricks,
     cobbles,
@@ -70,10 +70,9 @@ def _arch(width: float, height: float, depth: float) -> list[Mesh]:
     t = np.linspace(0, np.pi, 33)
     rim = np.stack([width / 2 * np.cos(t), height - width / 2 + width / 2 * np.sin(t)], -1)
     rim = np.concatenate([[[width / 2, 0.0]], rim, [[-width / 2, 0.0]]])
-    outer = np.stack([np.clip(rim[:, 0] * 10, -0.8, 0.8), np.where(np.abs(rim[:, 0]) > 0.08 * width, rim[:, 1], 3.0)], -1)
-    outer[1:-1, 1] = np.linspace(0, 1, len(rim) - 2) * 0 + 3.0
-    outer[1:-1, 0] = np.linspace(0.8, -0.8, len(rim) - 2)
-    outer[0], outer[-1] = (0.8, 0.0), (-0.8, 0.0)
+    # Round the rim on the wall piece's border: up from one foot, along the top, down to the other.
+    top = np.stack([np.linspace(0.8, -0.8, len(rim) - 2), np.full(len(rim) - 2, 3.0)], -1)
+    outer = np.concatenate([[[0.8, 0.0]], top, [[-0.8, 0.0]]])
     share = np.linspace(0, 1, 9)[None, :, None]
     flat = outer[:, None] * (1 - share) + rim[:, None] * share
     front = sheet(np.stack([flat[..., 0], 0 * flat[..., 0], flat[..., 1]], -1), flat)

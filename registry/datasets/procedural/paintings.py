@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.types import Array
-from registry.datasets._procedural_textures import SMOOTH, Colour, Texture, chance, mix, noise, smooth
+from registry.datasets.procedural.textures import SMOOTH, Colour, Texture, chance, mix, noise, smooth
 
 
 def framed(picture: Texture, frame: Colour, border: float = 0.06, mount: float = 0.07) -> Texture:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from bench.types import Array, Camera, Unavailable, View
-from registry.datasets._procedural_shapes import Mesh, Vector, merged
-from registry.datasets._procedural_textures import Colour, Texture
+from registry.datasets.procedural.shapes import Mesh, Vector, merged
+from registry.datasets.procedural.textures import Colour, Texture
 
 WIDTH, HEIGHT = 512, 384
 #: Offsets of the samples of a pixel from its centre; the first, at the centre, also gives depth, normal and segment.

@@ -12,10 +12,10 @@ import numpy as np
 
 from bench.registry import datasets
 from bench.types import Camera, Dataset, DatasetCard, MonocularSample, MultiViewScene, Track, UserError, View
-from registry.datasets._procedural_gallery import gallery
-from registry.datasets._procedural_indoor import room, tabletop
-from registry.datasets._procedural_outdoor import courtyard, grove
-from registry.datasets._procedural_render import Stage, StageRenderer, look_at
+from registry.datasets.procedural.gallery import gallery
+from registry.datasets.procedural.indoor import room, tabletop
+from registry.datasets.procedural.outdoor import courtyard, grove
+from registry.datasets.procedural.render import Stage, StageRenderer, look_at
 
 #: Part of every fingerprint: raise it with every change that alters a pixel.
 GENERATOR_VERSION = 1

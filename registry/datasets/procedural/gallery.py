@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 
-from registry.datasets._procedural_indoor import DUSK, WALNUT, hung_picture
-from registry.datasets._procedural_paintings import blocks, framed, swirls
-from registry.datasets._procedural_render import Light, Solid, Stage
-from registry.datasets._procedural_shapes import Mesh, box, curve, cylinder, lathe, merged, quad, sheet, sphere, tube
-from registry.datasets._procedural_textures import chequered_marble, plain, pottery, stripes
+from registry.datasets.procedural.indoor import DUSK, WALNUT, hung_picture
+from registry.datasets.procedural.paintings import blocks, framed, swirls
+from registry.datasets.procedural.render import Light, Solid, Stage
+from registry.datasets.procedural.shapes import Mesh, box, curve, cylinder, lathe, merged, quad, sheet, sphere, tube
+from registry.datasets.procedural.textures import chequered_marble, plain, pottery, stripes
 
 
 def _column(height: float) -> Mesh:

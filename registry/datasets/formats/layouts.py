@@ -12,10 +12,10 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 
 from bench.types import Array, SparsePoints, UserError
-from registry.datasets._colmap_model import Points, model_file, read_cameras, read_images, read_points
-from registry.datasets._images import FOLDERS, nearest, photo_folder, photo_size, photos_in, read_photo
-from registry.datasets._lens import Lens
-from registry.datasets._photo_set import Photo, PhotoSet
+from registry.datasets.formats.colmap_model import Points, model_file, read_cameras, read_images, read_points
+from registry.datasets.formats.lens import Lens
+from registry.datasets.formats.photo_set import Photo, PhotoSet
+from registry.datasets.formats.photos import FOLDERS, nearest, photo_folder, photo_size, photos_in, read_photo
 
 
 @dataclass(frozen=True)

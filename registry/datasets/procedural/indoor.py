@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from registry.datasets._procedural_paintings import blocks, discs, framed, hills, rug, spines, swirls, wallpaper
-from registry.datasets._procedural_render import Light, Solid, Stage
-from registry.datasets._procedural_shapes import Mesh, Vector, box, curve, cylinder, lathe, merged, quad, sheet, sphere, tube
-from registry.datasets._procedural_textures import (
+from registry.datasets.procedural.paintings import blocks, discs, framed, hills, rug, spines, swirls, wallpaper
+from registry.datasets.procedural.render import Light, Solid, Stage
+from registry.datasets.procedural.shapes import Mesh, Vector, box, curve, cylinder, lathe, merged, quad, sheet, sphere, tube
+from registry.datasets.procedural.textures import (
     Colour,
     checker,
     foliage,
