@@ -8,7 +8,8 @@ from torch import Tensor
 
 from bench.registry import estimators
 from bench.types import Card, Prediction
-from registry.estimators._hf import IMAGENET, TransformersEstimator, at_size, normalised, resized, short_side_at
+from registry.support.images import IMAGENET, at_size, normalised, resized, short_side_at
+from registry.support.transformers import TransformersEstimator
 
 #: width, heads, layers, neck and fusion channels of the published sizes
 SIZES: dict[str, tuple[int, int, int, list[int], int]] = {

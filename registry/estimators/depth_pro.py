@@ -10,7 +10,8 @@ from torch import Tensor
 from bench.geometry.camera import intrinsics_from_fov, points_from_depth
 from bench.registry import estimators
 from bench.types import Card, Prediction
-from registry.estimators._hf import HALF, TransformersEstimator, at_size, normalised, resized
+from registry.support.images import HALF, at_size, normalised, resized
+from registry.support.transformers import TransformersEstimator
 
 
 @estimators.register("depth-pro")

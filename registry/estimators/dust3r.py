@@ -11,35 +11,29 @@ import torch.nn.functional as F
 from PIL import Image
 
 from bench.registry import estimators
-from bench.types import Array, Prediction
-from registry.estimators._hf import HALF, LibraryEstimator, normalised, required, to_tensor
-from registry.pointmaps import dust3r as initialisers
-from registry.pointmaps._global_alignment import GlobalAlignment
+from bench.types import Array, GeometryEstimator, Prediction
+from registry.networks.dust3r import DUST3R, MAST3R, Release, views
+from registry.support.packages import LibraryModel
 
 LONG_SIDE, PATCH = 512, 16
-NOTE = "the photo as both views of a pair; not yet run on real weights"
+_NOTE = "the photo as both views of a pair; not yet run on real weights"
 
 
-class _Pair(LibraryEstimator):
+class _Pair(LibraryModel, GeometryEstimator):
     """The first view's point map, in that view's camera; one focal length by its authors' fit to the points.
 
     The authors' demonstration (dust3r/demo.py) feeds a single photo twice in this way. The photo's long side becomes 512,
     both sides the nearest multiples of 16; nothing is cut off, as an evaluation needs every pixel, so a square photo stays
-    one (their loader would cut it to 4:3). initialiser: names network, package and weights.
+    one (their loader would cut it to 4:3). release: names network, package and weights.
     """
 
-    initialiser: ClassVar[type[GlobalAlignment]]
+    release: ClassVar[Release]
     random_weights = False
     model: Any
 
     def load(self, device: torch.device) -> None:
-        module, name = self.initialiser.network
-        network = getattr(self.module(module), name)
-        # MASt3R's package brings DUSt3R's along, and puts it on the path when it is imported.
-        remedy = self.needs[module.partition(".")[0]]
-        self._inference, self._post_process = (
-            required(f"dust3r.{part}", self.card.name, remedy) for part in ("inference", "post_process")
-        )
+        network = self.release.architecture()
+        self._inference, self._post_process = map(self.release.part, ("inference", "post_process"))
         folder = self.weights_folder("huggingface_hub")
         self.model, self._device = network.from_pretrained(str(folder), strict=True).to(device).eval(), device
 
@@ -50,16 +44,8 @@ class _Pair(LibraryEstimator):
         rows, columns = (max(1, round(side * scale / PATCH)) * PATCH for side in (height, width))
         resampling = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
         photo = np.asarray(Image.fromarray(image).resize((columns, rows), resampling))
-        views = tuple(
-            {
-                "img": normalised(to_tensor(photo, torch.device("cpu")), HALF),
-                "true_shape": np.array([[rows, columns]], np.int32),
-                "idx": number,
-                "instance": str(number),
-            }
-            for number in (0, 1)
-        )
-        output = self._inference.inference([views], self.model, self._device, batch_size=1, verbose=False)
+        pair = tuple(views([photo, photo]))
+        output = self._inference.inference([pair], self.model, self._device, batch_size=1, verbose=False)
         found = output["pred1"]["pts3d"].detach().float()
         centre = found.new_tensor([columns / 2, rows / 2])
         focal = float(self._post_process.estimate_focal_knowing_depth(found, centre, focal_mode="weiszfeld"))
@@ -73,15 +59,13 @@ class _Pair(LibraryEstimator):
 class DUSt3R(_Pair):
     """DUSt3R ViT-L, 512 pixels, DPT head."""
 
-    initialiser = initialisers.DUSt3R
-    card = replace(initialiser.card, note=NOTE)
-    needs = initialiser.needs
+    release = DUST3R
+    card, needs = replace(DUST3R.card, note=_NOTE), DUST3R.needs
 
 
 @estimators.register("mast3r")
 class MASt3R(_Pair):
     """MASt3R ViT-L, 512 pixels. Its points are meant to be metric; they are measured up to scale, like DUSt3R's."""
 
-    initialiser = initialisers.MASt3R
-    card = replace(initialiser.card, note=NOTE)
-    needs = initialiser.needs
+    release = MAST3R
+    card, needs = replace(MAST3R.card, note=_NOTE), MAST3R.needs

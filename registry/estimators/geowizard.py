@@ -19,11 +19,12 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from bench.registry import estimators
-from bench.types import Array, Card, Prediction, UserError
-from registry.estimators._hf import SD2_AUTOENCODER, SD2_UNET, LibraryEstimator, resized, to_tensor
-from registry.features._checkpoints import State, load_strictly, read_state, without
-from registry.features._timm import SEED, Statistics, bytes_of, normalised, seeded
-from registry.features.stable_diffusion import autoencoder_keys
+from bench.types import Array, Card, GeometryEstimator, Prediction, UserError
+from registry.networks.stable_diffusion import SD2_AUTOENCODER, SD2_UNET, autoencoder_keys
+from registry.support.checkpoints import State, load_strictly, read_state, without
+from registry.support.images import Statistics, normalised, resized, to_tensor
+from registry.support.packages import LibraryModel
+from registry.support.seeding import SEED, bytes_of, seeded
 
 LATENT_SCALE = 0.18215
 DEPTH, NORMALS = (0.0, 1.0), (1.0, 0.0)  #: the geometry switcher's classes
@@ -33,7 +34,7 @@ CLIP_SIDE = 224
 
 
 @estimators.register("geowizard")
-class GeoWizard(LibraryEstimator):
+class GeoWizard(LibraryModel, GeometryEstimator):
     """GeoWizard's first version. Every denoising step sees depth and normals together; only the depth is given.
 
     The domain is "indoor" for every photo, since the photo does not tell it: the authors' default, which they find to suit

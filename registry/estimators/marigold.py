@@ -10,13 +10,15 @@ from typing import Any, ClassVar
 import torch
 
 from bench.registry import estimators
-from bench.types import Array, Card, Prediction
-from registry.estimators._hf import SD2_AUTOENCODER, SD2_UNET, LibraryEstimator, to_tensor
-from registry.features._timm import SEED, bytes_of, seeded
+from bench.types import Array, Card, GeometryEstimator, Prediction
+from registry.networks.stable_diffusion import SD2_AUTOENCODER, SD2_UNET
+from registry.support.images import to_tensor
+from registry.support.packages import LibraryModel
+from registry.support.seeding import SEED, bytes_of, seeded
 
 
 @estimators.register("marigold")
-class Marigold(LibraryEstimator):
+class Marigold(LibraryModel, GeometryEstimator):
     """The library's pipeline with its published default steps, one seeded sample a photo (the paper averages ten)."""
 
     card = Card(

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.registry import estimators
-from bench.types import Array, Card, Prediction, Unavailable
-from registry.estimators._hf import IMAGENET, LibraryEstimator, normalised, to_tensor
-from registry.features._checkpoints import load_strictly, read_state
+from bench.types import Array, Card, GeometryEstimator, Prediction, Unavailable
+from registry.support.checkpoints import load_strictly, read_state
+from registry.support.images import IMAGENET, normalised, to_tensor
+from registry.support.packages import LibraryModel
 
 FRAME = 616, 1064  #: height and width that the ViT models take
 CANONICAL_FOCAL = 1000.0  #: in pixels of the frame
@@ -22,7 +23,7 @@ NEAREST, FARTHEST = 0.5, 300.0
 
 
 @estimators.register("metric3d-v2")
-class Metric3D(LibraryEstimator):
+class Metric3D(LibraryModel, GeometryEstimator):
     """Metric3D v2, ViT-L, as MoGe's authors evaluate it (github.com/microsoft/MoGe, baselines/metric3d_v2.py).
 
     The photo is fitted into the network's frame, the rest filled with the mean colour. Depth is metric only for a known

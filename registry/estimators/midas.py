@@ -10,7 +10,8 @@ from torch import Tensor
 
 from bench.registry import estimators
 from bench.types import Card, Prediction
-from registry.estimators._hf import HALF, TransformersEstimator, at_size, normalised, resized, short_side_at
+from registry.support.images import HALF, at_size, normalised, resized, short_side_at
+from registry.support.transformers import TransformersEstimator
 
 
 @estimators.register("midas")

@@ -14,15 +14,16 @@ import torch
 
 from bench.geometry.camera import intrinsics_from_focal, points_from_depth, recover_focal_and_shift
 from bench.registry import estimators
-from bench.types import Array, Card, Prediction, UserError
-from registry.estimators._hf import LibraryEstimator, to_tensor
-from registry.estimators._moge_network import Configuration, MoGeNetwork, configuration, official_names
-from registry.features._checkpoints import load_strictly, read_state
-from registry.features._timm import bytes_of, seeded
+from bench.types import Array, Card, GeometryEstimator, Prediction, UserError
+from registry.networks.moge import Configuration, MoGeNetwork, configuration, official_names
+from registry.support.checkpoints import load_strictly, read_state
+from registry.support.images import to_tensor
+from registry.support.packages import LibraryModel
+from registry.support.seeding import bytes_of, seeded
 
 
 @estimators.register("moge")
-class MoGe(LibraryEstimator):
+class MoGe(LibraryModel, GeometryEstimator):
     """MoGe-1, ViT-L, as its authors evaluate it (baselines/moge.py in github.com/microsoft/MoGe).
 
     The photo at the most tokens that the network was trained on. Focal length and depth shift are recovered from the affine
@@ -94,7 +95,7 @@ def _model_config(path: Path) -> Mapping[str, Any]:
 
 
 @estimators.register("moge-2")
-class MoGe2(LibraryEstimator):
+class MoGe2(LibraryModel, GeometryEstimator):
     """MoGe-2, ViT-L, with values everywhere (its sky mask is given beside, not applied), as its authors evaluate it."""
 
     card = Card(

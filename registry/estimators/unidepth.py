@@ -11,13 +11,13 @@ import torch
 
 from bench.geometry.camera import points_from_depth
 from bench.registry import estimators
-from bench.types import Array, Card, Prediction, UserError
-from registry.estimators._hf import LibraryEstimator
+from bench.types import Array, Card, GeometryEstimator, Prediction, UserError
+from registry.support.packages import LibraryModel
 
 _PACKAGE = {"unidepth": "install it from github.com/lpiccinelli-eth/UniDepth (licence: CC BY-NC 4.0, non-commercial)"}
 
 
-class _UniDepth(LibraryEstimator):
+class _UniDepth(LibraryModel, GeometryEstimator):
     """What `infer` of the package's model gives (github.com/lpiccinelli-eth/UniDepth, unidepth/models).
 
     It takes a photo (3, H, W) uint8 and, where they are known, intrinsics (3, 3) in pixels, and resizes, pads and normalises

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card, FeatureInput, FeatureProvider, UserError
-from registry.features._timm import TimmProvider
+from registry.support.timm import TimmProvider
 
 
 def _index_and_position(images: Tensor) -> Tensor:

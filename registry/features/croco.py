@@ -9,8 +9,9 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card
-from registry.features._checkpoints import State, renamed, without
-from registry.features._timm import HALF, NetworkProvider
+from registry.support.checkpoints import State, renamed, without
+from registry.support.images import HALF
+from registry.support.timm import NetworkProvider
 
 _HEADS, _WIDTH = 16, 1024
 

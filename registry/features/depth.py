@@ -8,8 +8,9 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card
-from registry.features._checkpoints import State, renamed, without
-from registry.features._timm import HALF, TimmProvider, block_tokens, position_by_scale
+from registry.support.checkpoints import State, renamed, without
+from registry.support.images import HALF
+from registry.support.timm import TimmProvider, block_tokens, position_by_scale
 
 
 @features.register("midas")

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card
-from registry.features._checkpoints import State, without
-from registry.features._timm import TimmProvider, block_tokens, position_by_scale
+from registry.support.checkpoints import State, without
+from registry.support.timm import TimmProvider, block_tokens, position_by_scale
 
 
 class _ScaledPosition(TimmProvider):

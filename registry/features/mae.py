@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card
-from registry.features._timm import TimmProvider, block_tokens
+from registry.support.timm import TimmProvider, block_tokens
 
 
 @features.register("mae")

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card
-from registry.features._checkpoints import State, renamed, without
-from registry.features._timm import TimmProvider
+from registry.support.checkpoints import State, renamed, without
+from registry.support.timm import TimmProvider
 
 _PATCHES = "embeds.patch_generator."
 #: Constants of the spectral reparametrisation: what is added to a norm, and the least scale of its second version.

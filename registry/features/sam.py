@@ -11,8 +11,8 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card
-from registry.features._checkpoints import State, renamed, without
-from registry.features._timm import TimmProvider
+from registry.support.checkpoints import State, renamed, without
+from registry.support.timm import TimmProvider
 
 
 @features.register("sam")

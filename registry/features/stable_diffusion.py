@@ -14,55 +14,13 @@ from bench.machine.requirements import check_packages
 from bench.machine.weights import locate
 from bench.registry import features
 from bench.types import Card
-from registry.features._checkpoints import State, load_strictly, read_state, renamed, without
-from registry.features._timm import SEED, NetworkProvider, bytes_of, seeded
+from registry.networks.stable_diffusion import autoencoder, autoencoder_keys, text_encoder, text_keys, unet
+from registry.support.checkpoints import State, load_strictly, read_state
+from registry.support.seeding import SEED, bytes_of, seeded
+from registry.support.timm import NetworkProvider
 
 _EMPTY_PROMPT = (49406, 49407, *[0] * 75)  #: begin, end, then the padding of version 2.1's tokenizer
 _TIME_STEP, _UP_BLOCK = 1, 1
-
-
-def text_encoder() -> Any:
-    """The text encoder of version 2.1: OpenCLIP ViT-H without its last layer."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    return CLIPTextModel(
-        CLIPTextConfig(
-            hidden_size=1024,
-            intermediate_size=4096,
-            num_hidden_layers=23,
-            num_attention_heads=16,
-            hidden_act="gelu",
-            projection_dim=512,
-        )
-    )
-
-
-def autoencoder() -> Any:
-    """The autoencoder of versions 1 and 2."""
-    from diffusers import AutoencoderKL
-
-    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
-    return AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, **blocks)
-
-
-def unet() -> Any:
-    """The denoiser of version 2.1."""
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel(
-        sample_size=96, cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True
-    )
-
-
-def text_keys(state: State) -> State:
-    """Keys as transformers 5 names them, from a file of any version."""
-    return renamed(without(state, r".*position_ids$"), [(r"^text_model\.", "")])
-
-
-def autoencoder_keys(state: State) -> State:
-    """The attention layers' present names, from a file that has their first ones."""
-    names = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-    return renamed(state, [(rf"(\.attentions\.\d+)\.{old}\.", rf"\1.{new}.") for old, new in names.items()])
 
 
 class _Reached(Exception):

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card
-from registry.features._checkpoints import State, renamed, without
-from registry.features._timm import IMAGENET, NetworkProvider, TimmProvider, centre_padded, normalised
+from registry.support.checkpoints import State, renamed, without
+from registry.support.images import IMAGENET, centre_padded, normalised
+from registry.support.timm import NetworkProvider, TimmProvider
 
 _LICENSE, _WEIGHTS, _PAPER = "VGGT (non-commercial)", "hf:facebook/VGGT-1B", "arXiv:2503.11651"
 _REST = (r"aggregator\.(frame_blocks|global_blocks)\.", r"aggregator\.(camera|register)_token$", r"\w+_head\.")

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card
-from registry.features._checkpoints import State, renamed, without
-from registry.features._timm import HALF, TimmProvider, block_tokens, position_to_size
+from registry.support.checkpoints import State, renamed, without
+from registry.support.images import HALF
+from registry.support.timm import TimmProvider, block_tokens, position_to_size
 
 _OPENAI_NAMES = [
     (r"^visual\.", ""),

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from bench.metrics.similarity import Similarity
 from bench.registry import pointmaps
 from bench.types import Array, Camera, Card, Initialisation, MultiViewScene, PointmapInitialiser, UserError
-from registry.pointmaps._common import Estimate, initialisation, posed_camera, seen, true_depth
+from registry.support.reconstruction import Estimate, initialisation, posed_camera, seen, true_depth
 
 #: Standard deviation of the smooth relative depth error within a view, and of the relative error of a view's whole depth.
 DEPTH_ERROR = 0.02

@@ -18,7 +18,7 @@ from bench.types import (
     UserError,
     View,
 )
-from registry.pointmaps._common import posed_camera
+from registry.support.reconstruction import posed_camera
 
 #: Fewer points than this in a training view make no surface.
 LEAST_POINTS = 4

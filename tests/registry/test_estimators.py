@@ -15,7 +15,7 @@ from bench.geometry.camera import field_of_view, intrinsics_from_fov, points_fro
 from bench.geometry.evaluate import evaluate_sample
 from bench.registry import estimators
 from bench.types import MonocularSample, Prediction, Unavailable, UserError
-from registry.estimators import _hf
+from registry.support.transformers import TransformersEstimator
 
 CPU = torch.device("cpu")
 PROTOCOL = GEOMETRY_PROTOCOLS["moge-v1"]
@@ -106,7 +106,7 @@ def encoder(patch: int, image: int, layers: int = 2) -> dict[str, Any]:
     }
 
 
-def tiny(name: str) -> _hf.TransformersEstimator:
+def tiny(name: str) -> TransformersEstimator:
     """The registered estimator with random weights, its network narrowed so that tests are quick; the code path is the
     same."""
     registered: Any = estimators[name]

@@ -19,8 +19,8 @@ from bench.machine.requirements import check
 from bench.registry import estimators
 from bench.types import Unavailable, UserError
 from registry.estimators import geowizard
-from registry.estimators._hf import resized
 from registry.estimators.geowizard import ensembled
+from registry.support.images import resized
 
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from bench.machine.weights import check, fetch, sources
 from bench.registry import estimators
 from bench.types import Unavailable, UserError
-from registry.estimators import leres
-from registry.estimators.leres import SIDE, LeReSNetwork, official_names
+from registry.estimators.leres import SIDE
+from registry.networks import leres
+from registry.networks.leres import LeReSNetwork, official_names
 
 CPU = torch.device("cpu")
 REGISTERED: Any = estimators["leres"]

@@ -16,13 +16,7 @@ from bench.geometry.camera import intrinsics_from_focal, points_from_depth
 from bench.geometry.evaluate import evaluate_sample
 from bench.registry import estimators
 from bench.types import MonocularSample, UserError
-from registry.estimators._moge_network import (
-    Configuration,
-    MoGeNetwork,
-    configuration,
-    official_names,
-    view_plane,
-)
+from registry.networks.moge import Configuration, MoGeNetwork, configuration, official_names, view_plane
 
 CPU = torch.device("cpu")
 REGISTERED: Any = estimators["moge"]

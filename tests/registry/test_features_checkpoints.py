@@ -24,8 +24,8 @@ from bench.machine import weights
 from bench.registry import features
 from bench.types import Unavailable, UserError
 from registry.features import stable_diffusion
-from registry.features._checkpoints import load_strictly, read_state, renamed, without
 from registry.features.radio import folded
+from registry.support.checkpoints import load_strictly, read_state, renamed, without
 
 Shapes = dict[str, tuple[int, ...]]
 HERE = Path("checkpoint")
@@ -227,7 +227,7 @@ def test_timms_own_files_load_whole(name: str) -> None:
 
 
 def test_every_network_provider_has_its_layout_tested() -> None:
-    from registry.features._timm import NetworkProvider
+    from registry.support.timm import NetworkProvider
 
     networks = {name for name in features if issubclass(features[name], NetworkProvider) and features[name].card.weights}
     assert networks - {"sd", "vggt-decoder"} == set(PUBLISHED) | set(TIMM_FILES)

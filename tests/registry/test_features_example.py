@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.core.registry import features, load_plugin
 from bench.machine.provenance import Cost
 from bench.probe.features.composite import build_provider, load_provider, parse_features, scene_features
-from bench.registry import features, load_plugin
 from bench.types import FeatureInput, FeatureProvider
 
 EXAMPLE = Path(__file__).parent / "example_plugin.py"

@@ -22,7 +22,10 @@ from torch import Tensor
 from bench.machine import requirements
 from bench.registry import features
 from bench.types import Unavailable
-from registry.features import _timm, croco, stable_diffusion
+from registry.features import croco, stable_diffusion
+from registry.support import images
+from registry.support import timm as support
+from registry.support.seeding import SEED
 
 CPU = torch.device("cpu")
 TIMM = (
@@ -88,13 +91,13 @@ def test_photos_are_described_one_by_one() -> None:
 
 
 def test_padding_to_patches_of_14_is_centred_and_stays() -> None:
-    padded = _timm.centre_padded(torch.ones(1, 1, 384, 512), 14)
+    padded = images.centre_padded(torch.ones(1, 1, 384, 512), 14)
     assert padded.shape == (1, 1, 392, 518)
     assert padded[0, 0, 4:388, 3:515].min() == 1
     assert padded.sum() == 384 * 512
     # One side fits already: it gets a whole patch all the same.
-    assert _timm.centre_padded(torch.ones(1, 1, 392, 512), 14).shape == (1, 1, 406, 518)
-    assert _timm.centre_padded(torch.ones(1, 1, 392, 518), 14).shape == (1, 1, 392, 518)
+    assert images.centre_padded(torch.ones(1, 1, 392, 512), 14).shape == (1, 1, 406, 518)
+    assert images.centre_padded(torch.ones(1, 1, 392, 518), 14).shape == (1, 1, 392, 518)
     assert _shallow("dinov2").extract(_photos(96, 128)).shape[1:3] == (7, 10)
 
 
@@ -102,17 +105,19 @@ def test_padding_to_patches_of_14_is_centred_and_stays() -> None:
 def test_dino_resizes_positions_by_scale_not_to_size(name: str, size: tuple[int, int]) -> None:
     provider = _shallow(name)
     ours = provider.extract(_photos(*size))
-    as_timm = _timm.TimmProvider.forward(provider, _timm.normalised(_photos(*size), provider.statistics)).reshape(ours.shape)
+    as_timm = support.TimmProvider.forward(provider, images.normalised(_photos(*size), provider.statistics)).reshape(
+        ours.shape
+    )
     assert _difference(ours, as_timm) > 1e-3
     position = provider.network.pos_embed
     side, grid = round((position.shape[1] - 1) ** 0.5), (6, 8)
     square = position[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
     by_size = F.interpolate(square, size=grid, mode="bicubic").flatten(2).transpose(1, 2)
-    by_scale = _timm.position_by_scale(position, grid)
+    by_scale = support.position_by_scale(position, grid)
     assert by_scale.shape == (1, 49, position.shape[2])
     assert _difference(by_scale[:, 1:], by_size) > 1e-3
     assert torch.equal(by_scale[:, :1], position[:, :1])
-    assert torch.equal(_timm.position_by_scale(position, (side, side)), position)
+    assert torch.equal(support.position_by_scale(position, (side, side)), position)
 
 
 def test_scaled_positions_against_a_direct_bicubic_sampling() -> None:
@@ -132,7 +137,7 @@ def test_scaled_positions_against_a_direct_bicubic_sampling() -> None:
         return weights.scatter_add(1, taps.clamp(0, 6), kernel(at[:, None] - taps))
 
     expected = matrix(5) @ position[0, 1:, 0].reshape(7, 7) @ matrix(3).T
-    assert torch.allclose(_timm.position_by_scale(position, (5, 3))[0, 1:, 0].reshape(5, 3), expected, atol=1e-6)
+    assert torch.allclose(support.position_by_scale(position, (5, 3))[0, 1:, 0].reshape(5, 3), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["dino", "dinov2", "midas", "siglip2", "dinov3"])
@@ -159,8 +164,8 @@ def test_midas_is_not_the_transformers_library_setting() -> None:
     position = provider.network.pos_embed
     square = position[:, 1:].reshape(1, 24, 24, -1).permute(0, 3, 1, 2)
     bilinear = F.interpolate(square, size=(6, 8), mode="bilinear").flatten(2).transpose(1, 2)
-    other = _timm.block_tokens(
-        provider.network, _timm.normalised(_photos(), _timm.HALF), torch.cat([position[:, :1], bilinear], dim=1)
+    other = support.block_tokens(
+        provider.network, images.normalised(_photos(), images.HALF), torch.cat([position[:, :1], bilinear], dim=1)
     )
     assert _difference(ours, other.reshape(ours.shape)) > 1e-3
     assert provider.network.blocks[0].norm1.eps == 1e-6
@@ -170,7 +175,7 @@ def test_sam_resizes_positions_without_antialiasing_and_is_built_at_its_own_size
     provider = _shallow("sam")
     ours = provider.extract(_photos())
     network = provider.network
-    x = network.patch_embed(_timm.normalised(_photos(), _timm.IMAGENET))
+    x = network.patch_embed(images.normalised(_photos(), images.IMAGENET))
     position = F.interpolate(network.pos_embed.permute(0, 3, 1, 2), size=(6, 8), mode="bicubic", antialias=True)
     assert _difference(ours, network.blocks(x + position.permute(0, 2, 3, 1))) > 1e-3
     small = timm.create_model(provider.architecture, pretrained=False, depth=1, img_size=(96, 128), num_classes=0)
@@ -186,7 +191,7 @@ def test_clip_needs_the_quick_gelu_the_projection_and_antialiased_positions() ->
     plain.load_state_dict(provider.network.state_dict())
     provider.network, quick = plain, provider.network
     assert _difference(ours, provider.extract(_photos())) > 1e-3
-    tokens = quick.forward_features(_timm.normalised(_photos(), _timm.IMAGENET))[:, 1:]
+    tokens = quick.forward_features(images.normalised(_photos(), images.IMAGENET))[:, 1:]
     assert torch.allclose(ours.reshape(1, 48, 512), quick.head(tokens), atol=1e-5)
 
 
@@ -194,11 +199,11 @@ def test_siglip2_is_not_the_timm_setting() -> None:
     """timm takes the exact GELU and an antialiased position embedding; JAX and the authors' release for PyTorch do not."""
     provider = _shallow("siglip2")
     ours = provider.extract(_photos())
-    photos = _timm.normalised(_photos(), _timm.HALF)
-    as_timm = _timm.TimmProvider.forward(provider, photos).reshape(ours.shape)
+    photos = images.normalised(_photos(), images.HALF)
+    as_timm = support.TimmProvider.forward(provider, photos).reshape(ours.shape)
     assert _difference(ours, as_timm) > 1e-3
     whole = _photos(512, 512)
-    published_size = _timm.TimmProvider.forward(provider, _timm.normalised(whole, _timm.HALF))
+    published_size = support.TimmProvider.forward(provider, images.normalised(whole, images.HALF))
     assert torch.allclose(provider.extract(whole).flatten(1, 2), published_size, atol=1e-4)
     exact = timm.create_model(provider.architecture, pretrained=False, depth=1, num_classes=0, dynamic_img_size=True).eval()
     exact.load_state_dict(provider.network.state_dict(), strict=False)
@@ -209,15 +214,15 @@ def test_siglip2_is_not_the_timm_setting() -> None:
 def test_perception_encoder_is_not_the_timm_setting() -> None:
     provider = _shallow("pe-spatial")
     ours = provider.extract(_photos())
-    photos = _timm.normalised(_photos(), _timm.HALF)
-    as_timm = _timm.TimmProvider.forward(provider, photos).reshape(ours.shape)
+    photos = images.normalised(_photos(), images.HALF)
+    as_timm = support.TimmProvider.forward(provider, photos).reshape(ours.shape)
     assert _difference(ours, as_timm) > 1e-3
     assert torch.allclose(
         provider.network.rope.get_embed(shape=(6, 8)),
         provider.network.rope.get_embed(shape=(32, 32)).unflatten(0, (32, 32))[:6, :8].flatten(0, 1),
     )
     whole = _photos(512, 512)
-    published_size = _timm.TimmProvider.forward(provider, _timm.normalised(whole, _timm.HALF))
+    published_size = support.TimmProvider.forward(provider, images.normalised(whole, images.HALF))
     assert torch.allclose(provider.extract(whole).flatten(1, 2), published_size, atol=1e-4)
 
 
@@ -225,13 +230,13 @@ def test_mae_ends_a_block_early_and_makes_its_positions_for_each_size() -> None:
     provider = features["mae"]("random")
     provider.load(CPU)
     _spread(provider)
-    photos = _timm.normalised(_photos(), _timm.IMAGENET)
+    photos = images.normalised(_photos(), images.IMAGENET)
     ours = provider.extract(_photos())
-    interpolated = _timm.TimmProvider.forward(provider, photos)  # type: ignore[arg-type]
+    interpolated = support.TimmProvider.forward(provider, photos)  # type: ignore[arg-type]
     assert _difference(ours, interpolated.reshape(ours.shape)) > 1e-2
     from registry.features.mae import sine_position
 
-    last = _timm.block_tokens(provider.network, photos, sine_position(6, 8, 768))  # type: ignore[attr-defined]
+    last = support.block_tokens(provider.network, photos, sine_position(6, 8, 768))  # type: ignore[attr-defined]
     assert _difference(ours, last.reshape(ours.shape)) > 1e-2
 
 
@@ -334,13 +339,13 @@ def test_v_jepa2_reads_positions_off_the_photo_not_off_a_square(monkeypatch: pyt
     assert ours.shape == (1, 6, 8, 1024)
     for layer in provider.network.layer:
         layer.attention.grid_size = 16
-    video = _timm.normalised(_photos(), _timm.IMAGENET)[:, None].expand(-1, 2, -1, -1, -1)
+    video = images.normalised(_photos(), images.IMAGENET)[:, None].expand(-1, 2, -1, -1, -1)
     as_the_library = provider.network(video).last_hidden_state
     assert _difference(ours, as_the_library.reshape(ours.shape)) > 1e-3
     square = provider.extract(_photos(256, 256))
     for layer in provider.network.layer:
         layer.attention.grid_size = 16
-    video = _timm.normalised(_photos(256, 256), _timm.IMAGENET)[:, None].expand(-1, 2, -1, -1, -1)
+    video = images.normalised(_photos(256, 256), images.IMAGENET)[:, None].expand(-1, 2, -1, -1, -1)
     assert torch.allclose(square, provider.network(video).last_hidden_state.reshape(square.shape), atol=1e-5)
 
 
@@ -378,8 +383,8 @@ def test_stable_diffusion_gives_the_second_up_block_of_a_whole_pass(tiny_diffusi
     seen: list[Tensor] = []
     unet.up_blocks[1].register_forward_hook(lambda module, inputs, output: seen.append(output))
     with torch.no_grad():
-        encoded = tiny_diffusion.autoencoder.encode(_timm.normalised(photos[1:], _timm.IMAGENET)).latent_dist.mode()
-        noise = torch.randn(encoded.shape, generator=torch.Generator().manual_seed(_timm.SEED))
+        encoded = tiny_diffusion.autoencoder.encode(images.normalised(photos[1:], images.IMAGENET)).latent_dist.mode()
+        noise = torch.randn(encoded.shape, generator=torch.Generator().manual_seed(SEED))
         beta = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
         kept = (1 - beta[:2]).prod()  # time step 1: two steps of noise
         noisy = kept.sqrt() * encoded * 0.18215 + (1 - kept).sqrt() * noise

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from bench.metrics.similarity import Similarity, umeyama
 from bench.registry import pointmaps
 from bench.types import Camera, Initialisation, MultiViewScene, SparsePoints, UserError, View
-from registry.pointmaps._common import register_similarity
+from registry.support.reconstruction import register_similarity
 
 WIDTH, HEIGHT = 64, 48
 NORMAL, OFFSET = np.array([0.2, -1.0, 0.3]) / np.linalg.norm([0.2, -1.0, 0.3]), -0.4  # the plane n.x = offset

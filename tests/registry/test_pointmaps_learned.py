@@ -281,8 +281,7 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         (tmp_path / name).write_text(text)
     weights = tmp_path / "weights"
     weights.mkdir()
-    for module in ("_global_alignment", "vggt"):
-        monkeypatch.setattr(f"registry.pointmaps.{module}.locate", lambda source, name: weights / source.rpartition("/")[2])
+    monkeypatch.setattr("registry.support.packages.locate", lambda source, name: weights / source.rpartition("/")[2])
     monkeypatch.syspath_prepend(tmp_path)
     forget()
     yield install

@@ -1,9 +1,8 @@
-"""What the providers share: input preparation, weights, position embeddings, tokens to maps."""
+"""Feature providers with one network, and those of timm: weights, position embeddings, tokens to maps."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -15,30 +14,9 @@ from torch import Tensor
 from bench.machine.requirements import check_packages
 from bench.machine.weights import locate, sources
 from bench.types import FeatureProvider
-from registry.features._checkpoints import State, load_strictly, read_state
-
-Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
-IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-HALF: Statistics = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)  #: [0, 1] to [-1, 1]
-SEED = 0
-
-
-def normalised(images: Tensor, statistics: Statistics) -> Tensor:
-    """(B, 3, H, W) in [0, 1], less the mean, over the deviation."""
-    mean, deviation = (images.new_tensor(values)[:, None, None] for values in statistics)
-    return (images - mean) / deviation
-
-
-def centre_padded(images: Tensor, patch: int) -> Tensor:
-    """Zeros around the photos so that both sides become multiples of `patch`, as the official probe pads.
-
-    Where only one side needs it, the other gets a whole extra patch as well; the padding stays in the feature map.
-    """
-    height, width = images.shape[-2:]
-    if height % patch == 0 and width % patch == 0:
-        return images
-    rows, columns = patch - height % patch, patch - width % patch
-    return F.pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+from registry.support.checkpoints import State, load_strictly, read_state
+from registry.support.images import IMAGENET, Statistics, centre_padded, in_batches, normalised
+from registry.support.seeding import bytes_of, seeded
 
 
 def position_by_scale(position: Tensor, grid: tuple[int, int], prefix: int = 1, offset: float = 0.1) -> Tensor:
@@ -79,34 +57,6 @@ def position_to_size(position: Tensor, grid: tuple[int, int], mode: str, prefix:
     square = square.reshape(1, side, side, -1).permute(0, 3, 1, 2)
     resized = F.interpolate(square, size=grid, mode=mode, align_corners=False)
     return torch.cat([kept, resized.flatten(2).transpose(1, 2)], dim=1)
-
-
-def in_batches(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """function over the photos: one at a time on the CPU; on a GPU all at once, in halves where memory runs out."""
-    size = len(images) if images.is_cuda else 1
-    while True:
-        try:
-            return torch.cat([function(batch) for batch in images.split(size)])
-        except torch.cuda.OutOfMemoryError:
-            if size == 1:
-                raise
-            size = (size + 1) // 2
-            torch.cuda.empty_cache()
-
-
-def seeded(build: Callable[[], Any]) -> Any:
-    """What `build` makes under a fixed seed; torch's global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        return build()
-
-
-def bytes_of(*builds: Callable[[], Any]) -> int:
-    """What the parameters of networks take in memory, from their architecture alone: no value is allocated."""
-    with warnings.catch_warnings(), torch.device("meta"):
-        warnings.simplefilter("ignore")  # initialising values that are not there is a warning for every tensor
-        networks = [build() for build in builds]
-    return sum(value.numel() * value.element_size() for network in networks for value in network.parameters())
 
 
 class NetworkProvider(FeatureProvider):

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.types import UserError
-from registry.features._checkpoints import State, renamed, without
-from registry.features._timm import IMAGENET, normalised, position_by_scale
+from registry.support.checkpoints import State, renamed, without
+from registry.support.images import IMAGENET, normalised
+from registry.support.timm import position_by_scale
 
 PATCH = 14
 

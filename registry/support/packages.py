@@ -1,0 +1,55 @@
+"""Models that come from somebody else's package: importing it, and finding the files of its weights."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.machine.weights import locate, sources
+from bench.types import Model, Unavailable, UserError, Weights
+
+
+def required(module: str, name: str, remedy: str) -> Any:
+    """An optional module. Raises Unavailable, saying which model needs it and what to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise Unavailable(f"{name}: needs the package {package} ({error}); {remedy}") from error
+
+
+class LibraryModel(Model):
+    """A model with weights in files. weights_files: under the card's source, where the source names no file."""
+
+    weights_files: ClassVar[tuple[str, ...]] = ("config.json", "model.safetensors")
+    weights: Weights = "pretrained"
+    checkpoint: Path | None = None
+
+    def module(self, name: str) -> Any:
+        """A module of one of the packages that the model `needs`. Raises Unavailable where it cannot be imported."""
+        return required(name, self.card.name, self.needs[name.partition(".")[0]])
+
+    def weights_file(self) -> Path:
+        """The file of the weights: --checkpoint, or the publisher's. Raises Unavailable where it cannot be had."""
+        self._must_be_pretrained()
+        (source,) = sources(type(self))
+        return self.checkpoint or locate(source, self.card.name)
+
+    def weights_folder(self, library: str) -> Path:
+        """The folder of configuration and weights, as `library` saves it: --checkpoint, or the publisher's.
+
+        Raises Unavailable where it cannot be had, UserError where --checkpoint is no such folder.
+        """
+        self._must_be_pretrained()
+        first = self.weights_files[0]
+        if self.checkpoint is None:
+            found, *_ = (locate(source, self.card.name) for source in sources(type(self)))
+            return found.parent
+        if not (self.checkpoint / first).is_file():
+            raise UserError(f"{self.checkpoint}: expected a folder as {library} saves it: {first} and weights")
+        return self.checkpoint
+
+    def _must_be_pretrained(self) -> None:
+        if self.weights == "random":
+            raise Unavailable(f"{self.card.name}: its package builds no network without its checkpoint; run it with weights")

@@ -1,0 +1,65 @@
+"""Depth models of the transformers library: the published weights from the hub, or seeded random ones."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bench.types import Array, GeometryEstimator, Prediction, UserError
+from registry.support.images import to_tensor
+from registry.support.packages import LibraryModel
+from registry.support.seeding import bytes_of, seeded
+
+
+class TransformersEstimator(LibraryModel, GeometryEstimator):
+    """A depth model of the transformers library. Subclasses give `architecture`, `config` and `infer`.
+
+    architecture: the model's class there. --checkpoint is a folder as that library saves it.
+    """
+
+    architecture: ClassVar[str]
+    needs = MappingProxyType({"transformers": "pip install 'vfm3d-bench[hf]'"})
+    model: Any
+
+    def config(self, transformers: Any) -> Any:
+        """The configuration that random weights are built from: the published model's."""
+        raise NotImplementedError(f"{type(self).__name__} must implement config(transformers)")
+
+    def infer(self, image: Tensor) -> Prediction:
+        """The prediction for an image (1, 3, H, W) in [0, 1], on the model's device."""
+        raise NotImplementedError(f"{type(self).__name__} must implement infer(image)")
+
+    def load(self, device: torch.device) -> None:
+        transformers = self.module("transformers")
+        network = getattr(transformers, self.architecture)
+        if self.weights == "pretrained":
+            model = _pretrained(network, self.weights_folder("transformers"))
+        else:
+            model = seeded(lambda: network(self.config(transformers)))
+        self.model, self._device = model.eval().requires_grad_(False).to(device), device
+
+    @classmethod
+    def parameter_bytes(cls) -> int | None:
+        transformers = importlib.import_module("transformers")
+        return bytes_of(lambda: getattr(transformers, cls.architecture)(cls("random").config(transformers)))
+
+    @torch.no_grad()
+    def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
+        return self.infer(to_tensor(image, self._device))
+
+
+def _pretrained(network: Any, folder: Path) -> Any:
+    """All weights of a folder. The library would fill what is missing with random numbers: that is refused here."""
+    try:
+        model, report = network.from_pretrained(folder, local_files_only=True, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder}: the weights cannot be loaded: {error}") from error
+    missing = [*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])]
+    if missing:
+        raise UserError(f"{folder}: the weights do not fit: {len(missing)} missing or misshapen, first {missing[0]}")
+    return model
