@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table as Printed
 from rich.text import Text
 
-from bench.report.build import write_page
 from bench.report.compare import AGREEMENT, CHANGE, SIGNIFICANCE, comparison
 from bench.report.page.page import Page
 from bench.report.page.render import marked
 from bench.report.tables.model import Table
+from bench.report.write import write_page
 
 COLUMNS = ("Metric", "Models", "Mean Δ", "Spearman [95 %]", "Same best")  #: of the agreement, so that 80 characters suffice
 MOST_LINES = 30  #: of a table; the report has them all

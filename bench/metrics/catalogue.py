@@ -1,17 +1,39 @@
-"""Every metric that a row may carry: its label, direction, unit and how tables print it. Defined once, used everywhere."""
+"""Every metric that a row may carry: its label, direction, unit and how tables print it. Defined once, used everywhere.
+
+A new metric is one entry here, and the code that measures it: tables, charts, the leaderboard and the ranks follow from
+the entry.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+Kind = Literal["2d", "3d", "pose", "depth", "fov", "boundary", "other"]
+#: Kinds that answer a track's question: shown first, compared with other tables. The others describe how it was answered.
+ANSWERS: tuple[Kind, ...] = ("2d", "3d", "depth", "fov", "boundary")
 
 
 @dataclass(frozen=True)
 class Metric:
     """A metric's card.
 
-    unit: as rows store it ("" for none, "scene" for the data set's own unit of length). kind: "2d" and "3d" are what the
-    correlation matrices set against each other. factor and digits: how tables print a stored value.
+    Attributes:
+        name: As rows store it.
+        label: What a table's column is called; `title`: the same where no heading above it says the rest.
+        unit: As rows store it ("" for none, "scene" for the data set's own unit of length).
+        higher_is_better: None where a metric has no direction: nothing is best then, and nothing is ranked.
+        kind: "2d" and "3d" are what the correlation matrices set against each other; tables show one kind each.
+        factor: What a stored value is multiplied by when it is printed: 100 for a share in percent.
+        digits: Decimals of a printed value.
+        three_digits: Printed with at most three digits in all (4.86, 16.9, 100), as MoGe's tables do, instead of `digits`.
+        bare_fraction: Printed as .7442, the way Feat2GS prints what lies in [0, 1].
+        headline: It stands for its track where one number has to; one metric a track.
+        ranked: It takes part in the mean rank of its track's tables.
+        printed_in_papers: Otherwise tables show it only where some row has a value.
+        shown_first: The leaderboard opens with it.
+        median_of: The metric whose median over views it is; "" where rows carry it themselves.
     """
 
     name: str
@@ -19,15 +41,76 @@ class Metric:
     track: Literal["probe", "geometry"]
     unit: str
     higher_is_better: bool | None
-    kind: Literal["2d", "3d", "pose", "depth", "fov", "boundary", "other"]
+    kind: Kind
     description: str
     factor: float = 1.0
     digits: int = 3
-    bare_fraction: bool = False  #: printed as .7442, the way the papers print what lies in [0, 1]
+    three_digits: bool = False
+    bare_fraction: bool = False
+    headline: bool = False
+    ranked: bool = False
+    printed_in_papers: bool = True
+    shown_first: bool = True
+    median_of: str = ""
+    long_label: str = ""
+
+    @property
+    def title(self) -> str:
+        """The label where it stands alone."""
+        return self.long_label or self.label
+
+    @property
+    def printed_unit(self) -> str:
+        """The unit of a printed value: dB, %, °; "" for a plain number and for the data set's own unit."""
+        words = {"scene": "", "share": "", "extent": "", "degree": "°"}
+        return "%" if self.factor == 100 else words.get(self.unit, self.unit)
+
+    def printed(self, value: float) -> str:
+        """A stored value as tables print it.
+
+        Args:
+            value: In the unit of the rows; finite.
+
+        Returns:
+            The text without a unit.
+
+        Example:
+            >>> METRICS["ssim"].printed(0.74421), METRICS["rel"].printed(0.169)
+            ('.7442', '16.9')
+        """
+        scaled = value * self.factor
+        if self.three_digits:
+            texts = [f"{scaled:.{digits}f}" for digits in (2, 1, 0)]
+            return next((text for text in texts if sum(map(str.isdigit, text)) <= 3), texts[-1])
+        text = f"{scaled:.{self.digits}f}"
+        return text.removeprefix("0") if self.bare_fraction and text.startswith("0.") else text
+
+    def told(self, value: float) -> str:
+        """A stored value with its unit, for sentences: "23.81 dB", "16.9 %"; "–" where it is not finite."""
+        return _with_unit(self.printed(value), self.printed_unit) if math.isfinite(value) else "–"
+
+    def told_difference(self, value: float) -> str:
+        """A difference of stored values with sign and unit, with the decimals of a printed value: "+0.31 dB"."""
+        digits = 1 if self.three_digits else self.digits
+        return _with_unit(f"{value * self.factor:+.{digits}f}", self.printed_unit)
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return text + ("" if unit == "°" else " ") + unit if unit else text
 
 
 CATALOGUE = (
-    Metric("psnr", "PSNR", "probe", "dB", True, "2d", "peak signal-to-noise ratio of the masked held-out pair", digits=2),
+    Metric(
+        "psnr",
+        "PSNR",
+        "probe",
+        "dB",
+        True,
+        "2d",
+        "peak signal-to-noise ratio of the masked held-out pair",
+        digits=2,
+        headline=True,
+    ),
     Metric(
         "ssim",
         "SSIM",
@@ -60,6 +143,8 @@ CATALOGUE = (
         "LPIPS-VGG fed with [-1, 1] images, as it was trained",
         digits=4,
         bare_fraction=True,
+        printed_in_papers=False,
+        shown_first=False,
     ),
     Metric(
         "haarpsi",
@@ -71,6 +156,7 @@ CATALOGUE = (
         "Haar wavelet perceptual similarity; needs no weights",
         digits=4,
         bare_fraction=True,
+        printed_in_papers=False,
     ),
     Metric("accuracy", "Acc.", "probe", "scene", False, "3d", "mean nearest distance from Gaussian centres to ground truth"),
     Metric(
@@ -80,7 +166,14 @@ CATALOGUE = (
         "distance", "Dist.", "probe", "scene", False, "3d", "mean distance of corresponding pairs after similarity alignment"
     ),
     Metric(
-        "pose_rotation_error", "rotation", "probe", "degree", False, "pose", "mean angle between estimated and true cameras"
+        "pose_rotation_error",
+        "rotation",
+        "probe",
+        "degree",
+        False,
+        "pose",
+        "mean angle between estimated and true cameras",
+        shown_first=False,
     ),
     Metric(
         "pose_translation_error",
@@ -91,8 +184,19 @@ CATALOGUE = (
         "pose",
         "mean camera offset over the scene's extent",
         digits=4,
+        shown_first=False,
     ),
-    Metric("train_psnr", "training PSNR", "probe", "dB", True, "other", "PSNR of the training views", digits=2),
+    Metric(
+        "train_psnr",
+        "training PSNR",
+        "probe",
+        "dB",
+        True,
+        "other",
+        "PSNR of the training views",
+        digits=2,
+        shown_first=False,
+    ),
     Metric(
         "visible_share",
         "compared",
@@ -102,10 +206,36 @@ CATALOGUE = (
         "other",
         "share of a held-out view's pixels that is compared",
         digits=2,
+        shown_first=False,
     ),
-    Metric("gaussians", "Gaussians", "probe", "", None, "other", "number of Gaussians", digits=0),
-    Metric("rel", "Rel", "geometry", "share", False, "depth", "mean relative error", factor=100.0, digits=2),
-    Metric("delta", "δ", "geometry", "share", True, "depth", "share of pixels within the threshold", factor=100.0, digits=1),
+    Metric("gaussians", "Gaussians", "probe", "", None, "other", "number of Gaussians", digits=0, shown_first=False),
+    Metric(
+        "rel",
+        "Rel",
+        "geometry",
+        "share",
+        False,
+        "depth",
+        "mean relative error",
+        factor=100.0,
+        digits=2,
+        three_digits=True,
+        ranked=True,
+        headline=True,
+    ),
+    Metric(
+        "delta",
+        "δ",
+        "geometry",
+        "share",
+        True,
+        "depth",
+        "share of pixels within the threshold",
+        factor=100.0,
+        digits=1,
+        three_digits=True,
+        ranked=True,
+    ),
     Metric(
         "fov_x_error",
         "Mean",
@@ -115,9 +245,70 @@ CATALOGUE = (
         "fov",
         "mean absolute error of the horizontal field of view",
         digits=2,
+        three_digits=True,
+        ranked=True,
+        long_label="FOV mean",
     ),
-    Metric("fov_x_error_median", "Med.", "geometry", "degree", False, "fov", "median of the same", digits=2),
-    Metric("fov_x_deviation", "Deviation", "geometry", "degree", None, "fov", "predicted less true field of view", digits=2),
-    Metric("boundary_f1", "F1", "geometry", "share", True, "boundary", "F1 of relative depth jumps", factor=100.0, digits=1),
+    Metric(
+        "fov_x_error_median",
+        "Med.",
+        "geometry",
+        "degree",
+        False,
+        "fov",
+        "median of the same",
+        digits=2,
+        three_digits=True,
+        ranked=True,
+        long_label="FOV median",
+        median_of="fov_x_error",
+    ),
+    Metric(
+        "fov_x_deviation",
+        "Deviation",
+        "geometry",
+        "degree",
+        None,
+        "fov",
+        "predicted less true field of view",
+        digits=2,
+        three_digits=True,
+        printed_in_papers=False,
+        shown_first=False,
+    ),
+    Metric(
+        "boundary_f1",
+        "F1",
+        "geometry",
+        "share",
+        True,
+        "boundary",
+        "F1 of relative depth jumps",
+        factor=100.0,
+        digits=1,
+        three_digits=True,
+        ranked=True,
+    ),
 )
 METRICS = {metric.name: metric for metric in CATALOGUE}
+#: The mean rank over data sets and ranked metrics, which is computed from the others and stands in no measured row.
+RANK = Metric("rank", "Rank", "geometry", "", False, "other", "mean rank over data sets and metrics", digits=2)
+
+
+def metric_named(name: str) -> Metric:
+    """The catalogue's metric, or the mean rank.
+
+    Raises:
+        KeyError: The catalogue has no metric of this name.
+    """
+    return RANK if name == RANK.name else METRICS[name]
+
+
+def headline(track: str) -> Metric:
+    """The metric that stands for a track ("probe", "geometry") where one number has to."""
+    return next(metric for metric in CATALOGUE if metric.track == track and metric.headline)
+
+
+def of_kind(*kinds: Kind) -> list[Metric]:
+    """The metrics of some kinds that the papers' tables have columns for, in the catalogue's order."""
+    return [metric for metric in CATALOGUE if metric.kind in kinds and metric.printed_in_papers]

@@ -12,15 +12,15 @@ import pandas as pd
 
 from bench.core.errors import UserError
 from bench.core.text import listed
-from bench.metrics.catalogue import METRICS
-from bench.report.build import Results, footer, is_published, load_results, page_marks
+from bench.metrics.catalogue import METRICS, headline
+from bench.report.build import footer, page_marks
 from bench.report.page.page import Page, Part, Section, section
+from bench.report.read import Results, is_published, load_results
 from bench.report.say import marks as conditions
 from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of
 from bench.report.say.means import table_means
-from bench.report.sections.geometry import headline_alignment
-from bench.report.tables.beside import BLOCKS, MODES, beside_tables, joined, published_means
-from bench.report.tables.model import MISSING, Entry, Heading, Line, Table, arrow, number, words_table
+from bench.report.tables.beside import BLOCKS, MODES, beside_tables, headline_alignment, joined, published_means
+from bench.report.tables.model import MISSING, Entry, Heading, Line, Table, arrow, number, words_line
 from bench.report.tables.papers import GTA
 from bench.report.tables.runs import significance_table
 from bench.results.published import ALL, published_scenes
@@ -30,6 +30,8 @@ from bench.stats.significance import holm, sign_flip_test
 
 AGREEMENT, SIGNIFICANCE, CHANGE = "Agreement", "Significance between models", "Change, scene by scene"  #: titles of parts
 AGREEMENT_COLUMNS = ("Metric", "Models", "Mean Δ", "Mean |Δ|", "Largest |Δ|", "Spearman [95 %]", "Kendall", "Same best")
+
+CHANGE_COLUMNS = tuple(map(Heading, ("Mean Δ", "95 %", "Scenes", "p", "p (Holm)")))
 
 
 def comparison(folder: Path, to: Path) -> Page:
@@ -141,10 +143,11 @@ def _place(row: Mapping[Any, Any], datasets: Sequence[str]) -> tuple[int, int, i
 
 def _headlines(rows: pd.DataFrame, track: str) -> list[tuple[str, str, str, str]]:
     """What models are compared in: (metric, mode, alignment, title)."""
+    metric = headline(track).name
     if track == "probe":
-        return [("psnr", mode, "-", f"mode {mode} ({name.lower()})") for mode, name in GTA.items()]
+        return [(metric, mode, "-", f"mode {mode} ({name.lower()})") for mode, name in GTA.items()]
     alignment = headline_alignment(rows)
-    return [] if alignment is None else [("rel", "-", alignment, BLOCKS[alignment].lower())]
+    return [] if alignment is None else [(metric, "-", alignment, BLOCKS[alignment].lower())]
 
 
 def _significance(rows: pd.DataFrame, track: str) -> Iterator[Table]:
@@ -168,14 +171,11 @@ def _changes(ours: pd.DataFrame, theirs: pd.DataFrame, track: str, name: str) ->
             continue
         found = [paired_difference(mine[column], other[column]) for column in shared]
         p = [sign_flip_test(mine[column] - other[column]) for column in shared]
-        lines: list[tuple[str, list[str]]] = []
-        marks: dict[str, tuple[str, ...]] = {}
+        lines: list[Line] = []
         models, kinds = (mine[shared].columns.get_level_values(level) for level in ("model", "weights"))
         for model, weights, row, raw, adjusted in zip(models, kinds, found, p, holm(p), strict=True):
             scale, digits = METRICS[metric].factor, METRICS[metric].digits
             interval = f"[{row['low'] * scale:+.{digits}f}, {row['high'] * scale:+.{digits}f}]" if row["n"] > 1 else ""
-            label = title_of(model, track) + (" " if weights == "random" else "")
-            marks[label] = conditions.row_marks(model, weights)
             texts = [
                 f"{row['difference'] * scale:+.{digits}f}",
                 interval,
@@ -183,7 +183,7 @@ def _changes(ours: pd.DataFrame, theirs: pd.DataFrame, track: str, name: str) ->
                 f"{raw:.3g}",
                 f"{adjusted:.3g}",
             ]
-            lines.append((label, texts))
-        header = ("Mean Δ", "95 %", "Scenes", "p", "p (Holm)")
+            lines.append(words_line(title_of(model, track), texts, conditions.row_marks(model, weights)))
         title = f"{arrow(METRICS[metric])}, {what}: ours less {name}"
-        yield words_table(f"change-{mode.lower().strip('-') or metric}", title, header, lines, corner="model", marks=marks)
+        name_of_file = f"change-{mode.lower().strip('-') or metric}"
+        yield Table(name_of_file, title, "", (CHANGE_COLUMNS,), tuple(lines), "model", words=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.core.errors import UserError
+from bench.metrics.catalogue import METRICS, RANK
 from bench.results.schema import PUBLISHED_COLUMNS, as_rows
 from bench.stats.rank import mean_ranks
 
@@ -35,7 +36,6 @@ CARDS: dict[str, str] = {
     "training_data": "MoGe: the training data sets",
 }
 ALL = "all"  #: the data set of a printed average or rank
-RANK = "rank"  #: the metric of a printed rank
 _AVERAGE_OF = "feat2gs_gta"  #: the per-data-set values behind the "All Datasets" columns
 _INSTALLED = Path(__file__).parents[1] / "published_tables"
 _CHECKOUT = Path(__file__).parents[2] / "results" / "published"
@@ -154,7 +154,7 @@ def _averages() -> Iterator[tuple[object, ...]]:
     for table in ("moge_points", "moge_depth", "moge_fov"):
         text = _read(table)
         parts = text[text["dataset"] != ALL].groupby(["alignment", "model", "metric"])["value"].agg(list)
-        for _, row in text[(text["dataset"] == ALL) & (text["metric"] != RANK)].iterrows():
+        for _, row in text[(text["dataset"] == ALL) & (text["metric"] != RANK.name)].iterrows():
             yield _average(table, row, parts[row["alignment"], row["model"], row["metric"]])
 
 
@@ -164,14 +164,14 @@ def _ranks() -> Iterator[tuple[object, ...]]:
         for alignment, block in _read(table).groupby("alignment", sort=False):
             values = block[block["dataset"] != ALL].assign(value=lambda rows: rows["value"].astype(float))
             wide = values.pivot_table(index="model", columns=["dataset", "metric"], values="value", sort=False)
-            higher = [metric == "delta" for metric in wide.columns.get_level_values("metric")]
+            higher = [METRICS[metric].higher_is_better is True for metric in wide.columns.get_level_values("metric")]
             ranked = wide.copy()
             for _, gap in unranked[unranked["alignment"] == alignment].iterrows():
                 ranked.loc[gap["model"], gap["dataset"]] = float("nan")
             recomputed = mean_ranks(wide, higher)["rank"]
             reach = [mean_ranks(wide, higher, method)["rank"] for method in ("min", "max")]
             allowed = [mean_ranks(ranked, higher, method)["rank"] for method in ("min", "max")]
-            for _, row in block[block["metric"] == RANK].iterrows():
+            for _, row in block[block["metric"] == RANK.name].iterrows():
                 model, printed, tolerance = row["model"], float(row["value"]), float(_half_unit(row["value"])) + 1e-9
                 if abs(printed - recomputed[model]) <= tolerance:
                     explanation = ""
@@ -182,4 +182,4 @@ def _ranks() -> Iterator[tuple[object, ...]]:
                 else:
                     explanation = "unexplained"
                 numbers = (recomputed[model], printed - recomputed[model], allowed[0][model], allowed[1][model])
-                yield (table, alignment, model, row["mode"], RANK, row["value"], *map(float, numbers), explanation)
+                yield (table, alignment, model, row["mode"], RANK.name, row["value"], *map(float, numbers), explanation)

@@ -12,7 +12,7 @@ import pytest
 from conftest import fill_store
 
 from bench.machine.files import write_text
-from bench.report import build
+from bench.report import write
 from bench.report.build import build_report
 from bench.report.figures.drawing import FORMATS, Figure
 from bench.results.store import Store
@@ -23,7 +23,7 @@ from bench.types import UserError
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The papers' tables; the figures' files are empty here, test_figures.py draws them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "write_figure", empty_figure)
+        patch.setattr(write, "write_figure", empty_figure)
         return build_report([Path("published")], tmp_path_factory.mktemp("report") / "published").parent
 
 

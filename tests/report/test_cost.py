@@ -10,8 +10,9 @@ import pytest
 from conftest import PROVENANCE, fill_store
 
 from bench.core.cells import Cell
-from bench.report import build
-from bench.report.build import build_report, load_results
+from bench.report import write
+from bench.report.build import build_report
+from bench.report.read import load_results
 from bench.report.say.means import table_means
 from bench.report.sections.cost import cost_section
 from bench.results.store import CellRecord, Store, digest
@@ -94,7 +95,7 @@ def test_without_such_rows_there_is_no_table_and_other_rows_of_the_track_stay_ou
 def test_the_report_shows_it_once_and_the_leaderboard_knows_no_such_track(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "write_figure", lambda figure, folder: None)
+    monkeypatch.setattr(write, "write_figure", lambda figure, folder: None)
     folder = with_extraction(tmp_path / "demo")
     page = build_report([folder], tmp_path / "out", ("html",)).read_text(encoding="utf-8")
     assert page.count("Cost of the features</h3>") == 1

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bench.report import build
+from bench.report import write
 from bench.report.build import build_report
 
 PAGES = ("index.html", "leaderboard.html")
@@ -26,7 +26,7 @@ POLICY = "violates Content Security Policy"
 @pytest.fixture(scope="module")
 def pages(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "write_figure", lambda figure, folder: None)  # other tests look at the drawings
+        patch.setattr(write, "write_figure", lambda figure, folder: None)  # other tests look at the drawings
         return build_report([results, Path("published")], tmp_path_factory.mktemp("html") / "report", ("html",)).parent
 
 

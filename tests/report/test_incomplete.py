@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from bench.core.cells import Cell
-from bench.report import build
-from bench.report.build import build_report, load_results
+from bench.report import write
+from bench.report.build import build_report
 from bench.report.leaderboard.page import leaderboard_data
+from bench.report.read import load_results
 from bench.report.say.cards import title_of
 from bench.report.say.means import table_means
 from bench.report.sections.overview import overview_section
@@ -166,7 +167,7 @@ def test_the_overview_shares_places_as_printed(means: pd.DataFrame) -> None:
 
 
 def test_the_report_says_it_and_repeats_no_heading(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "write_figure", lambda figure, folder: None)
+    monkeypatch.setattr(write, "write_figure", lambda figure, folder: None)
     text = build_report([folder], tmp_path / "out", ("md",)).read_text(encoding="utf-8")
     assert f"DAISY 30.00 dB, {NOTE}" in text
     assert "## Results in brief" in text

@@ -19,7 +19,8 @@ import pytest
 from browser import Page, start_browser
 
 from bench.core.cells import Cell
-from bench.report.leaderboard.page import leaderboard_data, scene_intervals, to_page, write_leaderboard
+from bench.report.leaderboard.data import leaderboard_data, scene_intervals
+from bench.report.leaderboard.page import to_page, write_leaderboard
 from bench.report.leaderboard.pictures import embedded_pictures
 from bench.report.say.means import table_means
 from bench.results.schema import ROW_COLUMNS

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.metrics.catalogue import METRICS
-from bench.report.build import load_results
 from bench.report.leaderboard.page import leaderboard_data
+from bench.report.read import load_results
 from bench.report.say.cards import title_of
 from bench.report.say.marks import of_conditions, row_marks
 from bench.report.say.means import table_means
-from bench.report.tables.model import FAILED, MISSING, Column, Heading, Row, Table, fill, printed, words_table
+from bench.report.tables.model import FAILED, MISSING, Column, Heading, Row, Table, fill, words_table
 from bench.report.tables.papers import gta_tables
 
 
@@ -119,20 +119,19 @@ def test_a_row_without_any_value_is_left_out() -> None:
     ],
 )
 def test_numbers_are_printed_as_in_the_papers(metric: str, value: float, text: str) -> None:
-    assert printed(value, METRICS[metric]) == text
+    assert METRICS[metric].printed(value) == text
 
 
 @given(st.floats(0, 2, allow_nan=False))
 def test_a_share_keeps_three_digits_and_its_value(value: float) -> None:
-    text = printed(value, METRICS["rel"])
+    text = METRICS["rel"].printed(value)
     assert sum(map(str.isdigit, text)) == 3
     assert float(text) == pytest.approx(100 * value, rel=0.006, abs=0.0051)
 
 
 def test_words_that_lack_are_shown_as_missing() -> None:
-    table = words_table("w", "Words", ("a", "b"), [("x", ["yes", ""])], marks={"x": ("random weights",)})
+    table = words_table("w", "Words", ("a", "b"), [("x", ["yes", ""])])
     assert [entry.text for entry in table.lines[0].entries] == ["yes", MISSING]
-    assert table.lines[0].marks == ("random weights",)
     assert table.words
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.report.sections.probe import variants_part
+from bench.report.parts.probe import variants_part
 
 
 @pytest.mark.parametrize("upsampler", ["featup", "jbu"])

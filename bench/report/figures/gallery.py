@@ -14,6 +14,7 @@ from PIL import Image
 from bench.core.errors import UserError
 from bench.core.protocols import MODES
 from bench.machine.files import write_atomically
+from bench.metrics.catalogue import headline
 from bench.report.say.cards import dataset_title, in_order, title_of
 from bench.report.say.marks import row_marks
 from bench.report.tables.papers import DEPTH_BLOCKS, POINT_BLOCKS
@@ -140,16 +141,17 @@ def _gallery(title: str, members: Sequence[Stored], marks: tuple[str, ...]) -> G
 
 
 def _detail(record: CellRecord, view: str) -> str:
-    """What the row's pictures show, the view or the alignment, and its main number."""
+    """What the row's pictures show, the view or the alignment, and its track's headline metric."""
+    metric = headline(record.cell.track)
     found = {
-        measurement.alignment if measurement.metric == "rel" else measurement.metric: measurement.value
+        measurement.alignment: metric.told(measurement.value)
         for measurement in record.measurements
-        if measurement.metric in ("psnr", "rel") and measurement.view == view and measurement.status == "ok"
+        if measurement.metric == metric.name and measurement.view == view and measurement.status == "ok"
     }
-    if "psnr" in found:
-        return f"view {view}: {found['psnr']:.2f} dB"
+    if record.cell.track == "probe":
+        return ": ".join([f"view {view}", *found.values()])
     alignment = next((alignment for alignment in PICTURED if alignment in found), None)
-    return f"{_ALIGNMENTS[alignment]}: Rel {found[alignment]:.1%}" if alignment else f"view {view}"
+    return f"{_ALIGNMENTS[alignment]}: {metric.label} {found[alignment]}" if alignment else f"view {view}"
 
 
 def _picture(record: CellRecord, folder: Path, name: str) -> Picture:

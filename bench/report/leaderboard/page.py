@@ -1,7 +1,7 @@
 """The leaderboard: one HTML file that opens from disk, with everything in it and no way out to the network.
 
-The table is DataTables, read at report time from the installed package `itables`. Measured rows stand beside the papers'
-own, each with what must be said of it. The content security policy allows only the scripts that are written here.
+The table is DataTables, read at report time from the installed package `itables`. The content security policy allows only
+the scripts that are written here.
 """
 
 from __future__ import annotations
@@ -9,46 +9,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.core.cells import NO_MODEL
 from bench.core.errors import UserError
-from bench.core.interfaces import Card
-from bench.core.protocols import MODES
-from bench.core.registry import estimators, features
 from bench.machine.files import write_text
-from bench.metrics.catalogue import CATALOGUE, METRICS, Metric
-from bench.report.figures.gallery import MODE_TITLES, Stored
-from bench.report.leaderboard.pictures import embedded_pictures
-from bench.report.say.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, title_of
-from bench.report.say.marks import condition_marks, row_marks
-from bench.report.tables.beside import BLOCKS, published_means
-from bench.report.tables.model import RANK, metric_named, printed
-from bench.results.published import ALL, published_rows
-from bench.results.schema import PUBLISHED
-from bench.stats.aggregate import CELL_METRIC, SETTING, per_scene
-from bench.stats.bootstrap import resampled_means
-from bench.stats.rank import best_and_second
+from bench.report.figures.gallery import Stored
+from bench.report.leaderboard.data import leaderboard_data
+from bench.results.published import ALL
 
 FILE = "leaderboard.html"
-_RESAMPLES = 1000
-_TAIL = 0.025  #: at either side: intervals of 95 %
-_COLUMNS_AT_ONCE = 400  #: settings resampled together, to bound memory
-_PLAIN_ALIGNMENTS = {"-", "similarity"}  #: of the probe's metrics; the others are part of the metric's name
-_SHOWN_KINDS = {"2d", "3d", "depth", "fov", "boundary"}  #: metrics that the table opens with
-_FIRST_HIDDEN = {"lpips_rescaled"}
-_ROW = ["track", "dataset", "model", "block", "pointmap", "protocol", "weights"]
-_BLOCK_TITLES = {**BLOCKS, "fov": "Field of view, uncropped", "-": "whole cell"}
-_PACKED = 6  #: the place of the cells in a row of the page's data
-_WHOLE_CELLS = [f"{track}/{CELL_METRIC}" for track in ("probe", "geometry")]  #: what stands for a cell without numbers
 #: a transparent pixel: an image must have a source, also before one is chosen
 _BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  #: characters that HTML forbids
@@ -65,232 +41,6 @@ def write_leaderboard(records: Sequence[Stored], rows: pd.DataFrame, means: pd.D
     page = to_page(leaderboard_data(records, rows, means))
     write_text(out / FILE, page)
     return out / FILE
-
-
-def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
-    """Everything that the page shows, as JSON knows it."""
-    entries = _entries(rows, means)
-    tracks = [_track(name, entries[entries["track"] == name]) for name in ("probe", "geometry")]
-    texts: dict[str, int] = {}
-    conditions = entries[["protocol", "pointmap", "weights"]].drop_duplicates().reset_index(drop=True)
-    index = {key: place for place, key in enumerate(conditions.itertuples(index=False, name=None))}
-    metrics = [*(metric["id"] for track in tracks for metric in track["metrics"]), *_WHOLE_CELLS]
-    places = {name: place for place, name in enumerate(metrics)}
-    costs = _costs(rows)
-    lines: dict[tuple[str, ...], list[Any]] = {}
-    for row in entries.to_dict("records"):
-        key = tuple(str(row[name]) for name in _ROW)
-        if key not in lines:
-            track, dataset, model, block, pointmap, protocol, weights = key
-            mode = block if track == "probe" else "-"
-            known = costs.get((track, dataset, model, mode, pointmap, protocol, weights), ())
-            source = texts.setdefault(row["source"], len(texts))
-            lines[key] = [track, dataset, model, block, index[protocol, pointmap, weights], source, [], *known]
-        lines[key][_PACKED].append([places[f"{row['track']}/{row['column']}"], *_cell(row, texts)])
-    singles = sorted({part.partition("@")[0] for model in entries["model"] for part in model.split("+")} - {NO_MODEL})
-    return {
-        "tracks": [track for track in tracks if track["models"]],
-        "cards": {model: _card(model) for model in singles},
-        "conditions": [
-            {**row, "marks": [*condition_marks(row["protocol"], row["pointmap"]), *row_marks("", row["weights"])]}
-            for row in conditions.to_dict("records")
-        ],
-        "allMetrics": metrics,
-        "texts": list(texts),
-        "rows": list(lines.values()),
-        "pictures": embedded_pictures(records),
-        "measured": len(rows),
-        "published": len(published_rows()),
-    }
-
-
-# -------------------------------------------------------------------------------------------------------------- the numbers
-
-
-def _entries(rows: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """Means of measured and published rows: one line a value that the table can show, with its column, block, interval,
-    source, printed text and emphasis."""
-    papers = published_rows()
-    own = _without_mixed_units(measured).assign(source="")
-    sources = papers.groupby(list(SETTING), sort=False)["source"].agg(lambda texts: "; ".join(sorted(set(texts))))
-    printed_means = published_means().merge(sources.reset_index(), on=list(SETTING), how="left")
-    means = pd.concat([part for part in (own, printed_means) if len(part)], ignore_index=True)
-    intervals = scene_intervals(rows)
-    means = means.merge(intervals, on=list(SETTING), how="left")
-    known = means["metric"].isin([*METRICS, RANK.name, CELL_METRIC])
-    means = means[known].reset_index(drop=True)
-    probe = means["track"] == "probe"
-    plain = ~probe | means["alignment"].isin(_PLAIN_ALIGNMENTS)
-    means["column"] = means["metric"].where(plain, means["metric"] + "@" + means["alignment"])
-    means["block"] = means["mode"].where(probe, means["alignment"])
-    means["text"] = [
-        printed(value, metric_named(name)) if name != CELL_METRIC and math.isfinite(value) else ""
-        for value, name in zip(means["value"], means["metric"], strict=True)
-    ]
-    return means.assign(best=_emphasis(means))
-
-
-def _without_mixed_units(means: pd.DataFrame) -> pd.DataFrame:
-    """A mean over data sets that measure in different units (metres, millimetres) is none: its value is taken out."""
-    keys = [name for name in SETTING if name != "dataset"]
-    if means.empty:
-        return means
-    mixed = means.groupby(keys, sort=False)["unit"].transform("nunique").gt(1) & (means["dataset"] == ALL)
-    note = means["note"].mask(mixed, "the data sets measure in different units")
-    return means.assign(value=means["value"].mask(mixed), status=means["status"].mask(mixed, "invalid"), note=note)
-
-
-def scene_intervals(rows: pd.DataFrame) -> pd.DataFrame:
-    """Percentile bootstrap intervals (95 %) over scenes of the data set means of tidy rows: SETTING, low and high.
-
-    Only settings with at least two scenes have one. Settings with the same number of scenes are resampled together: the
-    numbers are those of bench.stats.bootstrap.mean_intervals, which takes them one by one.
-    """
-    empty = pd.DataFrame(columns=[*SETTING, "low", "high"])
-    if rows.empty:
-        return empty
-    scenes = per_scene(rows).groupby([*SETTING, "scene"], sort=True)["value"].mean().dropna()
-    values, sizes = scenes.to_numpy(float), scenes.groupby(level=list(SETTING), sort=True).size()
-    starts = sizes.cumsum() - sizes  # each setting's scenes stand together
-    found = [empty]
-    for count in sorted(set(sizes) - {1}):
-        chosen = starts[sizes == count]
-        matrix = values[chosen.to_numpy() + np.arange(count)[:, None]]
-        bounds = [
-            np.quantile(resampled_means(part, _RESAMPLES, seed=0), [_TAIL, 1 - _TAIL], axis=0)
-            for part in np.array_split(matrix, -(-matrix.shape[1] // _COLUMNS_AT_ONCE), axis=1)
-        ]
-        low, high = np.concatenate(bounds, axis=1)
-        found.append(chosen.index.to_frame(index=False).assign(low=low, high=high))
-    return pd.concat(found[1:] or found, ignore_index=True)
-
-
-def _emphasis(means: pd.DataFrame) -> pd.Series:
-    """1 for the best and 2 for the second best printed value of each column under equal conditions and, for published rows,
-    in the same table of a paper; else 0: the rule of the report's tables."""
-    higher = means["metric"].map(lambda name: metric_named(name).higher_is_better if name != CELL_METRIC else None)
-    sign = higher.map({True: -1.0, False: 1.0}).astype(float)
-    numbers = pd.to_numeric(means["text"], errors="coerce") * sign
-    numbers = numbers.where(means["ranked"])
-    groups = ("track", "dataset", "block", "column", "protocol", "pointmap", "source")
-    return best_and_second(numbers, [means[name] for name in groups])
-
-
-def _costs(rows: pd.DataFrame) -> dict[tuple[Any, ...], tuple[float, float]]:
-    """Mean seconds and largest peak memory of a setting's cells, per data set and over all of them."""
-    keys = ["track", "dataset", "model", "mode", "pointmap", "protocol", "weights"]
-    cells = rows.drop_duplicates("key")
-    cells = pd.concat([cells, cells.assign(dataset=ALL)]) if len(cells) else cells
-    costs = cells.groupby(keys).agg(seconds=("seconds", "mean"), memory=("peak_memory_mb", "max")).dropna()
-    return {key: (_rounded(seconds), _rounded(memory, 4)) for key, seconds, memory in costs.itertuples(name=None)}  # type: ignore[misc]
-
-
-def _cell(row: dict[Any, Any], texts: dict[str, int]) -> list[Any]:
-    """value, printed text, low, high, n_ok, n_total, status, note, unit, emphasis; what is empty at the end is cut off."""
-    published = row["protocol"] == PUBLISHED
-    note = row["note"] or ("not ranked in the paper" if published and not row["ranked"] else "")
-    own_unit = row["metric"] in METRICS and METRICS[row["metric"]].unit == "scene"
-    unit = row["unit"] if own_unit and isinstance(row["unit"], str) else ""
-    packed = [
-        _rounded(row["value"]),
-        row["text"] or None,
-        _rounded(row["low"]),
-        _rounded(row["high"]),
-        None if published else int(row["n_ok"]),
-        None if published else int(row["n_total"]),
-        None if row["status"] == "ok" else row["status"],
-        texts.setdefault(note, len(texts)) if note else None,
-        texts.setdefault(unit, len(texts)) if unit else None,
-        row["best"] or None,
-    ]
-    while packed and packed[-1] is None:
-        packed.pop()
-    return packed
-
-
-def _rounded(value: float, digits: int = 6) -> float | None:
-    """JSON has no NaN; more digits than anyone reads would double the file."""
-    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
-
-
-# --------------------------------------------------------------------------------------------------- what there is to choose
-
-
-def _track(name: str, entries: pd.DataFrame) -> dict[str, Any]:
-    """A track's data sets, blocks, metrics and models, and what it opens with."""
-    measured = entries[entries["protocol"] != PUBLISHED]
-    present = set(entries["block"])
-    order = MODES if name == "probe" else [*BLOCKS, *sorted(present - {*BLOCKS, "-"})]
-    blocks = [block for block in order if block in present] or ["-"]
-    datasets = datasets_in_order(entries["dataset"])
-    own = datasets_in_order((measured if len(measured) else entries)["dataset"])
-    titles = {block: MODE_TITLES.get(block, block) if name == "probe" else _block_title(block) for block in blocks}
-    held = set(entries["column"])
-    columns = [(metric, column) for metric in (*CATALOGUE, RANK) for column in sorted(held) if _is_of(column, metric)]
-    return {
-        "id": name,
-        "title": {"probe": "Probe", "geometry": "Geometry"}[name],
-        "about": {
-            "probe": "Feat2GS: what frozen features know of 3D, read out as Gaussians and rendered from unseen views",
-            "geometry": "MoGe: point maps, depth and field of view predicted from one photo",
-        }[name],
-        "block": {"probe": "Mode", "geometry": "Alignment"}[name],
-        "blocks": [[block, titles[block][0].upper() + titles[block][1:]] for block in blocks],
-        "datasets": [[ALL, "Mean over data sets"], *([dataset, dataset_title(dataset)] for dataset in datasets)],
-        "metrics": [_metric(name, metric, column) for metric, column in columns],
-        "models": {model: _model(model, name) for model in in_order(entries["model"], name)},
-        "start": {"dataset": own[0] if len(own) == 1 else ALL, "block": blocks[0]},
-    }
-
-
-def _is_of(column: str, metric: Metric) -> bool:
-    return column.partition("@")[0] == metric.name
-
-
-def _block_title(block: str) -> str:
-    return _BLOCK_TITLES.get(block, block.replace("_", " "))
-
-
-def _metric(track: str, metric: Metric, column: str) -> dict[str, Any]:
-    stage = column.partition("@")[2]
-    return {
-        "id": f"{track}/{column}",
-        "label": {"fov_x_error": "FOV mean", "fov_x_error_median": "FOV median"}.get(metric.name, metric.label)
-        + (f" ({stage})" if stage else ""),
-        "about": metric.description + (f", {stage}" if stage else ""),
-        "higher": metric.higher_is_better,
-        "unit": "%" if metric.factor == 100 else "" if metric.unit in ("scene", "share") else metric.unit,
-        "factor": metric.factor,
-        "shown": (metric.kind in _SHOWN_KINDS and metric.name not in _FIRST_HIDDEN) or metric is RANK,
-    }
-
-
-def _model(model: str, track: str) -> dict[str, Any]:
-    parts = [] if model == NO_MODEL else [part.partition("@")[0] for part in model.split("+")]
-    supervision = card_of(parts[0]).supervision if len(parts) == 1 else "several" if parts else "-"
-    title = title_of(model, track)
-    return {
-        "title": f"MoGe ablation: {title}" if model in ABLATION else title,
-        "supervision": supervision,
-        "parts": parts,
-        "marks": list(row_marks(model, "none")),
-    }
-
-
-def _card(model: str) -> dict[str, Any]:
-    """A model's card: its registered class's; what that leaves open, or where there is none, as the papers' tables say."""
-    paper = card_of(model)
-    own = next((registry[model].card for registry in (features, estimators) if model in registry), None)
-    empty = Card("")
-    fields = {
-        name: value if value != getattr(empty, name) else getattr(paper, name)
-        for name, value in vars(own or paper).items()
-        if name != "stride"
-    }
-    return {**fields, "registered": own is not None}
-
-
-# ----------------------------------------------------------------------------------------------------------------- the page
 
 
 def to_page(data: dict[str, Any]) -> str:

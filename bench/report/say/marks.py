@@ -19,7 +19,6 @@ _POINTMAPS = {
     "noisy-ground-truth": "noisy point map from ground truth",
     "simulated": "simulated point map",
 }
-_OWN_METRICS = {"lpips_rescaled", "haarpsi"}  #: of the probe, beside the paper's
 _TRUTH, _CONTROL = "reads the truth", "control"
 _CONTROLS = {"random-vit"}  #: registered rows whose network is random by design
 #: what each mark says, in the order in which a page explains them
@@ -63,8 +62,8 @@ def of_conditions(frame: pd.DataFrame, track: str, protocol: str, pointmap: str)
 def metrics_of(rows: pd.DataFrame, kind: str) -> list[str]:
     """The metrics of a kind that the rows hold, in the catalogue's order; of those that the papers do not print, only the
     ones that have a value somewhere."""
-    held = set(rows["metric"]) - (_OWN_METRICS - set(rows[rows["value"].notna()]["metric"]))
-    return [metric.name for metric in CATALOGUE if metric.kind == kind and metric.name in held]
+    held, valued = set(rows["metric"]), set(rows[rows["value"].notna()]["metric"])
+    return [m.name for m in CATALOGUE if m.kind == kind and m.name in (held if m.printed_in_papers else valued)]
 
 
 def random_named(frame: pd.DataFrame) -> pd.DataFrame:

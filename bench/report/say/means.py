@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.metrics.catalogue import CATALOGUE, METRICS, RANK
 from bench.report.say.marks import row_marks
 from bench.results.published import ALL, published_unranked
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import OVER_DATASETS, expand_failures, over_datasets, per_dataset
 from bench.stats.rank import mean_ranks
 
-RANKED = {"rel": False, "delta": True, "fov_x_error": False, "fov_x_error_median": False, "boundary_f1": True}
+RANKED = {metric.name: bool(metric.higher_is_better) for metric in CATALOGUE if metric.ranked}
+MEDIANS = {metric.name: metric.median_of for metric in CATALOGUE if metric.median_of}
 
 
 def table_means(rows: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -21,14 +23,14 @@ def table_means(rows: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.Da
     but does not rank it, and in rows that take no part (bench.report.say.marks.row_marks).
 
     Data set "all" holds averages over data sets; in the geometry track the metric "rank" there is the mean rank over data
-    sets and metrics, ties sharing the average rank, and the metric fov_x_error_median the median over views. A value
+    sets and metrics, ties sharing the average rank, and a median of the catalogue is one over views. A value
     that lacks a scene (n_ok < n_total) is not ranked. beside: rows of another run that these will be compared with; what
     it has there should be here too.
     """
     if rows.empty:
         return pd.DataFrame(columns=[*rows.columns, "spread", "n_ok", "n_total", "ranked"])
     measured = rows[rows["protocol"] != PUBLISHED]
-    means = pd.concat([per_dataset(rows, beside=beside), *_fov_medians(measured, beside)], ignore_index=True)
+    means = pd.concat([per_dataset(rows, beside=beside), *_medians(measured, beside)], ignore_index=True)
     own = means[means["protocol"] != PUBLISHED]
     ranked = own[(own["track"] == "geometry") & own["metric"].isin(list(RANKED)) & _takes_part(own)]
     tables = [part for _, part in ranked.groupby(["protocol", "alignment"], sort=False) if part["value"].notna().any()]
@@ -51,14 +53,18 @@ def _averages(means: pd.DataFrame) -> pd.DataFrame:
     return averages.assign(status=status, note=note)
 
 
-def _fov_medians(rows: pd.DataFrame, beside: pd.DataFrame | None) -> list[pd.DataFrame]:
-    crops, others = _fov_crops(rows), None if beside is None else _fov_crops(beside)
-    return [per_dataset(crops, "median", others).assign(metric="fov_x_error_median")] if len(crops) else []
+def _medians(rows: pd.DataFrame, beside: pd.DataFrame | None) -> list[pd.DataFrame]:
+    """The medians over views that the catalogue asks for. The field of view's is over crops, as in the paper's table."""
+    found = []
+    for name, source in MEDIANS.items():
+        views, others = _views_of(rows, source), None if beside is None else _views_of(beside, source)
+        found += [per_dataset(views, "median", others).assign(metric=name)] if len(views) else []
+    return found
 
 
-def _fov_crops(rows: pd.DataFrame) -> pd.DataFrame:
-    views = expand_failures(rows[rows["track"] == "geometry"])
-    return views[(views["metric"] == "fov_x_error") & (views["alignment"] == "fov_crops")]
+def _views_of(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    views = expand_failures(rows[rows["track"] == METRICS[metric].track])
+    return views[(views["metric"] == metric) & (views["alignment"] == "fov_crops")]
 
 
 def _ranks(means: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +82,7 @@ def _ranks(means: pd.DataFrame) -> pd.DataFrame:
     shared = first[["track", "mode", "pointmap", "alignment", "protocol"]].reindex(wide.index)
     return shared.assign(
         dataset=ALL,
-        metric="rank",
+        metric=RANK.name,
         value=ranks["rank"].where(whole),
         n_ok=ranks["n"],
         n_total=wide.shape[1],
@@ -113,4 +119,4 @@ def _is_ranked(means: pd.DataFrame) -> pd.Series:
     places |= {(alignment, model, ALL) for alignment, model, _ in places}
     keys = list(zip(means["alignment"], means["model"], means["dataset"], strict=True))
     left_out = pd.Series([key in places for key in keys], index=means.index)
-    return ~(left_out & (means["protocol"] == PUBLISHED) & (means["metric"] != "rank"))
+    return ~(left_out & (means["protocol"] == PUBLISHED) & (means["metric"] != RANK.name))

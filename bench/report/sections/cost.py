@@ -9,14 +9,14 @@ import pandas as pd
 
 from bench.core.cells import NO_MODEL
 from bench.core.registry import features
-from bench.metrics.catalogue import METRICS
+from bench.metrics.catalogue import METRICS, headline
 from bench.report.figures import models as charts_models
 from bench.report.figures.drawing import Drawer, Figure
 from bench.report.page.page import Part, Section, section
 from bench.report.say import marks as conditions
 from bench.report.say.cards import title_of
-from bench.report.sections.geometry import headline_alignment
 from bench.report.tables import runs as run_tables
+from bench.report.tables.beside import headline_alignment
 
 
 def cost_section(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataFrame) -> Section:
@@ -41,7 +41,7 @@ def _probe_figures(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataF
         what = "The seconds include extracting the features." if making is not None else ""
         table = _costs(own if making is None else own.assign(seconds=own["seconds"] + making))
         marks = conditions.condition_marks(protocol, pointmap)
-        yield from _figure(table, quality, "psnr", f"{protocol}-{pointmap}", "geometry mode", what, marks)
+        yield from _figure(table, quality, headline("probe").name, f"{protocol}-{pointmap}", "geometry mode", what, marks)
 
 
 def _geometry_figures(rows: pd.DataFrame, means: pd.DataFrame) -> Iterator[Figure]:
@@ -51,7 +51,9 @@ def _geometry_figures(rows: pd.DataFrame, means: pd.DataFrame) -> Iterator[Figur
             chosen = conditions.of_conditions(means, "geometry", protocol, "-")
             quality = chosen[chosen["alignment"] == alignment]
             marks = conditions.condition_marks(protocol, "-")
-            yield from _figure(_costs(own), quality, "rel", protocol, alignment.replace("_", " "), "", marks)
+            yield from _figure(
+                _costs(own), quality, headline("geometry").name, protocol, alignment.replace("_", " "), "", marks
+            )
 
 
 def _seconds_of_making(rows: pd.DataFrame, extraction: pd.DataFrame) -> pd.Series | None:

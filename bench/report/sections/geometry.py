@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from bench.metrics.catalogue import METRICS
+from bench.metrics.catalogue import headline
 from bench.report.figures import models as charts_models
 from bench.report.figures.drawing import Drawer
 from bench.report.figures.gallery import Stored, galleries
 from bench.report.page.page import Part, Section, section
+from bench.report.parts.ranks import rank_figures
 from bench.report.say import marks as conditions
 from bench.report.say.cards import title_of
-from bench.report.sections.probe import rank_figures
 from bench.report.tables import papers as paper_tables
-from bench.report.tables.beside import BLOCKS, beside_tables, joined
+from bench.report.tables.beside import BLOCKS, beside_tables, headline_alignment, joined
 from bench.report.tables.runs import significance_table
 
-HEADLINE = "rel"
+HEADLINE = headline("geometry")
 
 
 def geometry_sections(
@@ -69,25 +69,18 @@ def _field_of_view_part(rows: pd.DataFrame, means: pd.DataFrame, draw: Drawer) -
     return Part("Field of view", tables=(table,), figures=(figure,))
 
 
-def headline_alignment(rows: pd.DataFrame) -> str | None:
-    """The alignment under which most models have a relative error; the earlier of the papers' order where it is several."""
-    counts = rows[(rows["metric"] == HEADLINE) & (rows["status"] == "ok")].groupby("alignment")["model"].nunique()
-    known = [block for block in BLOCKS if block in counts.index]
-    return max(known, key=lambda block: (counts[block], -known.index(block))) if known else None
-
-
 def _ranking_part(rows: pd.DataFrame, draw: Drawer) -> Part:
     """Ranks over samples and significant differences, under the alignment that most models share."""
     alignment = headline_alignment(rows)
     if alignment is None:
         return Part("Ranks and significance")
     own = rows[(rows["alignment"] == alignment) | (rows["metric"] == "cell")]
-    members = set(own[own["metric"] == HEADLINE]["model"])  # a failed cell of another kind of model is no gap here
-    units = conditions.scenes_by_model(own[own["model"].isin(members)], HEADLINE, "-", alignment)
-    title = f"{METRICS[HEADLINE].label}, {BLOCKS[alignment].lower()}"
-    table = significance_table(units, HEADLINE, "significance", f"Significance: {title}")
+    members = set(own[own["metric"] == HEADLINE.name]["model"])  # a failed cell of another kind of model is no gap here
+    units = conditions.scenes_by_model(own[own["model"].isin(members)], HEADLINE.name, "-", alignment)
+    title = f"{HEADLINE.label}, {BLOCKS[alignment].lower()}"
+    table = significance_table(units, HEADLINE.name, "significance", f"Significance: {title}")
     return Part(
         "Ranks and significance",
         tables=(table,),
-        figures=tuple(rank_figures(units, HEADLINE, title, draw, "samples", "geometry")),
+        figures=tuple(rank_figures(units, HEADLINE.name, title, draw, "samples", "geometry")),
     )

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
 from bench.core.cells import NO_MODEL
-from bench.metrics.catalogue import METRICS
+from bench.metrics.catalogue import headline
 from bench.report.page.page import Part, Section, section
 from bench.report.say import marks as conditions
 from bench.report.say.cards import title_of
 from bench.report.tables.beside import BLOCKS
-from bench.report.tables.model import MISSING, Entry, Heading, Line, Table, arrow, coverage, printed
+from bench.report.tables.model import MISSING, Entry, Heading, Line, Table, arrow, coverage
 from bench.report.tables.papers import GTA
 from bench.results.published import ALL
 from bench.stats.rank import best_and_second
 
-HEADLINES = {"probe": "psnr", "geometry": "rel"}  #: the metric that stands for a track
+TRACKS = ("probe", "geometry")  #: in the order in which they stand
 _HEADER = ("Metric", "Best", "Second", "Beside them, not ranked")
 INSTANTSPLAT = " InstantSplat sees no feature and optimises everything: what the modes are set beside."
-_UNITS = {"psnr": " dB", "rel": " %"}
 
 
 def overview_section(means: pd.DataFrame) -> Section:
@@ -42,11 +40,11 @@ def overview_section(means: pd.DataFrame) -> Section:
 
 def _lines(means: pd.DataFrame) -> Iterator[Line]:
     groups = means.groupby(["track", "protocol", "pointmap"], sort=True)
-    for key, part in sorted(groups, key=lambda group: list(HEADLINES).index(str(group[0][0]))):
+    for key, part in sorted(groups, key=lambda group: TRACKS.index(str(group[0][0]))):
         track, protocol, pointmap = map(str, key)
-        headline = part[part["metric"] == HEADLINES.get(track, "")]
+        standing = part[part["metric"] == headline(track).name]
         # Nobody misses what could not be asked for; an average that lacks a data set is named although it has no value.
-        shown = headline[headline["value"].notna() | (headline["status"] != "unavailable")]
+        shown = standing[standing["value"].notna() | (standing["status"] != "unavailable")]
         column = "mode" if track == "probe" else "alignment"
         for name, title in (GTA if track == "probe" else BLOCKS).items():
             rows = shown[shown[column] == name]
@@ -58,12 +56,11 @@ def _lines(means: pd.DataFrame) -> Iterator[Line]:
 
 
 def _entries(rows: pd.DataFrame, beside: pd.DataFrame, track: str) -> tuple[Entry, ...]:
-    metric = METRICS[HEADLINES[track]]
+    metric = headline(track)
 
     def told(row: dict[Any, Any]) -> str:
-        value = f"{printed(row['value'], metric)}{_UNITS[metric.name]}" if math.isfinite(row["value"]) else MISSING
         marks = [*conditions.row_marks(str(row["model"]), str(row["weights"])), coverage(row)]
-        return ", ".join([f"{title_of(str(row['model']), track)} {value}", *filter(None, marks)])
+        return ", ".join([f"{title_of(str(row['model']), track)} {metric.told(row['value'])}", *filter(None, marks)])
 
     def listed(chosen: pd.DataFrame) -> str:
         return "; ".join(map(told, chosen.to_dict("records"))) or MISSING
@@ -71,7 +68,7 @@ def _entries(rows: pd.DataFrame, beside: pd.DataFrame, track: str) -> tuple[Entr
     ordered = rows.sort_values("value", ascending=not metric.higher_is_better, kind="stable")
     ranked = ordered[ordered["ranked"]]
     sign = -1 if metric.higher_is_better else 1
-    numbers = ranked["value"].map(lambda value: sign * float(printed(value, metric)))
+    numbers = ranked["value"].map(lambda value: sign * float(metric.printed(value)))
     place = best_and_second(numbers, [ranked["metric"]])
     best, second = ranked[(place == 1) | (len(ranked) == 1)], ranked[place == 2]
     return (

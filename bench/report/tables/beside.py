@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.metrics.catalogue import METRICS, Metric
+from bench.metrics.catalogue import ANSWERS, METRICS, Metric, headline
 from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of
 from bench.report.say.marks import row_marks
 from bench.report.say.means import table_means
-from bench.report.tables.model import Entry, Heading, Line, Table, arrow, coverage, printed
+from bench.report.tables.model import Entry, Heading, Line, Table, arrow, coverage
 from bench.report.tables.papers import DEPTH_BLOCKS, GTA, POINT_BLOCKS
 from bench.results.published import ALL, published_rows
 from bench.results.schema import PUBLISHED
@@ -20,7 +20,6 @@ from bench.stats.agreement import MATCH, join_tables
 
 MODES = {**GTA, "Gft": "Geometry*", "Tft": "Texture*", "Aft": "All*", "instantsplat": "InstantSplat"}
 BLOCKS = {**POINT_BLOCKS, **DEPTH_BLOCKS, "fov_crops": "Field of view", "boundary": "Boundaries"}
-_COMPARED = ("2d", "3d", "depth", "fov", "boundary")  #: kinds of metric that are set beside each other
 _COUNTED = ("n_ok", "n_total", "note")
 _3D_ALIGNMENT = "similarity"  #: what our rows say of 3D metrics; the papers' rows name no alignment
 
@@ -29,6 +28,14 @@ _3D_ALIGNMENT = "similarity"  #: what our rows say of 3D metrics; the papers' ro
 def published_means() -> pd.DataFrame:
     """The means of every published row, per-data-set values and the averages that the papers print."""
     return table_means(published_rows())
+
+
+def headline_alignment(rows: pd.DataFrame) -> str | None:
+    """The alignment under which most models have a relative error; the earlier of the papers' order where it is several."""
+    standing = rows[(rows["metric"] == headline("geometry").name) & (rows["status"] == "ok")]
+    counts = standing.groupby("alignment")["model"].nunique()
+    known = [block for block in BLOCKS if block in counts.index]
+    return max(known, key=lambda block: (counts[block], -known.index(block))) if known else None
 
 
 def joined(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +68,7 @@ def _joined(mine: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
 
 def _comparable(means: pd.DataFrame) -> pd.DataFrame:
     kinds = means["metric"].map(lambda name: METRICS[name].kind if name in METRICS else "")
-    chosen = means[kinds.isin(_COMPARED) & means["value"].notna()]
+    chosen = means[kinds.isin(ANSWERS) & means["value"].notna()]
     return chosen.assign(alignment=chosen["alignment"].replace(_3D_ALIGNMENT, "-"))
 
 
@@ -115,7 +122,7 @@ def _both(row: dict[Any, Any] | None, metric: Metric) -> list[Entry]:
     """Ours, the reference's value and their difference."""
     if row is None:
         return [Entry()] * 3
-    texts = [printed(row["ours"], metric), printed(row["reference"], metric)]
+    texts = [metric.printed(row["ours"]), metric.printed(row["reference"])]
     notes = [coverage(row), coverage({**row, **{name: row[f"{name}_reference"] for name in _COUNTED}})]
     difference = _difference(row["difference"] * metric.factor, texts)
     return [Entry(texts[0], row["ours"], note=notes[0]), Entry(texts[1], row["reference"], note=notes[1]), difference]

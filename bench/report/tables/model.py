@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from bench.metrics.catalogue import METRICS, Metric
+from bench.metrics.catalogue import RANK, Metric
 from bench.results.published import ALL
 from bench.results.schema import PUBLISHED
 from bench.stats.rank import best_and_second
@@ -21,8 +21,6 @@ from bench.stats.rank import best_and_second
 Emphasis = Literal["", "best", "second"]
 MISSING = "–"
 FAILED = "✗"
-RANK = Metric("rank", "Rank", "geometry", "", False, "other", "mean rank over data sets and metrics", digits=2)
-_THREE_DIGITS = {"depth", "fov", "boundary"}  #: kinds of metric that the papers print with three digits: 4.86, 16.9, 100
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ def _entry(mean: Mapping[Any, Any] | None, metric: Metric) -> Entry:
     if math.isfinite(value):
         ranked = mean.get("ranked", True) is not False
         kept_out = not ranked and mean.get("protocol") == PUBLISHED
-        return Entry(printed(value, metric), value, "", "not ranked in the paper" if kept_out else note, ranked)
+        return Entry(metric.printed(value), value, "", "not ranked in the paper" if kept_out else note, ranked)
     if mean["status"] == "partial":  # a mean over data sets of which some are missing: nothing failed here
         return Entry(note=note)
     return Entry(FAILED, note=str(mean["note"]) or note or "no value")
@@ -167,16 +165,6 @@ def coverage(mean: Mapping[Any, Any]) -> str:
         return f"{ok} of {total} scenes"
     what = "values" if mean["metric"] == RANK.name else "data sets"
     return f"{ok} of {total} {what} complete" + (f" ({mean['note']})" if mean["note"] else "")
-
-
-def printed(value: float, metric: Metric) -> str:
-    """A stored value as tables print it; an SSIM of 0.7442 as .7442 and a Rel of 0.169 as 16.9, as the papers do."""
-    scaled = value * metric.factor
-    if metric.kind in _THREE_DIGITS:
-        texts = [f"{scaled:.{digits}f}" for digits in (2, 1, 0)]
-        return next((text for text in texts if sum(map(str.isdigit, text)) <= 3), texts[-1])
-    text = f"{scaled:.{metric.digits}f}"
-    return text.removeprefix("0") if metric.bare_fraction and text.startswith("0.") else text
 
 
 def emphasised(table: Table, higher_is_better: Sequence[bool | None]) -> Table:
@@ -213,14 +201,15 @@ def words_table(
     *,
     caption: str = "",
     corner: str = "",
-    marks: dict[str, tuple[str, ...]] | None = None,
 ) -> Table:
-    """A table of text: `lines` are (label, entries); "" is shown as missing. marks: by label."""
-    made = [
-        Line(label, tuple(e if isinstance(e, Entry) else Entry(e or MISSING) for e in entries), (marks or {}).get(label, ()))
-        for label, entries in lines
-    ]
-    return Table(name, title, caption, (tuple(Heading(text) for text in header),), tuple(made), corner, words=True)
+    """A table of text: `lines` are (label, entries); "" is shown as missing."""
+    made = tuple(words_line(label, entries) for label, entries in lines)
+    return Table(name, title, caption, (tuple(Heading(text) for text in header),), made, corner, words=True)
+
+
+def words_line(label: str, entries: Sequence[str | Entry], marks: tuple[str, ...] = (), group: str = "") -> Line:
+    """A line of a table of text; "" is shown as missing."""
+    return Line(label, tuple(e if isinstance(e, Entry) else Entry(e or MISSING) for e in entries), marks, group)
 
 
 def arrow(metric: Metric) -> str:
@@ -231,11 +220,6 @@ def arrow(metric: Metric) -> str:
 def number(value: float, digits: int = 2) -> Entry:
     """A computed number that no metric of the catalogue describes; missing where it is not finite."""
     return Entry(f"{value:.{digits}f}", float(value)) if math.isfinite(value) else Entry()
-
-
-def metric_named(name: str) -> Metric:
-    """The catalogue's metric, or the mean rank."""
-    return RANK if name == RANK.name else METRICS[name]
 
 
 def non_empty(tables: Iterable[Table]) -> list[Table]:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.metrics.catalogue import METRICS, Metric
+from bench.metrics.catalogue import METRICS, RANK, Metric, of_kind
 from bench.report.say.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, title_of
 from bench.report.say.marks import row_marks
-from bench.report.tables.model import RANK, Column, Heading, Row, Table, arrow, fill, words_table
+from bench.report.tables.model import Column, Heading, Row, Table, arrow, fill, words_table
 from bench.results.published import ALL, published_cards
 
 GTA = {"G": "Geometry", "T": "Texture", "A": "All"}
@@ -169,32 +169,31 @@ def instantsplat_table(means: pd.DataFrame, metrics: Sequence[str]) -> Table:
 
 def points_table(means: pd.DataFrame) -> Table:
     """MoGe, point maps: methods x data sets x (Rel, delta), a block for each alignment, with Average and Rank."""
-    return _over_datasets(means, POINT_BLOCKS, ("rel", "delta"), "points", "Point map estimation", f"Percent. {AVERAGES}")
+    return _over_datasets(means, POINT_BLOCKS, of_kind("depth"), "points", "Point map estimation", f"Percent. {AVERAGES}")
 
 
 def depth_table(means: pd.DataFrame) -> Table:
     """MoGe, depth and disparity maps: the same layout."""
-    return _over_datasets(means, DEPTH_BLOCKS, ("rel", "delta"), "depth", "Depth map estimation", f"Percent. {AVERAGES}")
+    return _over_datasets(means, DEPTH_BLOCKS, of_kind("depth"), "depth", "Depth map estimation", f"Percent. {AVERAGES}")
 
 
 def field_of_view_table(means: pd.DataFrame) -> Table:
     """MoGe, field of view: mean and median absolute error in degrees."""
-    metrics = ("fov_x_error", "fov_x_error_median")
     caption = f"Absolute error of the horizontal field of view in degrees, over centred crops. {AVERAGES}"
-    return _over_datasets(means, {"fov_crops": ""}, metrics, "fov", "Field of view estimation", caption)
+    return _over_datasets(means, {"fov_crops": ""}, of_kind("fov"), "fov", "Field of view estimation", caption)
 
 
 def boundary_table(means: pd.DataFrame) -> Table:
     """MoGe, boundaries: F1 of relative depth jumps on the data sets with sharp depth."""
     caption = f"F1 of relative depth jumps within a radius of one pixel, in percent. {AVERAGES}"
-    return _over_datasets(means, {"boundary": ""}, ("boundary_f1",), "boundary", "Boundaries", caption)
+    return _over_datasets(means, {"boundary": ""}, of_kind("boundary"), "boundary", "Boundaries", caption)
 
 
 def summary_table(means: pd.DataFrame, *, name: str = "summary", title: str = "Averages over data sets") -> Table:
     """MoGe, the ablation's layout: methods x alignments x (Rel, delta), averages over data sets."""
     rows = means[means["dataset"] == ALL]
     blocks = [(alignment, label) for group in SUMMARY.values() for alignment, label in group]
-    metrics = [METRICS["rel"], METRICS["delta"]]
+    metrics = of_kind("depth")
     lines = model_rows(rows)
     if set(rows["model"]) <= set(ABLATION):
         lines = [Row(row.label, row.means, row.marks, _ablation_group(row)) for row in lines]
@@ -202,8 +201,8 @@ def summary_table(means: pd.DataFrame, *, name: str = "summary", title: str = "A
         lines,
         [Column(metric, ALL, "-", alignment) for alignment, _ in blocks for metric in metrics],
         (
-            [Heading(group, 2 * len(found)) for group, found in SUMMARY.items()],
-            [Heading(label, 2) for _, label in blocks],
+            [Heading(group, len(metrics) * len(found)) for group, found in SUMMARY.items()],
+            [Heading(label, len(metrics)) for _, label in blocks],
             [Heading(_superscripted(metric, alignment)) for alignment, _ in blocks for metric in metrics],
         ),
         name=name,
@@ -219,10 +218,10 @@ def _ablation_group(row: Row) -> str:
 
 
 def _over_datasets(
-    means: pd.DataFrame, blocks: dict[str, str], metrics: Sequence[str], name: str, title: str, caption: str
+    means: pd.DataFrame, blocks: dict[str, str], shown: Sequence[Metric], name: str, title: str, caption: str
 ) -> Table:
-    rows = means[means["alignment"].isin(list(blocks)) & means["metric"].isin([*metrics, RANK.name])]
-    shown = [METRICS[metric] for metric in metrics]
+    held = [*(metric.name for metric in shown), RANK.name]
+    rows = means[means["alignment"].isin(list(blocks)) & means["metric"].isin(held)]
     datasets = datasets_in_order(rows["dataset"])
     first = next(iter(blocks))
     labels = [Heading(_superscripted(metric, first)) for metric in shown]
@@ -245,8 +244,8 @@ def _over_datasets(
 
 
 def _superscripted(metric: Metric, alignment: str) -> str:
-    """Rel and delta carry what they are measured on: p for points, d for depth."""
-    if metric.name not in ("rel", "delta"):
+    """Errors of points and of depth carry what they are measured on: p or d."""
+    if metric.kind != "depth":
         return arrow(metric)
     text = arrow(metric)
     return text[:-1] + ("ᵖ" if "points" in alignment else "ᵈ") + text[-1]

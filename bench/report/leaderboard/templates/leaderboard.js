@@ -3,7 +3,6 @@
 // follow in leaderboard_extras.js, which the build joins to this file.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const [VALUE, TEXT, LOW, HIGH, OK, TOTAL, STATUS, NOTE, UNIT, BEST] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]; // of a cell
 const ANY = "*", MEAN = "all", WHOLE_CELL = "-";
 const FILTERS = ["protocol", "pointmap", "weights", "supervision"];
 
@@ -21,14 +20,19 @@ const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 const tracks = Object.fromEntries(data.tracks.map((track) => [track.id, track]));
 const datasetTitles = Object.fromEntries(data.tracks.flatMap((track) => track.datasets));
-const rows = data.rows.map(([track, dataset, model, block, condition, source, packed, seconds, memory], id) => ({
-  ...data.conditions[condition], id, track, dataset, model, block, seconds, memory,
-  source: data.texts[source],
-  info: tracks[track].models[model],
-  marks: [...data.conditions[condition].marks, ...tracks[track].models[model].marks],
-  supervision: tracks[track].models[model].supervision,
-  cells: Object.fromEntries(packed.map((cell) => [data.allMetrics[cell[0]], cell])),
-}));
+/** An object from an array whose places have these names; what is cut off at its end is undefined. */
+const unpacked = (names, values) => Object.fromEntries(values.map((value, place) => [names[place], value]));
+const rows = data.rows.map((packed, id) => {
+  const { condition, source, cells, ...row } = unpacked(data.rowFields, packed);
+  const info = tracks[row.track].models[row.model], held = cells.map((cell) => unpacked(data.cellFields, cell));
+  return {
+    ...data.conditions[condition], ...row, id, info,
+    source: data.texts[source],
+    marks: [...data.conditions[condition].marks, ...info.marks],
+    supervision: info.supervision,
+    cells: Object.fromEntries(held.map((cell) => [data.allMetrics[cell.metric], cell])),
+  };
+});
 const blockTitle = (row) => tracks[row.track].blocks.find(([id]) => id === row.block)?.[1] ?? "";
 const cardsOf = (row) => row.info.parts.map((part) => data.cards[part]);
 const searchText = (row) => [
@@ -99,9 +103,9 @@ const isShown = (column) => column.shown !== switched().has(column.id);
 
 /** Gives a column the range of its values and intervals, and the unit that they share. */
 function measure(column, chosen) {
-  const cells = chosen.map((row) => cellOf(row, column)).filter((cell) => cell?.[VALUE] != null);
-  column.least = cells.reduce((least, cell) => Math.min(least, cell[LOW] ?? cell[VALUE]), Infinity);
-  column.most = cells.reduce((most, cell) => Math.max(most, cell[HIGH] ?? cell[VALUE]), -Infinity);
+  const cells = chosen.map((row) => cellOf(row, column)).filter((cell) => cell?.value != null);
+  column.least = cells.reduce((least, cell) => Math.min(least, cell.low ?? cell.value), Infinity);
+  column.most = cells.reduce((most, cell) => Math.max(most, cell.high ?? cell.value), -Infinity);
   const units = new Set(cells.map(unitOf));
   column.unit ||= units.size === 1 ? [...units][0] : "";
 }
@@ -110,32 +114,32 @@ function measure(column, chosen) {
 
 const UNITS = { metre: "m", millimetre: "mm", scene: "units" };
 const cellOf = (row, { id }) => row.cells[id] ?? (state.layout === "metrics" ? row.cells[`${row.track}/cell`] : undefined);
-const unitOf = (cell) => UNITS[data.texts[cell[UNIT]]] ?? data.texts[cell[UNIT]] ?? "";
-const reasonOf = (cell) => data.texts[cell[NOTE]] ?? "";
+const unitOf = (cell) => UNITS[data.texts[cell.unit]] ?? data.texts[cell.unit] ?? "";
+const reasonOf = (cell) => data.texts[cell.note] ?? "";
 
 /** The interval with as many digits as the printed value. */
 function interval(cell, { factor }) {
-  if (cell[LOW] == null || cell[TEXT] == null) return "";
-  const digits = (cell[TEXT].split(".")[1] ?? "").length;
-  const print = (bound) => (bound * factor).toFixed(digits).replace(/^0(?=\.)/, cell[TEXT].startsWith(".") ? "" : "0");
-  return `${print(cell[LOW])} – ${print(cell[HIGH])}`;
+  if (cell.low == null || cell.text == null) return "";
+  const digits = (cell.text.split(".")[1] ?? "").length;
+  const print = (bound) => (bound * factor).toFixed(digits).replace(/^0(?=\.)/, cell.text.startsWith(".") ? "" : "0");
+  return `${print(cell.low)} – ${print(cell.high)}`;
 }
 
 function cellHtml(cell, column) {
   if (!cell) return '<span class="none">–</span>';
-  const incomplete = cell[TOTAL] != null && cell[OK] < cell[TOTAL];
-  const said = `${cell[OK]} of ${cell[TOTAL]} succeeded. ${reasonOf(cell)}`;
-  const part = raw(incomplete ? html`<span class="part" title="${said}">${cell[OK]}/${cell[TOTAL]}</span> ` : "");
-  if (cell[TEXT] == null) {
-    if (cell[STATUS] === "partial") return html`${part}<span class="none">–</span>`;
-    const name = cell[STATUS] === "unavailable" ? "na" : "bad";
-    return html`<span class="${name}" title="${reasonOf(cell)}">${name === "na" ? "n/a" : cell[STATUS]}</span>`;
+  const incomplete = cell.total != null && cell.ok < cell.total;
+  const said = `${cell.ok} of ${cell.total} succeeded. ${reasonOf(cell)}`;
+  const part = raw(incomplete ? html`<span class="part" title="${said}">${cell.ok}/${cell.total}</span> ` : "");
+  if (cell.text == null) {
+    if (cell.status === "partial") return html`${part}<span class="none">–</span>`;
+    const name = cell.status === "unavailable" ? "na" : "bad";
+    return html`<span class="${name}" title="${reasonOf(cell)}">${name === "na" ? "n/a" : cell.status}</span>`;
   }
-  const unit = raw(cell[UNIT] == null || column.unit ? "" : html` <span class="unit">${unitOf(cell)}</span>`);
-  const value = html`${part}<span class="v ${["", "best", "second"][cell[BEST] ?? 0]}">${cell[TEXT]}</span>${unit}`;
-  if (cell[LOW] == null) return value;
+  const unit = raw(cell.unit == null || column.unit ? "" : html` <span class="unit">${unitOf(cell)}</span>`);
+  const value = html`${part}<span class="v ${["", "best", "second"][cell.best ?? 0]}">${cell.text}</span>${unit}`;
+  if (cell.low == null) return value;
   const place = (number) => `${((100 * (number - column.least)) / (column.most - column.least || 1)).toFixed(1)}%`;
-  const style = `--a:${place(cell[LOW])};--b:${place(cell[HIGH])};--m:${place(cell[VALUE])}`;
+  const style = `--a:${place(cell.low)};--b:${place(cell.high)};--m:${place(cell.value)}`;
   return html`${raw(value)}<span class="ci">${interval(cell, column)}</span><span class="whisker" style="${style}"></span>`;
 }
 
@@ -180,9 +184,9 @@ function headHtml({ label, about, higher, unit }) {
 
 /** "1/2": how many scenes (or data sets) have every value that the row has, of how many. */
 function covered(row) {
-  const counted = ([id, cell]) => cell[TOTAL] != null && cell[TEXT] != null && !id.endsWith("/rank"); // a rank counts columns
-  const found = Object.entries(row.cells).filter(counted), of = (at) => found.map(([, cell]) => cell[at]);
-  return found.length ? `${Math.min(...of(OK))}/${Math.max(...of(TOTAL))}` : null;
+  const counted = ([id, cell]) => cell.total != null && cell.text != null && !id.endsWith("/rank"); // a rank counts columns
+  const found = Object.entries(row.cells).filter(counted), of = (name) => found.map(([, cell]) => cell[name]);
+  return found.length ? `${Math.min(...of("ok"))}/${Math.max(...of("total"))}` : null;
 }
 
 function tableColumns() {
@@ -199,7 +203,7 @@ function tableColumns() {
   if (state.block === ANY) columns.push(words("block", tracks[state.track].block, blockTitle));
   if (probe) columns.push(words("supervision", "Supervision", (row) => row.supervision, "words wide"));
   for (const shown of shownColumns) {
-    const value = (row) => cellOf(row, shown)?.[VALUE], display = (row) => cellHtml(cellOf(row, shown), shown);
+    const value = (row) => cellOf(row, shown)?.value, display = (row) => cellHtml(cellOf(row, shown), shown);
     const more = { type: "value", className: "number", orderSequence: shown.higher ? ["desc", "asc"] : ["asc", "desc"] };
     columns.push(column(shown.id, headHtml(shown), value, display, more));
   }

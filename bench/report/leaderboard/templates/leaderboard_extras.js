@@ -25,9 +25,9 @@ function cardHtml(card, id) {
 function showDetails(row) {
   const whole = { id: `${row.track}/cell`, label: "Whole cell", about: "", factor: 1 };
   const lines = [...tracks[row.track].metrics, whole].filter(({ id }) => row.cells[id]).map((metric) => {
-    const cell = row.cells[metric.id], value = cell[TEXT] == null ? "–" : `${cell[TEXT]} ${metric.unit || unitOf(cell)}`;
-    const count = cell[TOTAL] == null ? "–" : `${cell[OK]}/${cell[TOTAL]}`;
-    const status = [cell[STATUS], reasonOf(cell)].filter(Boolean).join(": ");
+    const cell = row.cells[metric.id], value = cell.text == null ? "–" : `${cell.text} ${metric.unit || unitOf(cell)}`;
+    const count = cell.total == null ? "–" : `${cell.ok}/${cell.total}`;
+    const status = [cell.status, reasonOf(cell)].filter(Boolean).join(": ");
     return html`<tr><th scope="row">${metric.label}<small>${metric.about}</small></th><td>${value}</td>
 <td>${interval(cell, metric) || "–"}</td><td>${count}</td><td class="reason">${status}</td></tr>`;
   });
@@ -152,11 +152,16 @@ function csvText() {
   const quoted = (value) => (/[",\n]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
   const keys = ["track", "dataset", "model", "title", "block", "pointmap", "protocol", "weights", "marks", "source", "seconds",
     "memory"];
-  const parts = { "": VALUE, _low: LOW, _high: HIGH, _n_ok: OK, _n_total: TOTAL, _status: STATUS, _note: NOTE, _unit: UNIT };
-  const part = (cell, at) => (!cell ? "" : at === STATUS ? cell[at] ?? "ok" : at >= NOTE ? data.texts[cell[at]] : cell[at]);
+  const parts = { "": "value", _low: "low", _high: "high", _n_ok: "ok", _n_total: "total", _status: "status", _note: "note",
+    _unit: "unit" };
+  const part = (cell, name) => {
+    if (!cell) return "";
+    if (name === "status") return cell.status ?? "ok";
+    return name === "note" || name === "unit" ? data.texts[cell[name]] : cell[name];
+  };
   const line = (row) => [
     ...keys.map((key) => ({ title: row.info.title, marks: row.marks.join("; ") })[key] ?? row[key]),
-    ...shownColumns.flatMap((shown) => Object.values(parts).map((at) => part(cellOf(row, shown), at))),
+    ...shownColumns.flatMap((shown) => Object.values(parts).map((name) => part(cellOf(row, shown), name))),
   ];
   const head = [...keys, ...shownColumns.flatMap(({ id }) => Object.keys(parts).map((ending) => id.split("/").pop() + ending))];
   const found = table.rows({ order: "applied", search: "applied" }).data().toArray();

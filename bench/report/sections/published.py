@@ -1,4 +1,4 @@
-"""The sections that a report ends with: models, cost, gaps; and the papers' own tables."""
+"""The papers' own tables, and the figures that they allow."""
 
 from __future__ import annotations
 
@@ -7,49 +7,21 @@ from dataclasses import replace
 
 import pandas as pd
 
+from bench.metrics.catalogue import headline
 from bench.report.figures.drawing import Drawer
 from bench.report.page.page import Part, Section, section
+from bench.report.parts.probe import clouds_part, joined_part, supervision_part, variants_part, views_part
+from bench.report.parts.ranks import rank_figures
 from bench.report.say import marks as conditions
 from bench.report.say.cards import PROBED
 from bench.report.say.means import table_means
-from bench.report.sections.probe import (
-    clouds_part,
-    joined_part,
-    rank_figures,
-    supervision_part,
-    variants_part,
-    views_part,
-)
 from bench.report.tables import papers as paper_tables
-from bench.report.tables import runs as run_tables
 from bench.report.tables.model import Table
 from bench.results.published import ALL, published_cards, published_rows
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import over_datasets
 
 MARKS = (PUBLISHED,)
-
-
-def models_section(rows: pd.DataFrame) -> Section:
-    """What is known of the models that were measured, and of what they were measured on."""
-    parts = []
-    for track, title in (("probe", "Features"), ("geometry", "Estimators")):
-        models = list(rows[rows["track"] == track]["model"].unique())
-        parts.append(Part(title, tables=(run_tables.cards_table(models, track, title),)))
-    parts.append(Part("Data sets", tables=(run_tables.datasets_table(list(rows["dataset"].unique())),)))
-    return section("models", "Models and data sets", parts)
-
-
-def gap_sections(rows: pd.DataFrame) -> list[Section]:
-    """What could not be measured, and why: shown, never averaged away."""
-    bad = rows[rows["status"] != "ok"]
-    if bad.empty:
-        return []
-    part = Part("Gaps and failures", tables=(run_tables.gap_table(bad),))
-    return [section("gaps", "Gaps and failures", [part], text=(f"{len(bad)} of {len(rows)} values could not be measured.",))]
-
-
-# ------------------------------------------------------------------------------------------------------- the papers' tables
 
 
 def published_sections() -> list[Section]:
@@ -99,9 +71,12 @@ def _moge() -> Section:
 
 def _rank_part(means: pd.DataFrame, draw: Drawer) -> Part:
     """Ranks over data sets: the paper prints no scenes, so the data sets are the units."""
-    rows = means[(means["metric"] == "psnr") & (means["mode"] == "G")]
+    metric = headline("probe")
+    rows = means[(means["metric"] == metric.name) & (means["mode"] == "G")]
     units = rows.pivot_table(index="dataset", columns=["model", "weights"], values="value", sort=False)
-    return Part("Ranks", figures=tuple(rank_figures(units, "psnr", "PSNR, geometry mode", draw, "data sets")))
+    return Part(
+        "Ranks", figures=tuple(rank_figures(units, metric.name, f"{metric.label}, geometry mode", draw, "data sets"))
+    )
 
 
 def _sourced(part: Part, table: str) -> Part:

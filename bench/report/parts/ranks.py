@@ -1,0 +1,44 @@
+"""Ranks of models over units, drawn: what both tracks and the papers' tables share."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.metrics.catalogue import METRICS
+from bench.report.figures import models as charts_models
+from bench.report.figures.drawing import Drawer, Figure
+from bench.report.say import marks as conditions
+from bench.report.say.cards import title_of
+from bench.stats.bootstrap import complete_units
+
+FEWEST_MODELS = 3  #: below, a ranking says nothing
+
+
+def rank_figures(
+    units: pd.DataFrame, metric: str, title: str, draw: Drawer, unit: str = "scenes", track: str = "probe"
+) -> list[Figure]:
+    """Rank intervals and critical difference of (units x (model, weights)); none below three models or two units."""
+    complete, left_out = complete_units(units)
+    if complete.shape[1] < FEWEST_MODELS or len(complete) < 2:
+        return []
+    higher = bool(METRICS[metric].higher_is_better)
+    models, weights = (complete.columns.get_level_values(level) for level in ("model", "weights"))
+    names = [
+        title_of(str(m), track) + "".join(f" ({mark})" for mark in conditions.row_marks(str(m), str(w)))
+        for m, w in zip(models, weights, strict=True)
+    ]
+    caption = f"Over {len(complete)} {unit}" + (f"; {left_out} that lack a model are left out." if left_out else ".")
+    return [
+        draw(
+            f"ranks-{metric}", f"Rank intervals: {title}", caption, charts_models.rank_interval_plot, complete, higher, names
+        ),
+        draw(
+            f"critical-difference-{metric}",
+            f"Critical difference: {title}",
+            f"{caption} A bar joins what Nemenyi's test does not tell apart.",
+            charts_models.critical_difference_plot,
+            complete,
+            higher,
+            names,
+        ),
+    ]
