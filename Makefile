@@ -47,7 +47,7 @@ $(READY): pyproject.toml setup.py constraints.txt $(wildcard bench/native/*.cpp 
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.12")'
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,hf,sd]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,hf,sd,small]'
 	@# Open3D loads libusb, which its wheel does not bring.
 	@ldconfig -p 2>/dev/null | grep -q $(SYSTEM_LIBRARY) || $(BIN)/python -c 'import open3d' 2>/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -qq -y libusb-1.0-0 >/dev/null; } \

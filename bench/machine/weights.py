@@ -1,8 +1,9 @@
 """Where the weights of a model come from, whether they are on this machine, and how to get them.
 
 A card's `weights` is its source: "hf:owner/name" (a repository of the Hugging Face hub; "hf:owner/name/file" names the file,
-else the class's `weights_files`, else model.safetensors), "torchhub:URL" (a file that torch.hub keeps) or "page:URL" (where
-the user downloads the file, to be given by --checkpoint). Other sources are fetched by the model's own package. Nothing here
+else the class's `weights_files`, else model.safetensors), "torchhub:URL" (a file that torch.hub keeps),
+"package:folder/file" (a file that travels inside an installed package, never downloaded by itself) or "page:URL" (where the
+user downloads the file, to be given by --checkpoint). Other sources are fetched by the model's own package. Nothing here
 loads a network: these functions find, fetch and describe files.
 """
 
@@ -20,11 +21,10 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-import torch
 
 from bench.core.errors import Unavailable, UserError
 from bench.core.interfaces import Card, FeatureProvider, GeometryEstimator
@@ -79,7 +79,12 @@ def sources(model: type[Any]) -> tuple[str, ...]:
     kind, _, rest = weights.partition(":")
     if kind == "hf" and rest.count("/") == 1:
         return tuple(f"{weights}/{file}" for file in getattr(model, "weights_files", (DEFAULT_FILE,)))
-    return (weights,) if kind == "hf" or rest.startswith("https://") else ()
+    return (weights,) if kind in ("hf", "package") or rest.startswith("https://") else ()
+
+
+def to_be_downloaded(card: Card) -> bool:
+    """Whether a model needs more than what is installed with the packages that it `needs`."""
+    return bool(card.weights) and not card.weights.startswith("package:")
 
 
 def cached(source: str) -> Path | None:
@@ -87,9 +92,9 @@ def cached(source: str) -> Path | None:
     kind, rest = _parse(source)
     if kind == "page":
         return None
-    if kind == "torchhub":
-        path = _torchhub_path(rest)
-        return path if path.is_file() else None
+    if kind in ("torchhub", "package"):
+        path = _torchhub_path(rest) if kind == "torchhub" else _packaged_path(rest)
+        return path if path is not None and path.is_file() else None
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(*_repository_and_file(rest))
@@ -110,6 +115,9 @@ def locate(source: str, name: str) -> Path:
             f"{name}: the publisher offers the weights at {rest} for download by hand; give the file by --checkpoint, "
             "or use --weights random"
         )
+    if kind == "package":
+        package, _, file = rest.partition("/")
+        raise Unavailable(f"{name}: the package {package} as it is installed here has no file {file}; install it anew")
     try:
         return _from_torchhub(rest) if kind == "torchhub" else _from_hub(rest)
     except Exception as error:  # whatever the network or the publisher answers, the user hears one message
@@ -186,10 +194,17 @@ def _digest(path: Path, size: int, modified: int) -> str:
 
 def _parse(source: str) -> tuple[str, str]:
     kind, _, rest = source.partition(":")
-    if (kind in ("torchhub", "page") and rest.startswith("https://")) or (kind == "hf" and rest.count("/") >= 2):
+    wellformed = {
+        "hf": rest.count("/") >= 2,
+        "torchhub": rest.startswith("https://"),
+        "page": rest.startswith("https://"),
+        "package": "/" in rest,
+    }
+    if wellformed.get(kind):
         return kind, rest
     raise UserError(
-        f"weights {source!r}: expected 'hf:owner/name', 'hf:owner/name/file', 'torchhub:https://…' or 'page:https://…'"
+        f"weights {source!r}: expected 'hf:owner/name', 'hf:owner/name/file', 'torchhub:https://…', 'page:https://…' or "
+        "'package:folder/file'"
     )
 
 
@@ -199,7 +214,18 @@ def _repository_and_file(rest: str) -> tuple[str, str]:
 
 
 def _torchhub_path(url: str) -> Path:
+    import torch
+
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def _packaged_path(rest: str) -> Path | None:
+    """Where a file lies inside an installed package, which is not imported for that; None where the package is absent."""
+    package, _, file = rest.partition("/")
+    found = find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        return None
+    return Path(found.submodule_search_locations[0]) / file
 
 
 def _from_torchhub(url: str) -> Path:
@@ -288,7 +314,7 @@ def _reachable(host: str) -> bool:
 
 def _with_published_facts(state: WeightState) -> WeightState:
     kind, rest = _parse(state.files[0].source)
-    if kind == "page":
+    if kind in ("page", "package"):
         return state
     try:
         if kind == "torchhub":

@@ -14,6 +14,7 @@ from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, M
 from bench.core.protocols import GEOMETRY_PROTOCOLS, MODES, PROBE_PROTOCOLS, protocol_named
 from bench.core.registry import Registry, datasets, estimators, features, pointmaps
 from bench.core.text import MOST_NAMED, listed
+from bench.machine.weights import to_be_downloaded
 
 ALL = "all"
 AUTO = "auto"
@@ -152,7 +153,7 @@ def _models(selection: Selection, registry: Registry[Any]) -> list[str]:
         if asked in (ALL, EMBEDDED):
             for name in registry:
                 card = registry[name].card
-                if asked == ALL or not card.weights:
+                if asked == ALL or not to_be_downloaded(card):
                     chosen.append(name)
         elif "+" in asked or "@" in asked:
             from bench.probe.features.composite import parse_features  # brings PyTorch, which a report does without

@@ -97,9 +97,13 @@ class NetworkProvider(FeatureProvider):
         (source,) = sources(type(self))
         return self.checkpoint or locate(source, self.card.name)
 
+    def prepared(self, images: Tensor) -> Tensor:
+        """Photos as the network takes them: by default normalised, and padded to whole patches."""
+        return centre_padded(normalised(images, self.statistics), self.card.stride)
+
     @torch.no_grad()
     def extract(self, images: Tensor) -> Tensor:
-        prepared = centre_padded(normalised(images, self.statistics), self.card.stride)
+        prepared = self.prepared(images)
         values = in_batches(self.forward, prepared)
         rows, columns = (side // self.card.stride for side in prepared.shape[-2:])
         return values.reshape(len(images), rows, columns, -1).float()
