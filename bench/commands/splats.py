@@ -21,9 +21,7 @@ from bench.machine.locations import cache_root, data_root
 from bench.results.store import CellRecord, Store
 from bench.run import tracks
 from bench.run.verify import other_weights
-from bench.splat import Gaussians, rotation_matrix, write_ply
-
-_SH_0 = 0.28209479177387814  # the constant spherical harmonic
+from bench.splat import SH_0, Gaussians, rotation_matrix, write_ply
 
 
 def export(
@@ -72,7 +70,7 @@ def view(
         "/splats",
         centers=gaussians.means.numpy(),
         covariances=(axes @ axes.transpose(1, 2)).numpy(),
-        rgbs=np.clip(gaussians.spherical_harmonics[:, 0].numpy() * _SH_0 + 0.5, 0, 1),
+        rgbs=np.clip(gaussians.spherical_harmonics[:, 0].numpy() * SH_0 + 0.5, 0, 1),
         opacities=gaussians.opacities[:, None].numpy(),
     )
     console.print(f"{record.cell.label}: open http://127.0.0.1:{port} (colours without view dependence); Ctrl-C ends it")

@@ -68,7 +68,7 @@ class ProbeProtocol:
     rates: Rates = Rates()
     instantsplat_iterations: int = 7_000
     instantsplat_factor: float = 10.0  #: on `rates`: the 3DGS defaults
-    instantsplat_degree_every: int = 1_000  #: the SH degree rises by one every so many steps
+    instantsplat_degree_every: int | None = 1_000  #: the SH degree rises by one every so many steps; None: 3 from the start
     ssim_weight: float = 0.2
     iuv_scale_weight: float = 0.1  #: L1 of the log-scales to their initial value, IUV and IUVRGB only
     opacity_initial: float = 0.1

@@ -18,6 +18,13 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
+def nearest(layer: Array, height: int, width: int) -> Array:
+    """(height, width, ...): the entry of (H, W, ...) under each target pixel's centre."""
+    rows = ((np.arange(height) + 0.5) * layer.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * layer.shape[1] / width).astype(int)
+    return layer[rows][:, columns]
+
+
 @dataclass(frozen=True, eq=False)
 class Camera:
     """A pinhole camera.

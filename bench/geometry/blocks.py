@@ -4,20 +4,17 @@ aligned."""
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.core.errors import UserError
 from bench.core.protocols import GeometryProtocol
-from bench.core.scenes import MonocularSample, Prediction
+from bench.core.scenes import Array, MonocularSample, Prediction
 from bench.geometry.align import Alignment, align_depth, align_least_squares, align_points
 from bench.geometry.camera import points_from_depth
 from bench.geometry.resample import masked_nearest, take
 from bench.metrics.depth import norms
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,12 @@ Intrinsics are (3, 3), normalised: the image is 1 wide and 1 high, so fx is in w
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.core.errors import UserError
+from bench.core.scenes import Array
 from bench.geometry.resample import masked_nearest, take
-
-Array = NDArray[Any]
 
 
 def field_of_view(intrinsics: Array) -> tuple[float, float]:

@@ -10,23 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.core.cells import Measurement
 from bench.core.interfaces import GeometryEstimator
 from bench.core.protocols import GeometryProtocol
-from bench.core.scenes import MonocularSample, Prediction
+from bench.core.scenes import Array, MonocularSample, Prediction
 from bench.geometry.align import align_points_groups
 from bench.geometry.blocks import DEPTH_BLOCKS, LOCAL_POINTS, POINT_BLOCKS, Block, Comparison, Unmeasurable, checked
 from bench.geometry.camera import points_from_depth
 from bench.geometry.fov import fov_crops, fov_rows
 from bench.metrics.boundary import boundary_f1
 from bench.metrics.depth import depth_errors, local_point_errors, point_errors
-
-Array = NDArray[Any]
 
 LEAST_DISPARITY = 1e-6  #: clamp of aligned disparities where boundaries are measured, in the official code
 _TILE = 1 << 14  #: pixels measured at a time

@@ -6,18 +6,13 @@ points.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.core.protocols import GeometryProtocol
-from bench.core.scenes import MonocularSample, Prediction
+from bench.core.scenes import Array, MonocularSample, Prediction
 from bench.geometry.camera import points_from_depth
 from bench.geometry.evaluate import aligned_prediction
 from bench.metrics.colours import NOTHING, coloured, finite_range
-
-Array = NDArray[Any]
 
 _LONG_SIDE = 320
 _WORST_ERROR = 0.3  #: the relative depth error that is drawn brightest

@@ -4,16 +4,13 @@ appendix)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.core.scenes import Array
 from bench.geometry.camera import rays
 from bench.geometry.resample import masked_nearest, take
 from bench.metrics.depth import norms
-
-Array = NDArray[Any]
 
 FARTHEST = 1000.0  #: depth beyond this multiple of the 1 % quantile is dropped
 

@@ -1,4 +1,4 @@
-"""The optional C++ kernels: one file each, a plain C interface, loaded with ctypes.
+"""The optional C++ kernels: one file each, a plain C interface (bench.native.signatures), loaded with ctypes.
 
 `load("raster")` gives the library built for the best instruction set that this processor has, or None where it was not
 built; `missing("raster")` says why. The environment variable BENCH_NATIVE=off turns all of them off, BENCH_NATIVE=base,
@@ -13,6 +13,8 @@ import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from bench.native.signatures import declare
 
 _FOLDER = Path(__file__).parent
 _BEST_FIRST = ("avx512", "avx2", "base")
@@ -39,14 +41,17 @@ def _runnable() -> tuple[str, ...]:
 
 def load(kernel: str) -> ctypes.CDLL | None:
     """The library of that kernel, or None where it was not built or is turned off."""
-    return next((library for variant in _allowed() if (library := _open(kernel, variant))), None)
+    return next((library for variant in _allowed() if (library := build(kernel, variant))), None)
 
 
 @functools.cache
-def _open(kernel: str, variant: str) -> ctypes.CDLL | None:
+def build(kernel: str, variant: str) -> ctypes.CDLL | None:
+    """One build of a kernel, whatever this processor runs; None where it was not built."""
     for path in sorted(_FOLDER.glob(f"_{kernel}_{variant}.*")):
         if path.suffix in {".so", ".pyd", ".dylib"}:
-            return ctypes.CDLL(str(path))
+            library = ctypes.CDLL(str(path))
+            declare(kernel, library)
+            return library
     return None
 
 

@@ -15,16 +15,17 @@ from torch import Tensor, nn
 
 from bench import native
 from bench.core.cells import Cell
-from bench.core.protocols import PROBE_PROTOCOLS, ProbeProtocol
+from bench.core.protocols import PROBE_PROTOCOLS
 from bench.perf.raster import scene
 from bench.perf.readout import head_by_head
 from bench.perf.timing import Compute, Result, compare
 from bench.probe.features.map import FeatureMap
 from bench.probe.measure.image_loss import PhotometricLoss
 from bench.probe.modes import mode_named
-from bench.probe.optimise import Schedule, TrainingViews, descend, optimise, render_view
+from bench.probe.optimise import TrainingViews, descend, optimise, render_view
 from bench.probe.parameters import Parameters, activated, initial_values
-from bench.splat.render import Backend
+from bench.probe.settings import ProbeSettings
+from bench.splat import SH_0
 
 VIEWS, PATCHES, SIZE, CHANNELS = 3, (24, 32), (128, 96), 256
 WARM_START = 30  #: iterations that bring the Gaussians near their places before anything is timed
@@ -54,47 +55,47 @@ def measure(
 def _steps(size: tuple[int, int], patches: tuple[int, int], channels: int, mode: str) -> tuple[Compute, Compute]:
     """A step on patches with the fastest rasterizer, and one per pixel with the torch rasterizer; they start alike."""
     width, height = size
-    protocol = PROBE_PROTOCOLS["paper-v1"]
+    chosen = mode_named(mode)
+    protocol = replace(PROBE_PROTOCOLS["paper-v1"], warm_start=WARM_START, iterations=WARM_START)
+    fastest = ProbeSettings(chosen, protocol)
     gaussians, _, intrinsics = scene(width, height)
-    colours = (0.5 + 0.28209479177387814 * gaussians.spherical_harmonics[:, 0]).clamp(0, 1)
+    colours = (0.5 + SH_0 * gaussians.spherical_harmonics[:, 0]).clamp(0, 1)
     initial = initial_values(gaussians.means.double().numpy(), colours.numpy(), 0.5, torch.device("cpu"))
     poses = torch.tensor([[1.0, 0, 0, 0, 0, 0, 0]]).repeat(VIEWS, 1)
     blank = TrainingViews(torch.zeros(VIEWS, height, width, 3), intrinsics.repeat(VIEWS, 1, 1), poses, 1.0)
     with torch.no_grad():
-        photo = render_view(activated(initial), poses[0], blank, 0, 3, protocol, "auto").clamp(0, 1)
+        photo = render_view(activated(initial), poses[0], blank, 0, 3, fastest).clamp(0, 1)
     views = TrainingViews(photo.repeat(VIEWS, 1, 1, 1), blank.intrinsics, poses, 1.0)
     values = torch.randn(VIEWS, *patches, channels, generator=torch.Generator().manual_seed(0))
     on_patches = FeatureMap(values, height, width, per_pixel=False)
     per_pixel = FeatureMap(on_patches.upsampled(), height, width, per_pixel=True)
     pixels = torch.arange(VIEWS * height * width)
-    chosen = mode_named(mode)
     fast, plain = (Parameters(chosen, initial, features, pixels, seed=0) for features in (on_patches, per_pixel))
-    optimise(fast, initial, views, Schedule(WARM_START, 0, protocol.rates), protocol, seed=0, scale_prior=False)
+    optimise(fast, views, fastest)
     for group, other in zip(fast.groups(), plain.groups(), strict=True):
         for trained, own in zip(group["params"], other["params"], strict=True):
             own.data.copy_(trained.data)
     assert plain.readout is not None
     own, upsampled = plain.readout, per_pixel.values.flatten(0, 2)
-    slow = _step(plain, lambda: plain.free | head_by_head(own, upsampled), views, protocol, "torch")
-    return _step(fast, fast.values, views, protocol, "auto"), slow
+    slow = _step(plain, lambda: plain.free | head_by_head(own, upsampled), views, replace(fastest, backend="torch"))
+    return _step(fast, fast.values, views, fastest), slow
 
 
 def _step(
     parameters: Parameters,
     values: Callable[[], Mapping[str, Tensor]],
     views: TrainingViews,
-    protocol: ProbeProtocol,
-    backend: Backend,
+    settings: ProbeSettings,
 ) -> Compute:
     poses = nn.Parameter(views.poses.clone())
     groups = [*parameters.groups(), {"name": "pose", "params": [poses]}]
-    optimiser = torch.optim.Adam(groups, lr=_RATE, eps=protocol.adam_epsilon, fused=True)
-    losses = [PhotometricLoss(photo, protocol.ssim_weight) for photo in views.photos]
+    optimiser = torch.optim.Adam(groups, lr=_RATE, eps=settings.protocol.adam_epsilon, fused=True)
+    losses = [PhotometricLoss(photo, settings.protocol.ssim_weight) for photo in views.photos]
     turn = iter(np.tile(np.arange(VIEWS), 10_000).tolist())
 
     def run() -> list[Tensor]:
         view = next(turn)
-        picture = render_view(activated(values()), poses[view], views, view, 3, protocol, backend)
+        picture = render_view(activated(values()), poses[view], views, view, 3, settings)
         loss = losses[view](picture)
         descend(loss, optimiser, iteration=1)
         return [picture.detach(), loss.detach()]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.core.errors import UserError
-from bench.core.scenes import Array, Initialisation
+from bench.core.scenes import Array, Initialisation, nearest
 from bench.metrics.similarity import Similarity
 from bench.splat import Gaussians
 
@@ -92,10 +92,3 @@ def with_images_of(initialisation: Initialisation, height: int, width: int) -> I
         cameras=tuple(camera.resized(width, height) for camera in initialisation.cameras),
         test_cameras=tuple(camera.resized(width, height) for camera in initialisation.test_cameras),
     )
-
-
-def nearest(layer: Array, height: int, width: int) -> Array:
-    """(height, width, ...): the entry of (H, W, ...) under each target pixel's centre."""
-    rows = ((np.arange(height) + 0.5) * layer.shape[0] / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * layer.shape[1] / width).astype(int)
-    return layer[rows][:, columns]

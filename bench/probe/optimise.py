@@ -20,8 +20,8 @@ from bench.core.protocols import ProbeProtocol, Rates
 from bench.probe.measure.image_loss import PhotometricLoss
 from bench.probe.modes import Mode
 from bench.probe.parameters import Parameters, activated
+from bench.probe.settings import ProbeSettings
 from bench.splat import Gaussians, SplatError, pose_matrix, rasterize
-from bench.splat.render import Backend
 
 _CURVE_POINTS = 50
 _PROGRESS_EVERY = 20  # iterations
@@ -110,21 +110,24 @@ class Optimised:
 
 def optimise(
     parameters: Parameters,
-    initial: Mapping[str, Tensor],
     views: TrainingViews,
-    schedule: Schedule,
-    protocol: ProbeProtocol,
-    *,
-    seed: int,
-    scale_prior: bool,
-    backend: Backend = "auto",
+    settings: ProbeSettings,
     progress: Callable[[int, int], None] | None = None,
 ) -> Optimised:
-    """Warm start, then rendering. Raises Diverged where the loss stops being a number.
+    """Warm start, then rendering.
 
-    initial: what the warm start teaches, attribute -> (N, channels). scale_prior: hold the log-scales near their initial
-    values (IUV and IUVRGB). progress: called with (iterations done, iterations in all).
+    Args:
+        parameters: What is optimised, and the first values that the warm start teaches the readout.
+        views: The training photos and cameras.
+        settings: Mode, protocol, seed, and whether the log-scales are held near their first values.
+        progress: Called with (iterations done, iterations in all).
+
+    Raises:
+        Diverged: Where the loss stops being a number.
     """
+    protocol, initial = settings.protocol, parameters.initial
+    schedule = schedule_of(settings.mode, protocol)
+    holds_scales = settings.holds_scales and settings.mode.needs_feature
     poses = nn.Parameter(views.poses.clone(), requires_grad=protocol.refine_poses)
     groups = [*parameters.groups(), {"name": "pose", "params": [poses]}]
     # Parameters without a gradient (free ones in the warm start, frozen ones after it) are skipped, their state untouched.
@@ -141,18 +144,18 @@ def optimise(
     parameters.freeze_features()
 
     losses = [PhotometricLoss(photo, protocol.ssim_weight) for photo in views.photos]
-    order = _shuffled(len(views.photos), seed)
+    order = _shuffled(len(views.photos), settings.seed)
     errors = []
     for step in range(1, schedule.rendering + 1):
         iteration, view = schedule.warm_start + step, next(order)
         _set_rates(optimiser, rendering_rates(schedule.rates, views.extent, step))
         values = parameters.values()
         try:
-            picture = render_view(activated(values), poses[view], views, view, schedule.degree(step), protocol, backend)
+            picture = render_view(activated(values), poses[view], views, view, schedule.degree(step), settings)
         except SplatError as error:
             raise Diverged(f"iteration {iteration}: {error}") from error
         loss = losses[view](picture)
-        if scale_prior:
+        if holds_scales:
             loss = loss + protocol.iuv_scale_weight * (values["log_scale"] - initial["log_scale"]).abs().mean()
         descend(loss, optimiser, iteration)
         errors.append((picture.detach() - views.photos[view]).square().mean())
@@ -173,8 +176,7 @@ def render_view(
     views: TrainingViews,
     view: int,
     degree: int,
-    protocol: ProbeProtocol,
-    backend: Backend,
+    settings: ProbeSettings,
 ) -> Tensor:
     """The training view (h, w, 3) from its current pose (7,), differentiable. On a GPU the values are not looked at."""
     height, width = views.photos.shape[1:3]
@@ -184,9 +186,9 @@ def render_view(
         views.intrinsics[view],
         width,
         height,
-        backend=backend,
+        backend=settings.backend,
         degree=degree,
-        alpha_max=protocol.alpha_max,
+        alpha_max=settings.protocol.alpha_max,
         check=pose.device.type == "cpu",
     ).rgb
 

@@ -19,9 +19,8 @@ from bench.core.scenes import Array
 from bench.probe.features.map import FeatureMap
 from bench.probe.modes import ATTRIBUTES, Mode
 from bench.probe.readout.readout import HEAD_CHANNELS, Readout
-from bench.splat import Gaussians
+from bench.splat import SH_0, Gaussians
 
-_SH_0 = 0.28209479177387814  # the constant spherical harmonic, 1 / (2 sqrt(pi))
 _SMALLEST_SQUARED_DISTANCE = 1e-7  # coincident points would have scale 0 (3D Gaussian splatting's floor)
 NEIGHBOURS = 3
 WITHOUT_GRADIENT = ("colour_rest",)  #: heads that do not pull at a fine-tuned feature
@@ -40,7 +39,7 @@ def initial_values(points: Array, colours: Array, opacity: float, device: torch.
         "log_scale": np.repeat(0.5 * np.log(np.maximum(squared, _SMALLEST_SQUARED_DISTANCE))[:, None], 3, axis=1),
         "rotation": np.tile([1.0, 0.0, 0.0, 0.0], (count, 1)),
         "opacity": np.full((count, 1), np.log(opacity / (1 - opacity))),
-        "colour_dc": (colours - 0.5) / _SH_0,
+        "colour_dc": (colours - 0.5) / SH_0,
         "colour_rest": np.zeros((count, HEAD_CHANNELS["colour_rest"])),
     }
     return {name: torch.from_numpy(np.asarray(value, np.float32)).to(device) for name, value in values.items()}
@@ -84,6 +83,7 @@ class Parameters:
         precision: Precision = "float32",
     ) -> None:
         self.mode = mode
+        self.initial = initial
         self.free = {name: nn.Parameter(initial[name].clone()) for name in mode.free}
         self.readout: Readout | None = None
         self._features, self._pixels = features, pixels

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +13,48 @@ from torch import Tensor
 
 from bench.core.errors import UserError
 from bench.core.interfaces import FeatureInput
-from bench.core.scenes import Array, MultiViewScene, View
+from bench.core.protocols import ProbeProtocol
+from bench.core.scenes import Array, MultiViewScene, View, nearest
 
 MULTIPLE = 16
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeScene:
+    """One scene of the probe track in its three sizes, the same views in each.
+
+    Attributes:
+        prepared: What features are taken from.
+        grid: What Gaussians stand on, one for each pixel; with the truth.
+        photos: What is rendered and compared.
+    """
+
+    prepared: MultiViewScene
+    grid: MultiViewScene
+    photos: MultiViewScene
+
+
+def probe_scene(loaded: MultiViewScene, protocol: ProbeProtocol) -> ProbeScene:
+    """The sizes of a scene, as loaded, under a protocol.
+
+    Raises:
+        UserError: As `prepare_scene` and `to_grid` say.
+    """
+    prepared = prepare_scene(loaded, protocol.feature_long_side)
+    grid = to_grid(prepared, protocol.grid_long_side)
+    widest = protocol.photo_width
+    photos = grid if widest is None else full_size(loaded, protocol.feature_long_side, widest)
+    return ProbeScene(prepared, grid, photos)
+
+
+def one_size(scene: MultiViewScene) -> tuple[int, int]:
+    """(height, width) of the photos. Raises UserError where they differ."""
+    sizes = {view.image.shape[:2] for view in scene.views}
+    if len(sizes) != 1:
+        raise UserError(
+            f"{scene.dataset}/{scene.name}: the photos are of different sizes ({sorted(sizes)}); a probe needs one grid"
+        )
+    return sizes.pop()
 
 
 def prepare_scene(scene: MultiViewScene, long_side: int = 512) -> MultiViewScene:
@@ -117,19 +157,18 @@ def _scaled_size(image: Array, long_side: int) -> tuple[int, int]:
 
 
 def _resampled(view: View, width: int, height: int, photo: Callable[[Array, int, int], Array]) -> View:
-    for name in ("depth", "normal", "mask"):
-        layer = getattr(view, name)
-        if layer is not None and layer.shape[:2] != view.image.shape[:2]:
+    layers = {name: layer for name in ("depth", "normal", "mask") if (layer := getattr(view, name)) is not None}
+    for name, layer in layers.items():
+        if layer.shape[:2] != view.image.shape[:2]:
             raise UserError(f"{view.name}: {name} has shape {layer.shape[:2]}, its photo {view.image.shape[:2]}")
     if view.image.shape[:2] == (height, width):
         return view
+    resampled: dict[str, Any] = {name: nearest(layer, height, width) for name, layer in layers.items()}
     return replace(
         view,
         image=photo(view.image, width, height),
         camera=view.camera and view.camera.resized(width, height),
-        depth=_nearest(view.depth, width, height),
-        normal=_nearest(view.normal, width, height),
-        mask=_nearest(view.mask, width, height),
+        **resampled,
     )
 
 
@@ -165,12 +204,3 @@ def _overlaps(source: int, target: int) -> Array:
     pixels = np.arange(source)
     covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     return np.clip(covered, 0, None) * (target / source)
-
-
-def _nearest(layer: Array | None, width: int, height: int) -> Array | None:
-    """The source pixel under each target pixel's centre."""
-    if layer is None:
-        return None
-    rows = ((np.arange(height) + 0.5) * layer.shape[0] / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * layer.shape[1] / width).astype(int)
-    return layer[rows][:, columns]

@@ -11,7 +11,7 @@ import gc
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import torch
 
@@ -31,6 +31,7 @@ from bench.run.plan import dataset_of, model_classes
 
 if TYPE_CHECKING:
     from bench.probe.features.map import FeatureMap
+    from bench.probe.views import ProbeScene
     from bench.splat import Gaussians
 
 Built = TypeVar("Built")
@@ -121,46 +122,28 @@ def fingerprint(track: Any, dataset: str, scene: str, root: Path | None) -> str:
 
 
 def _run_probe(cell: Cell, settings: Settings) -> Outcome:
+    from bench.probe.modes import mode_named
     from bench.probe.probe import run_probe
+    from bench.probe.settings import ProbeSettings
 
     protocol = PROBE_PROTOCOLS[cell.protocol]
     scenes = _scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root)
     initialisation = _initialisation(
         cell.dataset, cell.scene, cell.protocol, cell.pointmap, cell.seed, settings.data_root, settings.device
     )
-    outcome = run_probe(
-        scenes.grid,
-        initialisation,
-        None if cell.model == NO_MODEL else _feature_map(cell, settings),
-        cell.mode,
-        protocol,
-        seed=cell.seed,
-        device=settings.torch_device,
-        per_pixel_prior=cell.model in IUV_PROVIDERS,
-        photos=scenes.photos,
-    )
+    features = None if cell.model == NO_MODEL else _feature_map(cell, settings)
+    holds_scales = cell.model in IUV_PROVIDERS
+    how = ProbeSettings(mode_named(cell.mode), protocol, cell.seed, settings.torch_device, holds_scales)
+    outcome = run_probe(scenes, initialisation, features, how)
     return Outcome(outcome.measurements, outcome.pictures, outcome.gaussians, initialisation.cameras)
 
 
-class _Scenes(NamedTuple):
-    """One scene: at the size that features are taken from, on the grid that Gaussians stand on, and its photos at the size
-    that they are rendered at."""
-
-    prepared: MultiViewScene
-    grid: MultiViewScene
-    photos: MultiViewScene
-
-
 @functools.lru_cache(maxsize=2)
-def _scenes(dataset: str, name: str, protocol: str, root: Path | None) -> _Scenes:
-    from bench.probe.views import full_size, prepare_scene, to_grid
+def _scenes(dataset: str, name: str, protocol: str, root: Path | None) -> ProbeScene:
+    from bench.probe.views import probe_scene
 
-    chosen = PROBE_PROTOCOLS[protocol]
     loaded = dataset_of(Cell("probe", dataset, name, "-", "-", "-", protocol, 0)).load_scene(root, name)
-    prepared = prepare_scene(loaded, chosen.feature_long_side)
-    grid = to_grid(prepared, chosen.grid_long_side)
-    own = chosen.photo_width
-    return _Scenes(prepared, grid, grid if own is None else full_size(loaded, chosen.feature_long_side, own))
+    return probe_scene(loaded, PROBE_PROTOCOLS[protocol])
 
 
 @functools.lru_cache(maxsize=2)

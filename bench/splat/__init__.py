@@ -1,11 +1,12 @@
 """Gaussian splats: the nouns, three rasterizers with one interface, and PLY files."""
 
 from bench.splat.cameras import matrix_to_quaternion, pose_matrix, rotation_matrix
-from bench.splat.gaussians import Gaussians, SplatError
+from bench.splat.gaussians import SH_0, Gaussians, SplatError
 from bench.splat.ply import read_ply, write_ply
 from bench.splat.render import Backend, Rendering, available_backends, backend_reasons, rasterize
 
 __all__ = [
+    "SH_0",
     "Backend",
     "Gaussians",
     "Rendering",

@@ -11,6 +11,8 @@ from bench.core.errors import UserError
 
 #: Coefficients per colour channel of spherical harmonics of degree 0, 1, 2 and 3.
 COEFFICIENTS = (1, 4, 9, 16)
+#: The constant spherical harmonic, 1 / (2 sqrt(pi)): a colour is 0.5 + SH_0 times the first coefficient, seen from anywhere.
+SH_0 = 0.28209479177387814
 
 
 class SplatError(UserError, ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 from typing import Any
 
 import torch
@@ -11,33 +10,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bench import native
+from bench.native.signatures import RasterScene
 from bench.splat.gaussians import COEFFICIENTS, Gaussians
 from bench.splat.settings import Settings
 
 
-class _Scene(ctypes.Structure):
-    """`struct Scene` of raster.cpp."""
-
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("means", "quaternions", "scales", "opacities", "harmonics")),
-        *((name, ctypes.c_void_p) for name in ("world_to_camera", "intrinsics")),
-        ("count", ctypes.c_int64),
-        *((name, ctypes.c_int32) for name in ("stored", "evaluated", "width", "height", "threads")),
-        *((name, ctypes.c_float) for name in ("alpha_max", "near", "low_pass")),
-    )
-
-
-@functools.cache
 def _library() -> ctypes.CDLL:
     library = native.load("raster")
     assert library is not None, native.missing("raster")
-    pointer = ctypes.c_void_p
-    library.raster_forward.argtypes = [ctypes.POINTER(_Scene), pointer, pointer, pointer]
-    library.raster_forward.restype = pointer
-    library.raster_backward.argtypes = [ctypes.POINTER(_Scene), *[pointer] * 10]
-    library.raster_backward.restype = ctypes.c_int
-    library.raster_free.argtypes = [pointer]
-    library.raster_free.restype = None
     return library
 
 
@@ -56,9 +36,9 @@ def _address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _scene(inputs: tuple[Tensor, ...], settings: Settings, threads: int) -> _Scene:
+def _scene(inputs: tuple[Tensor, ...], settings: Settings, threads: int) -> RasterScene:
     count, stored = inputs[4].shape[:2]
-    return _Scene(
+    return RasterScene(
         *(tensor.data_ptr() for tensor in inputs),
         *(count, stored, COEFFICIENTS[settings.degree], settings.width, settings.height, threads),
         *(settings.alpha_max, settings.near, settings.low_pass),

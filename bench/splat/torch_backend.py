@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.splat.cameras import rotation_matrix
-from bench.splat.gaussians import COEFFICIENTS, Gaussians
+from bench.splat.gaussians import COEFFICIENTS, SH_0, Gaussians
 from bench.splat.settings import ALPHA_MIN, DEPTH_MAX, TRANSMITTANCE_MIN, Settings
 
 
@@ -170,7 +170,7 @@ def _colours(gaussians: Gaussians, world_to_camera: Tensor, degree: int) -> Tens
 def harmonics_basis(directions: Tensor, degree: int) -> Tensor:
     """Real spherical harmonics (..., (degree + 1)^2) at unit vectors (..., 3), in the order and with the signs of 3DGS."""
     x, y, z = directions.unbind(-1)
-    basis = [torch.full_like(x, 0.28209479177387814)]
+    basis = [torch.full_like(x, SH_0)]
     if degree >= 1:
         basis += [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x]
     if degree >= 2:

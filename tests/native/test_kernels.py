@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import platform
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from bench import native
+from bench.native.signatures import SIGNATURES
 
 KERNELS = ("raster", "readout", "align")
 
@@ -88,3 +92,36 @@ def test_freed_memory_is_kept(size: int) -> None:
     pages = 5 * 3 * size // mmap.PAGESIZE
     assert faults("keep") < 0.02 * pages
     assert faults("default") > 0.5 * pages
+
+
+_C_TYPES = {"int": ctypes.c_int, "int32_t": ctypes.c_int32, "int64_t": ctypes.c_int64, "double": ctypes.c_double}
+
+
+def _declared_in_c(kernel: str) -> dict[str, list[object]]:
+    """The exported functions of a kernel's source: name -> type of the result, then of each argument; "pointer" for any
+    pointer, None for void."""
+    source = (Path(native.__file__).parent / f"{kernel}.cpp").read_text()
+    found = {}
+    for result, name, arguments in re.findall(r"^(?:EXPORT|RASTER_API) (\w+\*?) (\w+)\(([^)]*)\)", source, re.MULTILINE):
+        types = [result.strip(), *(each.rpartition(" ")[0].removeprefix("const ").strip() for each in arguments.split(","))]
+        found[name] = ["pointer" if "*" in each else _C_TYPES.get(each) for each in types]
+    return found
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_declared_types_are_those_of_the_source(kernel: str) -> None:
+    in_c = _declared_in_c(kernel)
+    assert in_c.keys() == SIGNATURES[kernel].keys()
+    for name, (result, arguments) in SIGNATURES[kernel].items():
+        plain = set(_C_TYPES.values()) | {None}
+        assert [each if each in plain else "pointer" for each in (result, *arguments)] == in_c[name], name
+
+
+@pytest.mark.skipif(native.load("align") is None, reason="the kernel was not built")
+def test_a_call_with_other_arguments_raises() -> None:
+    library = native.load("align")
+    assert library is not None
+    with pytest.raises(TypeError):
+        library.align_groups(1, 2)
+    with pytest.raises(ctypes.ArgumentError):
+        library.align_groups(*[0] * 9, "1.0", 0.0, 0)

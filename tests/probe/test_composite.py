@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.core.registry import features, load_plugin
 from bench.machine.provenance import Cost
 from bench.probe.features.composite import (
     build_provider,
@@ -20,7 +21,6 @@ from bench.probe.features.composite import (
     scene_features,
 )
 from bench.probe.features.map import feature_map, reduce
-from bench.registry import features, load_plugin
 from bench.types import Card, FeatureInput, FeatureProvider, UserError
 
 

@@ -25,8 +25,9 @@ from bench.probe.features.map import FeatureMap
 from bench.probe.measure.image_loss import PhotometricLoss
 from bench.probe.measure.poses import refine_test_pose
 from bench.probe.modes import mode_named
-from bench.probe.optimise import TrainingViews, optimise, schedule_of
+from bench.probe.optimise import TrainingViews, optimise
 from bench.probe.parameters import Parameters, initial_values
+from bench.probe.settings import ProbeSettings
 from bench.splat import Gaussians, gsplat_backend, rasterize, render
 from bench.types import Camera
 
@@ -82,19 +83,20 @@ class Problem:
         points, colours = (torch.rand(count, 3, generator=generator).double().numpy() for _ in range(2))
         size = (HEIGHT, WIDTH) if per_pixel else (3, 4)
         values = torch.randn(VIEWS, *size, 8, generator=generator).to(device)
-        self.protocol = replace(PROBE_PROTOCOLS["quick-v1"], iterations=7, warm_start=3, precision=precision)
-        self.initial = initial_values(points, colours, 0.1, device)
+        self.protocol = replace(PROBE_PROTOCOLS["quick-v1"], iterations=7, warm_start=3, instantsplat_iterations=4)
+        self.protocol = replace(self.protocol, precision=precision)
+        initial = initial_values(points, colours, 0.1, device)
         features = None if mode == "instantsplat" else FeatureMap(values, HEIGHT, WIDTH, per_pixel=per_pixel)
         pixels = torch.arange(count).to(device)
-        self.parameters = Parameters(mode_named(mode), self.initial, features, pixels, 0, precision)
+        self.parameters = Parameters(mode_named(mode), initial, features, pixels, 0, precision)
         photos = torch.rand(VIEWS, HEIGHT, WIDTH, 3, generator=generator).to(device)
         intrinsics, poses = torch.eye(3).repeat(VIEWS, 1, 1), torch.eye(7)[:1].repeat(VIEWS, 1)
         self.views = TrainingViews(photos, intrinsics.to(device), poses.to(device), 1.0)
 
     def optimise(self, progress: Callable[[int, int], None] | None = None) -> None:
-        schedule = replace(schedule_of(self.parameters.mode, self.protocol), rendering=4)
-        options = {"seed": 0, "scale_prior": True, "progress": progress}
-        optimise(self.parameters, self.initial, self.views, schedule, self.protocol, **options)  # type: ignore[arg-type]
+        optimise(
+            self.parameters, self.views, ProbeSettings(self.parameters.mode, self.protocol, holds_scales=True), progress
+        )
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])

@@ -24,8 +24,9 @@ from bench.probe import optimise as module
 from bench.probe.features.map import FeatureMap
 from bench.probe.measure.poses import intrinsics_tensor, pose_vectors, scene_extent
 from bench.probe.modes import mode_named
-from bench.probe.optimise import TrainingViews, optimise, schedule_of
+from bench.probe.optimise import TrainingViews, optimise
 from bench.probe.parameters import Parameters, initial_values
+from bench.probe.settings import ProbeSettings
 from bench.types import Array, Camera
 
 WARM_START, RENDERING = 12, 12
@@ -203,7 +204,14 @@ def trajectory(mode: str, per_pixel: bool, monkeypatch: pytest.MonkeyPatch) -> O
     """The same numbers from this suite."""
     chosen = mode_named(mode)
     cpu = torch.device("cpu")
-    protocol = replace(PROBE_PROTOCOLS["paper-v1"], warm_start=WARM_START, iterations=WARM_START + RENDERING)
+    protocol = replace(
+        PROBE_PROTOCOLS["paper-v1"],
+        warm_start=WARM_START,
+        iterations=WARM_START + RENDERING,
+        instantsplat_iterations=RENDERING,
+        # The official InstantSplat evaluates all spherical harmonics from the start.
+        instantsplat_degree_every=None,
+    )
     start = initial_values(points().reshape(-1, 3), photos().reshape(-1, 3) / 255, protocol.opacity_initial, cpu)
     values = torch.from_numpy(pixel_features() if per_pixel else patch_features())
     features = FeatureMap(values, HEIGHT, WIDTH, per_pixel) if chosen.needs_feature else None
@@ -219,9 +227,6 @@ def trajectory(mode: str, per_pixel: bool, monkeypatch: pytest.MonkeyPatch) -> O
         pose_vectors(cameras(), cpu),
         scene_extent(cameras()),
     )
-    schedule = schedule_of(chosen, replace(protocol, instantsplat_iterations=RENDERING))
-    # The official InstantSplat evaluates all spherical harmonics from the start; the suite's protocol raises their degree.
-    schedule = replace(schedule, degree_every=None)
     losses: list[float] = []
     states: list[dict[str, list[Tensor]]] = []
     descend = module.descend
@@ -236,7 +241,7 @@ def trajectory(mode: str, per_pixel: bool, monkeypatch: pytest.MonkeyPatch) -> O
 
     monkeypatch.setattr(module, "descend", watched)
     monkeypatch.setattr(module, "_shuffled", in_turn)
-    optimise(parameters, start, views, schedule, protocol, seed=0, scale_prior=per_pixel, backend="torch")
+    optimise(parameters, views, ProbeSettings(chosen, protocol, holds_scales=per_pixel, backend="torch"))
     return summary(losses, states)
 
 

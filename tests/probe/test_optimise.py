@@ -27,6 +27,7 @@ from bench.probe.optimise import (
     schedule_of,
 )
 from bench.probe.parameters import Parameters, activated, initial_values
+from bench.probe.settings import ProbeSettings
 from bench.splat import pose_matrix, rasterize
 from bench.types import Initialisation, MultiViewScene
 
@@ -46,7 +47,7 @@ def test_log_linear_by_hand() -> None:
 
 
 def test_rates_of_the_paper() -> None:
-    """PROTOCOLS section 1, item 5."""
+    """The official code's arguments (github.com/fanegg/Feat2GS, commit 0930a18)."""
     rates = rendering_rates(PAPER.rates, extent=2.0, step=500)
     assert rates["pose"] == pytest.approx(1e-5)
     assert rendering_rates(PAPER.rates, 2.0, 1000)["pose"] == pytest.approx(1e-6)
@@ -103,8 +104,8 @@ class Problem:
         )
 
     def run(self, parameters: Parameters, protocol: ProbeProtocol, scale_prior: bool = False) -> Optimised:
-        schedule = schedule_of(parameters.mode, protocol)
-        return optimise(parameters, self.initial, self.views(), schedule, protocol, seed=0, scale_prior=scale_prior)
+        settings = ProbeSettings(parameters.mode, protocol, holds_scales=scale_prior)
+        return optimise(parameters, self.views(), settings)
 
     def distance(self, values: Mapping[str, Tensor], names: tuple[str, ...]) -> float:
         """The warm start's loss."""
@@ -184,16 +185,8 @@ def test_divergence_is_named(problem: Problem) -> None:
 def test_progress_ends_at_the_total(problem: Problem) -> None:
     seen: list[tuple[int, int]] = []
     parameters = problem.parameters("T")
-    optimise(
-        parameters,
-        problem.initial,
-        problem.views(),
-        schedule_of(parameters.mode, SHORT),
-        SHORT,
-        seed=0,
-        scale_prior=False,
-        progress=lambda done, total: seen.append((done, total)),
-    )
+    settings = ProbeSettings(parameters.mode, SHORT)
+    optimise(parameters, problem.views(), settings, lambda done, total: seen.append((done, total)))
     assert seen[-1] == (14, 14)
 
 
@@ -214,12 +207,8 @@ def test_joint_refinement_lowers_the_pose_error(problem: Problem) -> None:
     parameters = Parameters(mode_named("instantsplat"), initial, None, None, 0)
     found = optimise(
         parameters,
-        initial,
         replace(views, photos=torch.stack(photos), poses=pose_vectors(estimated, CPU)),
-        schedule_of(parameters.mode, protocol),
-        protocol,
-        seed=0,
-        scale_prior=False,
+        ProbeSettings(parameters.mode, protocol),
     )
     refined = [posed(camera, pose) for camera, pose in zip(estimated, found.poses, strict=True)]
     assert pose_errors(refined, truth)[0] < 0.6 * pose_errors(estimated, truth)[0]

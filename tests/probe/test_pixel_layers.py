@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,8 +23,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param != "torch":
         if request.param not in built_variants():
             pytest.skip(f"the {request.param} build of the kernel is not there, or this processor cannot run it")
-        (path, *_) = Path(native.__file__).parent.glob(f"_readout_{request.param}.*")
-        library = ctypes.CDLL(str(path))
+        library = native.build("readout", request.param)
     monkeypatch.setattr(native, "load", lambda kernel: library)
     return str(request.param)
 

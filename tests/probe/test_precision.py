@@ -12,9 +12,12 @@ from torch import Tensor
 from bench.core.protocols import PROBE_PROTOCOLS, Precision
 from bench.metrics import image
 from bench.probe.features.map import FeatureMap
+from bench.probe.modes import mode_named
 from bench.probe.probe import run_probe
 from bench.probe.readout.precision import linear, tensor_cores
 from bench.probe.readout.readout import HEAD_CHANNELS, Readout
+from bench.probe.settings import ProbeSettings
+from bench.probe.views import ProbeScene
 from bench.types import Initialisation, MultiViewScene, Unavailable
 
 ROUNDING = 2.0**-8  # of bfloat16, relative: half of the last of its 8 bits
@@ -101,16 +104,8 @@ def test_a_probe_reaches_nearly_the_same_pictures(tiny_scene: MultiViewScene, ti
     quick = replace(PROBE_PROTOCOLS["quick-v1"], iterations=150, warm_start=100, test_pose_steps=3)
     reached = {}
     for precision in ("float32", "bfloat16"):
-        outcome = run_probe(
-            tiny_scene,
-            tiny_truth,
-            features,
-            mode,
-            replace(quick, precision=precision),  # type: ignore[arg-type]
-            seed=0,
-            device=torch.device("cpu"),
-            per_pixel_prior=False,
-        )
+        settings = ProbeSettings(mode_named(mode), replace(quick, precision=precision))  # type: ignore[arg-type]
+        outcome = run_probe(ProbeScene(tiny_scene, tiny_scene, tiny_scene), tiny_truth, features, settings)
         reached[precision] = next(found.value for found in outcome.measurements if found.metric == "train_psnr")
     assert reached["bfloat16"] == pytest.approx(reached["float32"], abs=1.5)
     assert reached["bfloat16"] != reached["float32"]

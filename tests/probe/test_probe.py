@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from bench.core.protocols import PROBE_PROTOCOLS, Rates
 from bench.metrics import image
 from bench.metrics.similarity import Similarity
 from bench.probe.features.map import FeatureMap
+from bench.probe.modes import mode_named
 from bench.probe.probe import ProbeOutcome, run_probe
-from bench.probe.views import to_grid
+from bench.probe.settings import ProbeSettings
+from bench.probe.views import ProbeScene, to_grid
 from bench.splat import rasterize
 from bench.types import Initialisation, MultiViewScene, Unavailable, UserError
 
@@ -54,16 +57,18 @@ Runner = Callable[..., ProbeOutcome]
 @pytest.fixture(scope="module")
 def probe(tiny_scene: MultiViewScene, tiny_truth: Initialisation, features: FeatureMap) -> Runner:
     def run(mode: str, **changes: object) -> ProbeOutcome:
-        settings = {
+        given = {
             "scene": tiny_scene,
             "initialisation": tiny_truth,
             "features": None if mode == "instantsplat" else features,
             "protocol": SHORT,
             "seed": 0,
-            "device": torch.device("cpu"),
-            "per_pixel_prior": False,
-        }
-        return run_probe(mode=mode, **(settings | changes))  # type: ignore[arg-type]
+            "progress": None,
+        } | changes
+        scene: Any = given["scene"]
+        sizes = ProbeScene(scene, scene, given.get("photos", scene))  # type: ignore[arg-type]
+        settings = ProbeSettings(mode_named(mode), given["protocol"], given["seed"])  # type: ignore[arg-type]
+        return run_probe(sizes, given["initialisation"], given["features"], settings, given["progress"])  # type: ignore[arg-type]
 
     return run
 

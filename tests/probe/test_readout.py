@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bench import native
-from bench.probe import patch_layers
 from bench.probe.features.map import FeatureMap
+from bench.probe.readout import patches
 from bench.probe.readout.readout import HEAD_CHANNELS, Readout
 from bench.types import UserError
 
@@ -36,9 +35,8 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param != "torch":
         if request.param not in built_variants():
             pytest.skip(f"the {request.param} build of the kernel is not there, or this processor cannot run it")
-        (path, *_) = Path(native.__file__).parent.glob(f"_readout_{request.param}.*")
-        library = ctypes.CDLL(str(path))
-    monkeypatch.setattr(patch_layers.native, "load", lambda kernel: library)
+        library = native.build("readout", request.param)
+    monkeypatch.setattr(patches.native, "load", lambda kernel: library)
     return str(request.param)
 
 
@@ -178,16 +176,16 @@ def test_gradients_by_finite_differences() -> None:
 
     def evaluate(values: Tensor, *p: Tensor) -> tuple[Tensor, ...]:
         first, second = [(p[0], p[1]), (p[2], p[3])], [(p[4], p[5]), (p[6], p[7])]
-        return patch_layers.patch_readout(values, (5, 4), pixels, first, second)
+        return patches.patch_readout(values, (5, 4), pixels, first, second)
 
     assert torch.autograd.gradcheck(evaluate, (values, *layers))
 
 
 def test_blocks_of_plain_torch_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patch_layers.native, "load", lambda kernel: None)
+    monkeypatch.setattr(patches.native, "load", lambda kernel: None)
     features, readout = patch_features(2, 4, 4, 16, 13, 12), Readout(16, ALL, seed=9)
     outputs, weights, gradients = oracle(readout, features, None)
-    monkeypatch.setitem(patch_layers._BLOCK_FLOATS, "cpu", 3 * 12 * 16 * len(ALL))  # three rows of pixels, one at the end
+    monkeypatch.setitem(patches._BLOCK_FLOATS, "cpu", 3 * 12 * 16 * len(ALL))  # three rows of pixels, one at the end
     found = readout(features)
     for head in ALL:
         assert_close(found[head], outputs[head])

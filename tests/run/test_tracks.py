@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bench.core.cells import Cell
+from bench.core.registry import estimators, load_plugin
 from bench.machine.provenance import measured
-from bench.registry import estimators, load_plugin
 from bench.run import tracks
 from bench.run.plan import Selection, make_plan
 from bench.types import Array, Card, GeometryEstimator, Prediction

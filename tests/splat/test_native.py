@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,18 +17,15 @@ pytestmark = pytest.mark.skipif(native.load("raster") is None, reason=native.mis
 
 
 @pytest.fixture(params=native._BEST_FIRST)
-def build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """One of the builds; those that were not made, or that this processor cannot run, are skipped."""
     runs_here = native._allowed()
     if request.param not in runs_here:
         pytest.skip(f"{request.param}: not for this processor")
     monkeypatch.setenv("BENCH_NATIVE", request.param)
-    native_backend._library.cache_clear()
     if native.load("raster") is None:
         pytest.skip(f"{request.param}: not built")
-    yield request.param
-    monkeypatch.undo()
-    native_backend._library.cache_clear()
+    return str(request.param)
 
 
 def relative(found: torch.Tensor, true: torch.Tensor) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 
 from bench.core.scenes import Array
@@ -23,18 +21,18 @@ def solve_groups(
     offsets = np.ascontiguousarray(offsets, np.int64)
     flags = np.array(shifted, np.uint8)
     failed = library.align_groups(
-        _pointer(rows.prediction),
-        _pointer(rows.truth),
-        _pointer(rows.weight),
-        ctypes.c_int64(rows.weight.size),
-        _pointer(offsets),
-        ctypes.c_int64(len(answers)),
-        ctypes.c_int32(len(shifted)),
-        _pointer(flags),
-        ctypes.c_int32(scaled),
-        ctypes.c_double(truncation or 0.0),
-        ctypes.c_double(LIMIT),
-        _pointer(answers),
+        rows.prediction.ctypes.data,
+        rows.truth.ctypes.data,
+        rows.weight.ctypes.data,
+        rows.weight.size,
+        offsets.ctypes.data,
+        len(answers),
+        len(shifted),
+        flags.ctypes.data,
+        int(scaled),
+        truncation or 0.0,
+        LIMIT,
+        answers.ctypes.data,
     )
     if failed:
         raise MemoryError("alignment: the native kernel ran out of memory")
@@ -47,7 +45,3 @@ def _alignment(answer: Array, rows: int, channels: int) -> Alignment:
         return degenerate(REASONS[int(answer[7])], "exact", rows, channels)
     scale, objective, bound, magnitude = (float(answer[index]) for index in (0, 4, 5, 6))
     return finish(scale, answer[1 : 1 + channels].copy(), objective, bound, magnitude, "exact", rows)
-
-
-def _pointer(array: Array) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)

@@ -7,7 +7,7 @@ photos, bilinear upsampling, concatenation of several models.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,10 @@ class FeatureMap:
     @property
     def channels(self) -> int:
         return self.values.shape[-1]
+
+    def to(self, device: torch.device) -> FeatureMap:
+        """The same features on that device."""
+        return replace(self, values=self.values.to(device))
 
     def upsampled(self) -> Tensor:
         """(B, height, width, C): bilinear, `align_corners=False`; the values themselves where they are per pixel."""

@@ -26,16 +26,12 @@ def picture_name(kind: str, view: str) -> str:
     return f"{kind}.{view}"
 
 
-def view_pictures(
-    view: View, camera: Camera, rgb: Array, depth: Array, alpha: Array, visible: Array, depth_scale: float
-) -> dict[str, Array]:
+def view_pictures(view: View, camera: Camera, rgb: Array, depth: Array, alpha: Array, visible: Array) -> dict[str, Array]:
     """The pictures of one held-out view.
 
-    view: on the grid. camera: the refined one. rgb: (h, w, 3) uint8 render. depth: (h, w) expected depth in the probe's
-    unit, NaN where nothing was drawn. alpha, visible: (h, w). depth_scale: from the probe's unit to that of the view's
-    depth. Depth and its truth share one range of colours.
+    view: on the grid. camera: the refined one. rgb: (h, w, 3) uint8 render. depth: (h, w) expected depth in the unit of the
+    view's, NaN where nothing was drawn. alpha, visible: (h, w). Depth and its truth share one range of colours.
     """
-    depth = depth * depth_scale
     span = finite_range(depth if view.depth is None else view.depth)
     error = np.abs(rgb.astype(np.float64) - view.image).mean(axis=-1) / 255
     pictures = {

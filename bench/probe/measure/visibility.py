@@ -11,8 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from bench.core.scenes import Array, Camera, Initialisation
-from bench.probe.frame import nearest, usable_masks
+from bench.core.scenes import Array, Camera, Initialisation, nearest
+from bench.probe.frame import usable_masks
 
 PROJECTED = "visibility from the projected training points: the initialiser knows no depth of this view"
 

@@ -4,7 +4,6 @@ block at a time, and the backward pass computes them anew. A C++ kernel on the C
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,9 +15,10 @@ from torch import Tensor
 from bench import native
 from bench.core.errors import UserError
 from bench.core.protocols import Precision
+from bench.native.signatures import addresses, numbers
 from bench.probe.readout.precision import linear, rounded, tensor_cores
 
-_UNITS = 16  # the kernel's granularity of the hidden width; units added to reach it are zero
+UNITS = 16  #: the kernels' granularity of channels and hidden width; what is added to reach it is zero
 _BLOCK_FLOATS = {"cpu": 1 << 20, "cuda": 1 << 26}  # hidden activations alive at once in plain torch
 
 
@@ -40,7 +40,7 @@ def patch_readout(
     precision: of all products. threads: of the C++ kernel; they do not change the result. Raises UserError for pixels that
     are not of the grid.
     """
-    padding = -len(first[0][1]) % _UNITS
+    padding = -len(first[0][1]) % UNITS
     weight = torch.cat([F.pad(weight, (0, 0, 0, padding)) for weight, _ in first])
     bias = torch.cat([F.pad(bias, (0, padding)) for _, bias in first])
     patches = linear(values, weight, bias, precision)
@@ -87,7 +87,7 @@ class _Native(torch.autograd.Function):
         pixels = pixels if pixels is None else pixels.contiguous()
         count = len(patches) * size[0] * size[1] if pixels is None else len(pixels)
         outputs = tuple(patches.new_empty(count, len(bias)) for bias in parameters[1::2])
-        _call("readout_forward", patches, size, pixels, count, parameters, [_pointers(outputs)], threads)
+        _call("readout_forward", patches, size, pixels, count, parameters, [addresses(outputs)], threads)
         ctx.save_for_backward(patches, pixels, *parameters)
         ctx.size, ctx.threads, ctx.count = size, threads, count
         return outputs
@@ -99,13 +99,9 @@ class _Native(torch.autograd.Function):
         weights = parameters[::2]
         of_patches = torch.zeros_like(patches)
         of_weights = patches.new_zeros(sum(map(len, weights)), weights[0].shape[1])
-        results = [_pointers(gradients), ctypes.c_void_p(of_patches.data_ptr()), ctypes.c_void_p(of_weights.data_ptr())]
+        results = [addresses(gradients), of_patches.data_ptr(), of_weights.data_ptr()]
         _call("readout_backward", patches, ctx.size, pixels, ctx.count, parameters, results, ctx.threads)
         return (of_patches, None, None, None, *_interleaved(of_weights.split([len(w) for w in weights]), gradients))
-
-
-def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
 
 
 def _call(
@@ -119,18 +115,16 @@ def _call(
     threads: int,
 ) -> None:
     weights, biases = parameters[::2], parameters[1::2]
-    grid = (ctypes.c_int64 * 7)(*patches.shape[:3], *size, len(weights), weights[0].shape[1])
-    channels = (ctypes.c_int64 * len(weights))(*map(len, weights))
     status = getattr(native.load("readout"), function)(
-        grid,
-        ctypes.c_void_p(patches.data_ptr()),
-        channels,
-        _pointers(weights),
-        _pointers(biases),
-        ctypes.c_void_p(None if pixels is None else pixels.data_ptr()),
-        ctypes.c_int64(count),
+        numbers([*patches.shape[:3], *size, len(weights), weights[0].shape[1]]),
+        patches.data_ptr(),
+        numbers([len(weight) for weight in weights]),
+        addresses(weights),
+        addresses(biases),
+        None if pixels is None else pixels.data_ptr(),
+        count,
         *results,
-        ctypes.c_int(threads),
+        threads,
     )
     if status == 1:
         raise _outside(patches, size)

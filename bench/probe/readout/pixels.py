@@ -6,7 +6,6 @@ gradient reaches; everywhere else it is plain torch.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +15,10 @@ from torch import Tensor
 
 from bench import native
 from bench.core.protocols import Precision
-from bench.probe.readout.patches import serves
+from bench.native.signatures import addresses, numbers
+from bench.probe.readout.patches import UNITS, serves
 from bench.probe.readout.precision import linear
 
-_UNITS = 16  # the kernel's granularity of channels and hidden width; what is added to reach it is zero
 Layer = tuple[Tensor, Tensor]
 
 
@@ -39,7 +38,7 @@ def pixel_readout(
     all products. spare: where the room for hidden activations is kept from one pass to the next.
     """
     if serves(precision, features, *(tensor for layer in (*first, *second) for tensor in layer)):
-        channels, hidden = -features.shape[1] % _UNITS, -len(first[0][1]) % _UNITS
+        channels, hidden = -features.shape[1] % UNITS, -len(first[0][1]) % UNITS
         weight = torch.cat([F.pad(weight, (0, channels, 0, hidden)) for weight, _ in first])
         bias = torch.cat([F.pad(bias, (0, hidden)) for _, bias in first])
         padded = F.pad(features, (0, channels)) if channels else features
@@ -83,7 +82,7 @@ class _Native(torch.autograd.Function):
         inputs = tuple(tensor.contiguous() for tensor in (features, weight, bias, *parameters))
         hidden = _Hidden(features, len(weight), spare)
         outputs = tuple(features.new_empty(len(features), len(each)) for each in parameters[1::2])
-        _call("pixels_forward", inputs, ctypes.c_void_p(hidden.values.data_ptr()), _pointers(outputs))
+        _call("pixels_forward", inputs, hidden.values.data_ptr(), addresses(outputs))
         ctx.save_for_backward(*inputs)
         ctx.hidden, ctx.attached = hidden, attached
         return outputs
@@ -97,28 +96,22 @@ class _Native(torch.autograd.Function):
         of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
         rows = [len(each) for each in parameters[1::2]]
         of_second = weight.new_zeros(sum(rows), parameters[0].shape[1])
-        addresses = [None if each is None else each.data_ptr() for each in (of_features, of_weight, of_bias, of_second)]
-        attached = (ctypes.c_int64 * len(rows))(*map(int, ctx.attached))
-        results = (_pointers(gradients), attached, *map(ctypes.c_void_p, addresses))
-        _call("pixels_backward", inputs, ctypes.c_void_p(ctx.hidden.values.data_ptr()), *results)
+        places = [None if each is None else each.data_ptr() for each in (of_features, of_weight, of_bias, of_second)]
+        results = (addresses(gradients), numbers([int(each) for each in ctx.attached]), *places)
+        _call("pixels_backward", inputs, ctx.hidden.values.data_ptr(), *results)
         second = zip(of_second.split(rows), gradients, strict=True)
         return (of_features, None, None, of_weight, of_bias, *(each for own, g in second for each in (own, g.sum(0))))
-
-
-def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
 
 
 def _call(function: str, inputs: Sequence[Tensor], *results: Any) -> None:
     features, weight, bias, *parameters = inputs
     weights, biases = parameters[::2], parameters[1::2]
-    sizes = (ctypes.c_int64 * 4)(*features.shape, len(weights), weights[0].shape[1])
     status = getattr(native.load("readout"), function)(
-        sizes,
-        *(ctypes.c_void_p(tensor.data_ptr()) for tensor in (features, weight, bias)),
-        (ctypes.c_int64 * len(weights))(*map(len, weights)),
-        _pointers(weights),
-        _pointers(biases),
+        numbers([*features.shape, len(weights), weights[0].shape[1]]),
+        *(tensor.data_ptr() for tensor in (features, weight, bias)),
+        numbers([len(weight) for weight in weights]),
+        addresses(weights),
+        addresses(biases),
         *results,
     )
     if status != 0:
