@@ -66,7 +66,7 @@ class Page:
         """The first line of each body cell under a heading."""
         script = """const heads = [...document.querySelectorAll('#table thead th')];
         const at = heads.findIndex((th) => th.innerText.includes(arguments[0]));
-        const lines = [...document.querySelectorAll('#table tbody tr')];
+        const lines = [...document.querySelectorAll('#table tbody tr:not(.group)')];
         return lines.map((tr) => tr.cells[at]?.innerText.trim().split('\\n')[0]);"""
         return list(self.js(script, heading))
 

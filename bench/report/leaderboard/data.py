@@ -35,7 +35,7 @@ _WHOLE_CELLS = [f"{track}/{CELL_METRIC}" for track in ("probe", "geometry")]  #:
 #: What a row of the page's data holds, and a cell of it, in this order: arrays are half the size of objects. The names
 #: travel with the data, so that the script knows no places by number.
 ROW_FIELDS = ("track", "dataset", "model", "block", "condition", "source", "cells", "seconds", "memory")
-CELL_FIELDS = ("metric", "value", "text", "low", "high", "ok", "total", "status", "note", "unit", "best")
+CELL_FIELDS = ("metric", "value", "text", "low", "high", "ok", "total", "status", "note", "unit", "best", "unranked")
 
 
 def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
@@ -63,18 +63,36 @@ def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame, means: pd.Da
     return {
         "tracks": [track for track in tracks if track["models"]],
         "cards": {model: _card(model) for model in singles},
-        "conditions": [
-            {**row, "marks": [*condition_marks(row["protocol"], row["pointmap"]), *row_marks("", row["weights"])]}
-            for row in conditions.to_dict("records")
-        ],
+        "conditions": [_condition(row) for row in conditions.to_dict("records")],
         "allMetrics": metrics,
         "texts": list(texts),
+        "datasetOrder": [ALL, *datasets_in_order(entries["dataset"])],
         "rowFields": ROW_FIELDS,
         "cellFields": CELL_FIELDS,
         "rows": list(lines.values()),
         "pictures": embedded_pictures(records),
         "measured": len(rows),
         "published": len(published_rows()),
+    }
+
+
+def _condition(row: dict[Any, Any]) -> dict[str, Any]:
+    """A protocol, point map and kind of weights, with its marks and the place of the group that it belongs to.
+
+    Rows of one protocol and point map are comparable: they are numbered together, apart from all others. Full protocols
+    stand before quick ones, estimated point maps before those from the truth, what was measured before what a paper printed.
+    """
+    protocol, pointmap = row["protocol"], row["pointmap"]
+    marks = condition_marks(protocol, pointmap)
+    order = (protocol == PUBLISHED, len(marks), protocol, pointmap)
+    about = "as published" if protocol == PUBLISHED else f"protocol {protocol}"
+    title = about + (f", point map {pointmap}" if pointmap != NO_MODEL else "")
+    return {
+        **row,
+        "group": f"{order[0]:d}{order[1]} {protocol} {pointmap}",
+        "groupTitle": title[0].upper() + title[1:],
+        "groupMarks": [*marks],
+        "marks": [*marks, *row_marks("", row["weights"])],
     }
 
 
@@ -176,6 +194,7 @@ def _cell(row: dict[Any, Any], texts: dict[str, int]) -> list[Any]:
         texts.setdefault(note, len(texts)) if note else None,
         texts.setdefault(unit, len(texts)) if unit else None,
         row["best"] or None,
+        None if row["ranked"] else 1,
     ]
     while cell and cell[-1] is None:
         cell.pop()

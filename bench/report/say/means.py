@@ -75,10 +75,11 @@ def _ranks(means: pd.DataFrame) -> pd.DataFrame:
         index=["model", "weights"], columns=["dataset", "metric"], values="value", aggfunc="first", dropna=False, sort=False
     )
     measured = means.loc[means["value"].notna(), ["dataset", "metric"]].drop_duplicates()
-    wide = wide.reindex(columns=pd.MultiIndex.from_frame(measured))
+    first = means.drop_duplicates(["model", "weights"]).set_index(["model", "weights"])
+    # The pivot pairs every model with every kind of weights.
+    wide = wide.reindex(index=first.index, columns=pd.MultiIndex.from_frame(measured))
     ranks = mean_ranks(wide, [RANKED[metric] for metric in wide.columns.get_level_values("metric")])
     whole = ranks["n"] == wide.shape[1]
-    first = means.drop_duplicates(["model", "weights"]).set_index(["model", "weights"])
     shared = first[["track", "mode", "pointmap", "alignment", "protocol"]].reindex(wide.index)
     return shared.assign(
         dataset=ALL,

@@ -70,11 +70,51 @@ function change(changes) {
 
 // ----------------------------------------------------------------------------------------------- what a choice selects
 
-const fits = (row) => row.track === state.track && FILTERS.every((key) => state[key] === ANY || row[key] === state[key])
-  && [ANY, row.block].includes(row.block === WHOLE_CELL ? ANY : state.block);
+const isOfView = (row) => row.track === state.track && [ANY, row.block].includes(row.block === WHOLE_CELL ? ANY : state.block);
+const fits = (row) => isOfView(row) && FILTERS.every((key) => state[key] === ANY || row[key] === state[key]);
 
-function selectedRows() {
-  const chosen = rows.filter(fits);
+/** What a row is compared within: one protocol and point map, one data set, one mode or alignment. Groups never mix. */
+const groupOf = (row) => [row.group, row.dataset, row.block].join("|");
+const groupOrder = (row) => [
+  row.group, String(data.datasetOrder.indexOf(row.dataset) + 1).padStart(4, "0"),
+  String(tracks[row.track].blocks.findIndex(([id]) => id === row.block) + 1).padStart(2, "0"),
+].join("|");
+
+function groupHtml(row) {
+  const peers = shownRows.filter((other) => groupOf(other) === groupOf(row));
+  const totals = peers.flatMap((peer) => Object.entries(peer.cells).map(([id, cell]) => (id.endsWith("/rank") ? 0 : cell.total ?? 0)));
+  const count = Math.max(0, ...totals), unit = row.dataset === MEAN ? "data set" : "scene";
+  const parts = [
+    row.groupTitle, state.layout === "metrics" && state.dataset === ANY ? datasetTitles[row.dataset] : "",
+    state.block === ANY ? blockTitle(row) : "", count && row.dataset !== ANY ? `${count} ${unit}${count > 1 ? "s" : ""}` : "",
+  ];
+  return html`${parts.filter(Boolean).join(" · ")} ${marksHtml(row.groupMarks, SHORT)}`;
+}
+
+/** Row id -> its place by the metric of a column: 1 is the best of its group, equal prints share it. Oracles, controls,
+ * random weights and what lacks a scene have none, whatever the table is sorted by, and neither filters nor the search move
+ * the others'. */
+function placesBy(shown) {
+  const places = new Map(), groups = new Map();
+  if (shown?.higher == null) return places;
+  for (const row of selectedRows(isOfView)) {
+    const cell = row.cells[shown.id];
+    if (cell?.value == null || cell.unranked) continue;
+    if (!groups.has(groupOf(row))) groups.set(groupOf(row), []);
+    groups.get(groupOf(row)).push([row.id, cell]);
+  }
+  for (const members of groups.values()) {
+    members.sort(([, a], [, b]) => (shown.higher ? b.value - a.value : a.value - b.value));
+    members.forEach(([id, cell], i) => {
+      places.set(id, i && members[i - 1][1].text === cell.text ? places.get(members[i - 1][0]) : i + 1);
+    });
+  }
+  return places;
+}
+
+/** The rows of the chosen track, data set and mode or alignment that satisfy `condition`, as the table shows them. */
+function selectedRows(condition = fits) {
+  const chosen = rows.filter(condition);
   if (state.layout === "metrics")
     return chosen.filter((row) => (state.dataset === ANY ? row.dataset !== MEAN : row.dataset === state.dataset));
   const merged = new Map(); // one row a setting, its cells by data set
@@ -192,7 +232,7 @@ function covered(row) {
 function tableColumns() {
   const metrics = state.layout === "metrics", probe = state.track === "probe";
   const columns = [
-    { ...column("place", '#<span class="hidden"> place</span>', () => null, () => ""), className: "place", orderable: false },
+    { ...column("place", '#<span class="hidden"> place</span>', groupOrder, () => ""), className: "place", orderable: false },
     {
       ...column("model", "Model"), className: "model", cellType: "th", searchable: true,
       render: (_, type, row) => ({ display: modelHtml, filter: searchText })[type]?.(row) ?? row.info.title.toLowerCase(),
@@ -218,6 +258,11 @@ function tableColumns() {
   return columns;
 }
 
+/** The column that the reader sorts by, and which way; the first is the groups'. */
+const orderOf = (api) => api.order().find(([index]) => index) ?? [];
+const groupLine = (row, width) =>
+  html`<tr class="group"><td class="place"></td><th colspan="${width - 1}" scope="colgroup"><span>${raw(groupHtml(row))}</span></th></tr>`;
+
 function showTable() {
   shownRows = selectedRows();
   const offered = offeredColumns(shownRows);
@@ -232,6 +277,7 @@ function showTable() {
   table = new DataTable("#table", {
     data: shownRows, columns, autoWidth: false, pageLength: 50, lengthMenu: [25, 50, 100, 500], search: { search: state.q },
     order: given < 0 ? usual : [[given, direction === "desc" ? "desc" : "asc"]],
+    orderFixed: { pre: [[0, "asc"]] },
     layout: {
       topStart: null, topEnd: null, bottomStart: "info",
       bottomEnd: { paging: { buttons: 5 }, pageLength: { text: "_MENU_ a page" } },
@@ -242,12 +288,23 @@ function showTable() {
     },
     createdRow: (line, row) => { line.className = row.marks.map(markClass).join(" "); },
     drawCallback() {
-      const api = this.api(), start = api.page.info().start;
-      api.column(0, { page: "current" }).nodes().each((cell, i) => { cell.textContent = start + i + 1; });
+      const api = this.api(), sorted = columns[orderOf(api)[0]];
+      const places = placesBy(shownColumns.find(({ id }) => id === sorted?.name));
+      api.columns().header().each((head, index) => { // the fixed order by group is not what the reader sorts by
+        head.ariaSort = columns[index] === sorted ? { asc: "ascending", desc: "descending" }[orderOf(api)[1]] : null;
+      });
+      api.table().body().querySelectorAll(".group").forEach((line) => line.remove());
+      let before = null;
+      api.rows({ page: "current" }).every(function () {
+        const row = this.data(), line = this.node();
+        line.firstElementChild.textContent = places.get(row.id) ?? "";
+        if (groupOf(row) !== before) line.insertAdjacentHTML("beforebegin", groupLine(row, line.cells.length));
+        before = groupOf(row);
+      });
     },
   });
   table.on("order", () => {
-    const [index, way] = table.order()[0] ?? [];
+    const [index, way] = orderOf(table);
     state.sort = way ? `${columns[index].name}:${way}` : "";
     writeHash();
   });

@@ -150,7 +150,8 @@ function listenToGallery() {
 
 function csvText() {
   const quoted = (value) => (/[",\n]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
-  const keys = ["track", "dataset", "model", "title", "block", "pointmap", "protocol", "weights", "marks", "source", "seconds",
+  const places = placesBy(shownColumns.find(({ id }) => id === state.sort.split(":")[0]) ?? shownColumns[0]);
+  const keys = ["place", "track", "dataset", "model", "title", "block", "pointmap", "protocol", "weights", "marks", "source", "seconds",
     "memory"];
   const parts = { "": "value", _low: "low", _high: "high", _n_ok: "ok", _n_total: "total", _status: "status", _note: "note",
     _unit: "unit" };
@@ -160,7 +161,7 @@ function csvText() {
     return name === "note" || name === "unit" ? data.texts[cell[name]] : cell[name];
   };
   const line = (row) => [
-    ...keys.map((key) => ({ title: row.info.title, marks: row.marks.join("; ") })[key] ?? row[key]),
+    ...keys.map((key) => ({ place: places.get(row.id) ?? "", title: row.info.title, marks: row.marks.join("; ") })[key] ?? row[key]),
     ...shownColumns.flatMap((shown) => Object.values(parts).map((name) => part(cellOf(row, shown), name))),
   ];
   const head = [...keys, ...shownColumns.flatMap(({ id }) => Object.keys(parts).map((ending) => id.split("/").pop() + ending))];
