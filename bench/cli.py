@@ -282,14 +282,17 @@ def data_convert(
     depth_unit: Annotated[
         float | None, typer.Option(help="Metres per stored unit: 0.001 for millimetres, 0.00390625 for KITTI.")
     ] = None,
-    intrinsics: Annotated[str | None, typer.Option(help="fx,fy,cx,cy in pixels, or a JSON file.")] = None,
+    intrinsics: Annotated[str | None, typer.Option(help="fx,fy,cx,cy in pixels, or a .json or .txt file.")] = None,
     farthest: Annotated[float | None, typer.Option(help="Metres; depth beyond is taken as unknown.")] = None,
+    pair: Annotated[
+        str, typer.Option(help="name, or rank: the n-th photo with the n-th depth map; each sample says so.")
+    ] = "name",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same names.")] = False,
 ) -> None:
-    """Bring a folder of photos, depth maps and intrinsics into the geometry track's format."""
-    from bench.commands.data import convert
+    """Bring a folder of photos, depth maps and intrinsics into the geometry track's format; adds to a data set."""
+    from bench.commands.data import Conversion, convert
 
-    count = convert(source, destination, depth_unit, intrinsics, farthest)
-    console.print(f"{count} samples written to {destination}", highlight=False, soft_wrap=True)
+    convert(Conversion(source, destination, depth_unit, intrinsics, farthest, pair, overwrite), console)
 
 
 @weights_app.command("check")

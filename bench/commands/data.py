@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from bench.core.errors import Unavailable, UserError
 from bench.core.registry import datasets
+from bench.core.text import listed
 from bench.machine.locations import data_root
 
 
@@ -68,20 +70,55 @@ def print_check(names: list[str] | None, root: Path | None, console: Console) ->
     return 1 if problems else 0
 
 
-def convert(
-    source: Path, destination: Path, depth_unit: float | None, intrinsics: str | None, farthest: float | None
-) -> int:
-    """`bench data convert`: see `bench.geometry.io.convert.convert_folder`. Raises UserError for malformed intrinsics."""
-    from bench.geometry.io.convert import convert_folder
+@dataclass(frozen=True)
+class Conversion:
+    """What `bench data convert` was asked for; intrinsics: fx,fy,cx,cy, or a file's name."""
 
-    camera: Path | tuple[float, ...] | None = None
-    if intrinsics is not None and intrinsics.endswith(".json"):
-        camera = Path(intrinsics)
-    elif intrinsics is not None:
-        try:
-            camera = tuple(float(number) for number in intrinsics.split(","))
-        except ValueError as error:
-            raise UserError(f"--intrinsics {intrinsics}: write fx,fy,cx,cy in pixels, or name a .json file") from error
-        if len(camera) != 4:
-            raise UserError(f"--intrinsics {intrinsics}: four numbers are needed, fx,fy,cx,cy in pixels")
-    return convert_folder(source, destination, depth_unit=depth_unit, intrinsics=camera, farthest=farthest)
+    source: Path
+    destination: Path
+    depth_unit: float | None = None
+    intrinsics: str | None = None
+    farthest: float | None = None
+    pair: str = "name"
+    overwrite: bool = False
+
+
+def convert(asked: Conversion, console: Console) -> None:
+    """Convert (`bench.geometry.io.convert.convert_folder`) and say what was done and what comes next.
+
+    Raises:
+        UserError: An option is malformed, or the conversion is refused.
+    """
+    from bench.geometry.io.convert import convert_folder
+    from bench.geometry.io.pairing import PAIRINGS
+
+    pairing = next((known for known in PAIRINGS if known == asked.pair), None)
+    if pairing is None:
+        raise UserError(f"--pair {asked.pair}: one of {', '.join(PAIRINGS)}")
+    done = convert_folder(
+        asked.source,
+        asked.destination,
+        depth_unit=asked.depth_unit,
+        intrinsics=None if asked.intrinsics is None else _camera(asked.intrinsics),
+        farthest=asked.farthest,
+        pairing=pairing,
+        overwrite=asked.overwrite,
+    )
+    there = f"; it has {done.listed} now" if done.listed > len(done.samples) else ""
+    lines = [f"{len(done.samples)} samples written to {asked.destination}{there}; photos and depth paired by {done.pairing}"]
+    if done.unused:
+        lines.append(f"not used: {listed(done.unused)}")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _camera(text: str) -> Path | tuple[float, ...]:
+    if Path(text).is_file() or text.lower().endswith((".json", ".txt")):
+        return Path(text)
+    try:
+        camera = tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--intrinsics {text}: write fx,fy,cx,cy in pixels, or name a .json or .txt file") from error
+    if len(camera) != 4:
+        raise UserError(f"--intrinsics {text}: four numbers are needed, fx,fy,cx,cy in pixels")
+    return camera

@@ -206,7 +206,8 @@ def orientation_of(image: Image.Image) -> int:
     if image.format == "TIFF":
         stated = _tags(image).get(_ORIENTATION, 1)
     else:
-        image.load()
+        if image.format == "PNG":
+            image.load()  # Pillow would do it while it looks for EXIF, and what a broken file raises would be lost
         try:
             stated = image.getexif().get(_ORIENTATION, 1)
         except Exception:  # EXIF that no reader understands states nothing; the picture itself is whole

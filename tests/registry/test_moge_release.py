@@ -221,18 +221,18 @@ CODES = np.full((120, 160), 1000, np.uint16)
             lambda f: save_depth(f / "depth.png", CODES[:60], near="1", far="2"),
             r"depth\.png: \(60, 160\) pixels .*image\.jpg",
         ),
-        (lambda f: (f / "depth.png").write_bytes(b"not a PNG"), r"depth\.png: not a readable PNG"),
+        (lambda f: (f / "depth.png").write_bytes(b"not a PNG"), r"depth\.png: not a readable image: its content is not PNG"),
         (lambda f: (f / "image.jpg").unlink(), r"image\.jpg: not a readable image"),
-        (lambda f: (f / "meta.json").unlink(), r"meta\.json: cannot be read as JSON"),
+        (lambda f: (f / "meta.json").unlink(), r"meta\.json: cannot be read"),
         (lambda f: (f / "meta.json").write_text("{}"), r"meta\.json: the field 'intrinsics' is missing"),
-        (lambda f: (f / "meta.json").write_text("[1"), r"meta\.json: cannot be read as JSON"),
+        (lambda f: (f / "meta.json").write_text("[1"), r"meta\.json: not a JSON file"),
         (lambda f: (f / "meta.json").write_text('{"intrinsics": [[1, 2], [3]]}'), r"meta\.json: the field 'intrinsics'"),
         (lambda f: (f / "meta.json").write_text('{"intrinsics": [[0,0,0],[0,1,0],[0,0,1]]}'), "positive focal"),
         (
             lambda f: (f / "meta.json").write_text('{"intrinsics": [[500,0,320],[0,500,240],[0,0,1]]}'),
             "looks like pixels",
         ),
-        (lambda f: (f / "segmentation.png").unlink(), r"segmentation\.png: not a readable PNG"),
+        (lambda f: (f / "segmentation.png").unlink(), r"segmentation\.png: not a readable image: there is no such file"),
         (lambda f: save_depth(f / "segmentation.png", CODES, labels="sofa"), r"segmentation\.png.*'labels' is not a JSON"),
         (lambda f: save_depth(f / "segmentation.png", CODES[:5], labels='{"a": 1}'), r"segmentation\.png: \(5, 160\)"),
     ],
@@ -280,7 +280,7 @@ def converted(root: Path) -> list[MonocularSample]:
 @pytest.mark.parametrize(("suffix", "unit"), [(".png", 0.001), (".npy", 1.0)])
 def test_a_folder_of_photos_and_depth_maps_is_converted(tmp_path: Path, suffix: str, unit: float) -> None:
     source, depth = wild_folder(tmp_path, suffix)
-    assert convert_folder(source, tmp_path / "mono_folders", depth_unit=unit, intrinsics=(36, 36, 20, 15)) == 2
+    assert convert_folder(source, tmp_path / "mono_folders", depth_unit=unit, intrinsics=(36, 36, 20, 15)).listed == 2
     assert read_index(tmp_path / "mono_folders") == ["frame_000", "frame_001"]
     for sample, truth in zip(converted(tmp_path), depth, strict=True):
         np.testing.assert_allclose(sample.depth, truth.astype(np.float32), rtol=1e-4)
@@ -345,13 +345,13 @@ def spoilt(source: Path, what: str) -> dict[str, Any]:
         ("size", r"d001\.png: \(30, 41\) pixels .*frame_001\.png has \(30, 40\)"),
         ("empty", r"d001\.png: no pixel has a known depth"),
         ("8 bits", r"d001\.png: a depth PNG must have one channel of 16 bits"),
-        ("broken", r"d001\.png: not a readable depth map"),
-        ("lonely", "no photo and depth map pair for 001"),
+        ("broken", r"d001\.png: not a readable image"),
+        ("lonely", r"no photo and depth map pair for rgb/frame_001\.png"),
         ("no depth", "no depth map there"),
         ("no unit", r"d000\.png: the depth unit is unknown"),
         ("no camera", r"frame_000\.png: no intrinsics"),
         ("bad camera", "focal lengths positive"),
-        ("camera file", "no entry 'frame_001'"),
+        ("camera file", "cameras.json has no entry .*'frame_001'"),
     ],
 )
 def test_what_cannot_be_converted_is_named_and_no_index_is_written(tmp_path: Path, what: str, message: str) -> None:
@@ -365,7 +365,7 @@ def test_what_cannot_be_converted_is_named_and_no_index_is_written(tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "cannot be read as JSON"),
+        ("{", r"test_annotations\.json: not a JSON file of annotations"),
         ("[]", "expected a list of photos under 'files'"),
         ('{"files": [{"rgb": "x/rgb/frame_000.png"}]}', "entry 0 lacks the field 'depth'"),
         ('{"files": [{"rgb": "x/rgb/f.png", "depth": "x/depth/d000.png"}]}', r"names x/rgb/f\.png, which is not under"),
@@ -388,8 +388,8 @@ def test_bad_annotations_are_named(tmp_path: Path, content: str, message: str) -
 
 def test_the_real_kitti_and_nyu_samples_convert(shared_data: Path, tmp_path: Path) -> None:
     """The road lies 1.65 m under KITTI's camera; both samples keep their known shares of valid pixels."""
-    assert convert_folder(shared_data / "mono_kitti", tmp_path / "KITTI") == 3
-    assert convert_folder(shared_data / "mono_nyu", tmp_path / "NYUv2", depth_unit=0.001) == 3
+    assert convert_folder(shared_data / "mono_kitti", tmp_path / "KITTI").listed == 3
+    assert convert_folder(shared_data / "mono_nyu", tmp_path / "NYUv2", depth_unit=0.001).listed == 3
     for name in datasets["kitti"]().scenes(tmp_path, "geometry"):
         sample = datasets["kitti"]().load_sample(tmp_path, name)
         points = points_from_depth(sample.depth, sample.intrinsics)[np.isfinite(sample.depth)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,22 +16,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import UserError
-from bench.geometry.io.release import read_image, write_index, write_sample
+from bench.core.text import listed
+from bench.geometry.io.intrinsics import PER_PHOTO, Camera, cameras_of, normalised
+from bench.geometry.io.pairing import Pair, Pairing, check_names, find_pairs
+from bench.geometry.io.release import DEPTH, IMAGE, INDEX, META, SEGMENTATION, read_index, write_index, write_sample
+from bench.machine.depths import read_depth, read_valid
+from bench.machine.files import check_writable
+from bench.machine.images import photo_orientation, read_photo
 
 Array = NDArray[Any]
-
-ANNOTATIONS = "test_annotations.json"
-IMAGE_SUFFIXES, DEPTH_SUFFIXES = {".png", ".jpg", ".jpeg"}, {".png", ".npy"}
+_STAGING = ".converting"
+_SAMPLE_FILES = {IMAGE, DEPTH, META, SEGMENTATION}
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """A photo, its depth map, and what an annotation says of them: fx, fy, cx, cy in pixels; stored units a metre."""
+class Converted:
+    """What a conversion did. samples: the names written. pairing: how photos and depth maps were paired. listed: samples in
+    the data set now. unused: what the source holds and was not used."""
 
-    image: Path
-    depth: Path
-    camera: tuple[float, ...] | None = None
-    units_per_metre: float | None = None
+    samples: tuple[str, ...]
+    pairing: str
+    listed: int
+    unused: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Depths:
+    """How stored depth becomes metres. unit: metres per stored unit. farthest: metres; what is beyond is unknown."""
+
+    unit: float | None
+    farthest: float | None
 
 
 def convert_folder(
@@ -38,158 +55,170 @@ def convert_folder(
     depth_unit: float | None = None,
     intrinsics: Sequence[float] | Path | None = None,
     farthest: float | None = None,
-) -> int:
-    """Write every photo of `source` that has a depth map as a sample under `destination`, with its index; returns how many.
+    pairing: Pairing = "name",
+    overwrite: bool = False,
+) -> Converted:
+    """Write every photo of a folder that has a depth map as a sample of a data set.
 
-    source: photos in `rgb/` and depth maps in `depth/` (16-bit PNG with 0 = unknown, or .npy), paired by their names or
-    the last number in them; or as a list of annotations, `test_annotations.json` = {"files": [{"rgb", "depth",
-    "cam_in", "depth_scale"}]}. depth_unit: metres per stored unit (0.001 for millimetres, 1/256 for KITTI, 1 for
-    metres); may be left out where annotations say. intrinsics: fx, fy, cx, cy in pixels for all photos, or a JSON file:
-    such a list, a 3x3 matrix, or a mapping from photo name to either; may be left out where annotations say. farthest:
-    metres; depth beyond it is unknown. Nothing is written before every file was found and paired. Raises UserError
-    naming the file and field at fault.
+    Nothing is written before every file was found and paired; samples appear, and are listed, only once all of them are
+    made. A data set that is there already is added to. Each sample's meta.json says which files it was made from, and how.
+
+    Args:
+        source: The folder: see `bench.geometry.io.pairing.find_pairs` for what may lie in it.
+        destination: The data set's folder.
+        depth_unit: Metres per stored unit (0.001 for millimetres, 1/256 for KITTI, 0.0002 for TUM, 1 for metres); may be
+            left out where annotations say. Depth that is 0, negative or not finite is unknown.
+        intrinsics: fx, fy, cx, cy in pixels for all photos, or a file (`bench.geometry.io.intrinsics.read_cameras`); may be
+            left out where annotations or files beside the photos say.
+        farthest: Metres; depth beyond it is unknown.
+        pairing: "name", or "rank" for the n-th photo with the n-th depth map.
+        overwrite: Replace samples of the same names.
+
+    Raises:
+        UserError: A file or field is at fault, or the data set holds samples of these names already.
     """
-    pairs = _annotated(source) if (source / ANNOTATIONS).is_file() else _paired_by_name(source)
-    cameras = _read_cameras(intrinsics) if isinstance(intrinsics, Path) else intrinsics
-    names = []
-    for pair in pairs:
-        image, depth = read_image(pair.image), _read_depth(pair, depth_unit, farthest)
-        if depth.shape != image.shape[:2]:
-            raise UserError(f"{pair.depth}: {depth.shape} pixels (H, W), but {pair.image} has {image.shape[:2]}")
-        if not np.isfinite(depth).any():
-            raise UserError(f"{pair.depth}: no pixel has a known depth; check the unit and the farthest depth")
-        name = pair.image.stem
-        write_sample(destination / name, image, depth, _normalised(pair, cameras, image.shape[1], image.shape[0]))
-        names.append(name)
-    write_index(destination, names)
-    return len(names)
+    for name, value in (("depth unit", depth_unit), ("farthest depth", farthest)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise UserError(f"the {name} must be a positive number of metres, not {value:g}")
+    found = find_pairs(source, pairing, apart_from=destination)
+    cameras = cameras_of(source, found.pairs, intrinsics)
+    check_writable(destination)
+    _check_room(destination, [pair.name for pair in found.pairs], overwrite)
+    depths = _Depths(depth_unit, farthest)
+    with _staging(destination) as staging:
+        for pair, camera in zip(found.pairs, cameras, strict=True):
+            _write_one(staging / "new" / pair.name, source, pair, camera, depths, found.pairing)
+        names = tuple(pair.name for pair in found.pairs)
+        count = _move_in(staging, destination, names)
+    unused = [*found.unused, *([f"{PER_PHOTO}/"] if intrinsics is not None and (source / PER_PHOTO).is_dir() else [])]
+    return Converted(names, found.pairing, count, tuple(unused))
 
 
-def _annotated(source: Path) -> list[_Pair]:
-    path = source / ANNOTATIONS
-    entries = _read_json(path)
-    entries = entries.get("files") if isinstance(entries, dict) else None
-    if not isinstance(entries, list) or not entries:
-        raise UserError(f"{path}: expected a list of photos under 'files'")
-    pairs = []
-    for number, entry in enumerate(entries):
-        missing = [field for field in ("rgb", "depth") if not isinstance(entry, dict) or field not in entry]
-        if missing:
-            raise UserError(f"{path}: entry {number} lacks the field {missing[0]!r}")
-        scale = entry.get("depth_scale")
-        if scale is not None and not (isinstance(scale, int | float) and scale > 0):
-            raise UserError(f"{path}: entry {number}: 'depth_scale' must be positive, not {scale!r}")
-        camera = None if entry.get("cam_in") is None else _four(entry["cam_in"], f"{path}: entry {number}: 'cam_in'")
-        pairs.append(_Pair(_located(source, path, entry["rgb"]), _located(source, path, entry["depth"]), camera, scale))
-    return pairs
-
-
-def _located(source: Path, path: Path, named: str) -> Path:
-    """A file that annotations name: relative to the folder, or by its last folder and name where the list was moved."""
-    for candidate in (source / named, source / Path(named).parent.name / Path(named).name):
-        if candidate.is_file():
-            return candidate
-    raise UserError(f"{path}: names {named}, which is not under {source}")
-
-
-def _paired_by_name(source: Path) -> list[_Pair]:
-    found = []
-    for name, suffixes in (("rgb", IMAGE_SUFFIXES), ("depth", DEPTH_SUFFIXES)):
-        folder = source / name
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes) if folder.is_dir() else []
-        if not files:
-            raise UserError(
-                f"{folder}: no {'photo' if name == 'rgb' else 'depth map'} there ({', '.join(sorted(suffixes))})"
-            )
-        keyed = {_key(p): p for p in files}
-        if len(keyed) < len(files):
-            raise UserError(f"{folder}: several files share a number; give them distinct ones")
-        found.append(keyed)
-    images, depths = found
-    lonely = sorted(set(images) ^ set(depths))
-    if lonely:
-        raise UserError(f"{source}: no photo and depth map pair for {', '.join(lonely[:5])}: names or numbers must agree")
-    return [_Pair(images[key], depths[key]) for key in images]
-
-
-def _key(path: Path) -> str:
-    numbers = re.findall(r"\d+", path.stem)
-    return numbers[-1] if numbers else path.stem
-
-
-def _read_depth(pair: _Pair, unit: float | None, farthest: float | None) -> Array:
-    """Metres (H, W) float64, NaN where unknown."""
-    if unit is None:
-        if pair.units_per_metre is None:
-            raise UserError(
-                f"{pair.depth}: the depth unit is unknown; give the metres per stored unit (0.001 for millimetres)"
-            )
-        unit = 1 / pair.units_per_metre
-    stored = _read_stored(pair.depth)
-    with np.errstate(invalid="ignore"):
+def _write_one(folder: Path, source: Path, pair: Pair, camera: Camera, depths: _Depths, pairing: str) -> None:
+    image, _ = read_photo(pair.photo, upright=False)
+    stored = read_depth(pair.depth)
+    _check_orientation(pair, image.shape[:2], stored.shape)
+    if stored.shape != image.shape[:2]:
+        raise UserError(f"{pair.depth}: {stored.shape} pixels (H, W), but {pair.photo} has {image.shape[:2]}")
+    unit = depths.unit or (pair.units_per_metre and 1 / pair.units_per_metre)
+    if not unit:
+        raise UserError(f"{pair.depth}: the depth unit is unknown; give the metres per stored unit (0.001 for millimetres)")
+    with np.errstate(invalid="ignore", over="ignore"):
         depth = stored * unit
-        unknown = ~(np.isfinite(depth) & (depth > 0)) | (depth > (np.inf if farthest is None else farthest))
-    return np.where(unknown, np.nan, depth)
+        known = np.isfinite(depth) & (depth > 0) & (depth <= (np.inf if depths.farthest is None else depths.farthest))
+    if pair.valid is not None:
+        valid = read_valid(pair.valid)
+        if valid.shape != depth.shape:
+            raise UserError(f"{pair.valid}: {valid.shape} pixels (H, W), but {pair.depth} has {depth.shape}")
+        known &= valid
+    if not known.any():
+        raise UserError(f"{pair.depth}: no pixel has a known depth; check the unit and the farthest depth")
+    origin = {
+        "photo": pair.photo.relative_to(source).as_posix(),
+        "depth": pair.depth.relative_to(source).as_posix(),
+        "mask": None if pair.valid is None else pair.valid.relative_to(source).as_posix(),
+        "paired_by": pairing,
+        "metres_per_unit": unit,
+        "farthest": depths.farthest,
+    }
+    matrix = normalised(camera, image.shape[1], image.shape[0], pair.photo)
+    write_sample(folder, image, np.where(known, depth, np.nan), matrix, origin=origin)
 
 
-def _read_stored(path: Path) -> Array:
-    from PIL import Image
+def _check_orientation(pair: Pair, photo_shape: tuple[int, ...], depth_shape: tuple[int, ...]) -> None:
+    """Refuses a photo whose EXIF orientation leaves open which way its depth map lies; both are taken as stored."""
+    photo = photo_orientation(pair.photo)
+    depth = _stated_orientation(pair.depth)
+    if photo == depth:
+        return
+    lies_alike = photo_shape == depth_shape and photo_shape[0] != photo_shape[1]
+    if depth == 1 and photo >= 5 and lies_alike:
+        return  # turned, the photo would not fit
+    raise UserError(
+        f"{pair.photo}: its EXIF orientation is {photo}, that of {pair.depth} is {depth}: which way does the depth map lie? "
+        "Save the photo upright, of the size of its depth map, without an EXIF orientation"
+    )
 
+
+def _stated_orientation(depth: Path) -> int:
     try:
-        if path.suffix.lower() == ".npy":
-            stored = np.load(path, allow_pickle=False)
-        else:
-            with Image.open(path) as picture:
-                if picture.mode not in {"I;16", "I;16B", "I"}:
-                    raise UserError(
-                        f"{path}: a depth PNG must have one channel of 16 bits, this one is of mode {picture.mode}"
-                    )
-                stored = np.asarray(picture)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable depth map ({error})") from error
-    if stored.ndim != 2 or stored.dtype.kind not in "fiu":
-        raise UserError(f"{path}: expected numbers (H, W), found {stored.dtype} of shape {stored.shape}")
-    return stored.astype(np.float64)
+        return photo_orientation(depth)
+    except UserError:  # no picture file, or one of numbers that Pillow does not know: it states none
+        return 1
 
 
-# ---------------------------------------------------------------------------------------------------------------- cameras
+def _check_room(destination: Path, names: Sequence[str], overwrite: bool) -> None:
+    """Raises UserError where samples of these names are there, or something else lies where they would."""
+    held = read_index(destination) if (destination / INDEX).is_file() else []
+    both = [name for name in names if name in set(held)]
+    if both and not overwrite:
+        raise UserError(
+            f"{destination} holds samples of these names already: {listed(both)}; --overwrite replaces them, or choose "
+            "another folder"
+        )
+    check_names(list(dict.fromkeys([*held, *names])), destination)
+    for name in names:
+        place = destination / name
+        foreign = place.is_dir() and {path.name for path in place.iterdir()} - _SAMPLE_FILES
+        if foreign or (place.exists() and not place.is_dir()):
+            raise UserError(f"{place}: something else lies where the sample would; choose another folder")
 
 
-def _normalised(pair: _Pair, cameras: Any, width: int, height: int) -> Array:
-    if isinstance(cameras, dict):
-        camera = cameras.get(pair.image.stem, cameras.get(pair.image.name))
-        if camera is None:
-            raise UserError(f"{pair.image}: the intrinsics file has no entry {pair.image.stem!r} or {pair.image.name!r}")
-    else:
-        camera = pair.camera if cameras is None else _four(cameras, "intrinsics")
-    if camera is None:
-        raise UserError(f"{pair.image}: no intrinsics; give fx fy cx cy in pixels, or a JSON file that holds them")
-    fx, fy, cx, cy = camera
-    return np.array([[fx / width, 0, cx / width], [0, fy / height, cy / height], [0, 0, 1]])
+@contextmanager
+def _staging(destination: Path) -> Iterator[Path]:
+    """A hidden folder in the data set's folder, for what is not finished; gone afterwards, whatever happens.
 
-
-def _read_cameras(path: Path) -> Any:
-    content = _read_json(path)
-    if isinstance(content, dict):
-        return {name: _four(value, f"{path}: {name!r}") for name, value in content.items()}
-    return _four(content, str(path))
-
-
-def _four(value: Any, where: str) -> tuple[float, ...]:
-    """fx, fy, cx, cy of such a list or of a 3x3 matrix, all finite, the focal lengths positive."""
+    That of a conversion on this machine which was killed is removed first.
+    """
+    prefix = f"{_STAGING}-{socket.gethostname()}-"
+    existed = destination.exists()
     try:
-        array = np.array(value, np.float64)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: expected numbers, not {value!r}") from error
-    if array.shape == (3, 3):
-        array = array[[0, 1, 0, 1], [0, 1, 2, 2]]
-    if array.shape != (4,) or not np.isfinite(array).all() or min(array[:2]) <= 0:
-        raise UserError(f"{where}: expected fx, fy, cx, cy in pixels or a 3x3 matrix, focal lengths positive: {value!r}")
-    return tuple(float(number) for number in array)
+        destination.mkdir(parents=True, exist_ok=True)
+        for stray in destination.glob(f"{prefix}*"):
+            if not _is_running(stray.name.removeprefix(prefix).partition("-")[0]):
+                shutil.rmtree(stray, ignore_errors=True)
+        staging = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=destination))
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+            if not existed and not any(destination.iterdir()):
+                destination.rmdir()
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {destination}: {error.strerror or error}; choose another folder or free some space"
+        ) from error
 
 
-def _read_json(path: Path) -> Any:
+def _is_running(process: str) -> bool:
+    if os.name != "posix":  # elsewhere there is no asking without touching
+        return True
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        return True
+    return True
+
+
+def _move_in(staging: Path, destination: Path, names: Sequence[str]) -> int:
+    """Put the finished samples in their places and list them; returns how many the data set has now."""
+    for name in names:
+        place = destination / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        aside = staging / "old" / name
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        replaces = place.exists()
+        if replaces:
+            place.rename(aside)
+        try:
+            (staging / "new" / name).rename(place)
+        except BaseException:
+            if replaces:
+                aside.rename(place)
+            raise
+    held = read_index(destination) if (destination / INDEX).is_file() else []
+    both = list(dict.fromkeys([*held, *names]))
+    write_index(destination, both)
+    return len(both)
