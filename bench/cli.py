@@ -266,13 +266,16 @@ def data_where(data_root: DataRoot = None) -> None:
 
 @data_app.command("check")
 def data_check(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets; by default all.")] = None, data_root: DataRoot = None
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets; by default all that are on disk.")] = None,
+    scene: Annotated[list[str] | None, typer.Option(help="Only this scene or sample, in detail; may be repeated.")] = None,
+    details: Annotated[bool, typer.Option(help="Format, cameras, points, what is left out or not used, per scene.")] = False,
+    data_root: DataRoot = None,
 ) -> None:
-    """Load every scene of the data sets and say what is wrong; exit code 1 where something is."""
-    from bench.commands.data import print_check
+    """Read every scene of the data sets and say what is wrong; exit code 2 where a scene cannot run."""
+    from bench.commands.data_check import check_command
 
     _load(None)
-    raise typer.Exit(print_check(names, data_root, console))
+    raise typer.Exit(check_command(names, scene or (), details, data_root, console))
 
 
 @data_app.command("convert")

@@ -12,7 +12,17 @@ from bench.core.interfaces import (
     Model,
     PointmapInitialiser,
 )
-from bench.core.scenes import Array, Camera, Initialisation, MonocularSample, MultiViewScene, Prediction, SparsePoints, View
+from bench.core.scenes import (
+    Array,
+    Camera,
+    Initialisation,
+    MonocularSample,
+    MultiViewScene,
+    Prediction,
+    SceneSource,
+    SparsePoints,
+    View,
+)
 
 __all__ = [
     "Array",
@@ -30,6 +40,7 @@ __all__ = [
     "MultiViewScene",
     "PointmapInitialiser",
     "Prediction",
+    "SceneSource",
     "SparsePoints",
     "Track",
     "Unavailable",

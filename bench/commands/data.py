@@ -39,37 +39,6 @@ def print_where(root: Path | None, console: Console) -> None:
     )
 
 
-def print_check(names: list[str] | None, root: Path | None, console: Console) -> int:
-    """Load everything that is found (or the named data sets) and print what is wrong; returns the exit code."""
-    folder = data_root(root)
-    problems = 0
-    for name in names or list(datasets):
-        dataset = datasets[name]()
-        for track in dataset.tracks:
-            try:
-                scenes = dataset.scenes(folder, track)
-            except Unavailable as error:
-                if names:
-                    raise
-                console.print(f"[dim]{name}[/]: not on disk ({escape(str(error))})", highlight=False, soft_wrap=True)
-                break
-            for scene in scenes:
-                try:
-                    if track == "probe":
-                        loaded = dataset.load_scene(folder, scene)
-                        text = f"{len(loaded.train)} training and {len(loaded.test)} test views"
-                    else:
-                        sample = dataset.load_sample(folder, scene)
-                        text = f"{sample.image.shape[1]}x{sample.image.shape[0]}"
-                    console.print(f"[green]ok[/] {name}/{scene} ({track}): {text}", highlight=False, soft_wrap=True)
-                except UserError as error:
-                    problems += 1
-                    console.print(
-                        f"[red]bad[/] {name}/{scene} ({track}): {escape(str(error))}", highlight=False, soft_wrap=True
-                    )
-    return 1 if problems else 0
-
-
 @dataclass(frozen=True)
 class Conversion:
     """What `bench data convert` was asked for; intrinsics: fx,fy,cx,cy, or a file's name."""

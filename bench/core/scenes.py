@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.text import listed
+
 Array = NDArray[Any]
 
 
@@ -120,10 +122,37 @@ class SparsePoints:
 
 
 @dataclass(frozen=True, eq=False)
+class SceneSource:
+    """How a scene stood on disk and what its reader made of it: for people and notes, nothing is computed from it.
+
+    Attributes:
+        format: The format, e.g. "COLMAP (binary, sparse/0)".
+        photos: How many photos can be used, the split's and the others.
+        left_out: Photos and frames that cannot be used: name -> reason.
+        unused: Known fields and files of the format that nothing is made of.
+    """
+
+    format: str
+    photos: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What a row should say: which photos were left out, and why the first one was; "" where none was."""
+        if not self.left_out:
+            return ""
+        name, reason = next(iter(self.left_out.items()))
+        count = len(self.left_out)
+        return f"{count} of {count + self.photos} photos left out: {listed(list(self.left_out), 3)} ({name}: {reason})"
+
+
+@dataclass(frozen=True, eq=False)
 class MultiViewScene:
     """A scene of the probe track: training views, held-out views, and what else is known of it.
 
-    unit: the unit of lengths ("millimetre", "metre", "scene"). The ground-truth depth is in the views.
+    unit: the unit of lengths ("millimetre", "metre", "scene"). The ground-truth depth is in the views. source: None where
+    the scene is not read from files.
     """
 
     dataset: str
@@ -132,6 +161,7 @@ class MultiViewScene:
     test: tuple[View, ...]
     sparse: SparsePoints | None = None
     unit: str = "scene"
+    source: SceneSource | None = None
 
     @property
     def views(self) -> tuple[View, ...]:

@@ -2,14 +2,21 @@
 
 The release: `<root>/<Dataset>/<scene>/images/*`, with `<root>/dataset_split.json`; only DTU has cameras, depth and masks.
 The root may also hold the release in a folder Feat2GS, and a data set's folder may be in lower case. A scene folder in the
-layout of LLFF (`poses_bounds.npy`), COLMAP or NeRF (`transforms.json`) is read as such.
+layout of IDR and NeuS (`cameras_sphere.npz`), LLFF (`poses_bounds.npy`), COLMAP, NeRF (`transforms.json`) or Strecha
+(`.camera`) is read as such.
 """
 
 from __future__ import annotations
 
 from bench.registry import datasets
 from bench.types import DatasetCard
-from registry.datasets.formats.layouts import COLMAP, LLFF, MVSNET, PHOTOS, TRANSFORMS
+from registry.datasets.formats.colmap import COLMAP
+from registry.datasets.formats.idr import IDR
+from registry.datasets.formats.llff import LLFF
+from registry.datasets.formats.mvsnet import MVSNET
+from registry.datasets.formats.plain import PHOTOS
+from registry.datasets.formats.strecha import STRECHA
+from registry.datasets.formats.transforms import TRANSFORMS
 from registry.datasets.scene_folders import SceneFolders
 
 RELEASE_URL = "https://github.com/fanegg/Feat2GS"
@@ -18,7 +25,7 @@ RELEASE_URL = "https://github.com/fanegg/Feat2GS"
 class ReleaseDataset(SceneFolders):
     """A data set of the release."""
 
-    layouts = (MVSNET, COLMAP, LLFF, TRANSFORMS, PHOTOS)
+    layouts = (MVSNET, IDR, COLMAP, LLFF, TRANSFORMS, STRECHA, PHOTOS)
 
 
 @datasets.register("llff")

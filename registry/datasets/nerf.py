@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.registry import datasets
 from bench.types import DatasetCard
-from registry.datasets.formats.layouts import TRANSFORMS
+from registry.datasets.formats.transforms import TRANSFORMS
 from registry.datasets.scene_folders import SceneFolders
 
 

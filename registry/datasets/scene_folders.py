@@ -9,8 +9,9 @@ from typing import ClassVar
 from bench.machine.requirements import check_packages
 from bench.registry import pointmaps
 from bench.types import Dataset, MultiViewScene, Track, Unavailable, UserError
-from registry.datasets.formats.layouts import PHOTOS, Layout
-from registry.datasets.formats.photo_set import PhotoSet, digest, load
+from registry.datasets.formats.layout import Layout
+from registry.datasets.formats.photo_set import PhotoSet, digest, load, readable
+from registry.datasets.formats.photos import is_hidden
 from registry.datasets.formats.splits import Split, read_split_file
 
 SPLIT_FILE = "dataset_split.json"
@@ -18,7 +19,7 @@ SPLIT_FILE = "dataset_split.json"
 RELEASE_FOLDERS = ("", "Feat2GS", "Feat2GS_Dataset", "feat2gs")
 
 #: The initialisers that need nothing but photos, the paper's own first.
-FROM_PHOTOS = ("dust3r", "mast3r", "vggt", "colmap")
+FROM_PHOTOS = ("dust3r", "mast3r", "vggt")
 
 
 class SceneFolders(Dataset):
@@ -45,13 +46,17 @@ class SceneFolders(Dataset):
         Raises Unavailable, naming the ways out, where none is.
         """
         folder = self._folder(root, name)
-        layout = self._layout(folder)
-        lacks_points = self.default_pointmap == "sparse" and layout.read(folder).read_sparse is None
-        return pointmap_from_photos() if layout is PHOTOS or lacks_points else self.default_pointmap
+        photo_set = self._layout(folder).read(folder)
+        has_points = photo_set.read_sparse is not None and photo_set.photos[0].lens is not None
+        if self.default_pointmap == "sparse":
+            return "sparse" if has_points else pointmap_from_photos()
+        if any(photo.has_depth for photo in photo_set.photos):
+            return self.default_pointmap
+        return "sparse" if has_points else pointmap_from_photos()
 
     def load_scene(self, root: Path | None, name: str) -> MultiViewScene:
         photo_set, split = self._prepare(root, name)
-        return load(photo_set, split, self.key, name)
+        return load(photo_set, split, self.key, name, self.card.unit)
 
     def fingerprint(self, root: Path | None, name: str, track: Track) -> str:
         return digest(*self._prepare(root, name))
@@ -70,7 +75,7 @@ class SceneFolders(Dataset):
             for place in self.places(root)
             if place.is_dir()
             for folder in sorted(place.iterdir())
-            if folder.is_dir() and any(layout.recognises(folder) for layout in self.layouts)
+            if folder.is_dir() and not is_hidden(folder) and any(layout.recognises(folder) for layout in self.layouts)
         ]
 
     def _folder(self, root: Path | None, name: str) -> Path:
@@ -89,8 +94,7 @@ class SceneFolders(Dataset):
 
     def _prepare(self, root: Path | None, name: str) -> tuple[PhotoSet, Split]:
         folder = self._folder(root, name)
-        photo_set = self._layout(folder).read(folder)
-        return photo_set, self._split(photo_set, name)
+        return readable(self._layout(folder).read(folder), lambda photo_set: self._split(photo_set, name))
 
     def _split(self, photo_set: PhotoSet, name: str) -> Split:
         """The split of the split file beside the data set's folder, else one spread over the scene.

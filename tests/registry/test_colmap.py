@@ -137,10 +137,11 @@ def damage(scene: Path, what: str) -> None:
     model = scene / "sparse/0"
     if what == "unknown model":
         write_colmap_binary(model, [("WAVE", 64, 48, (1.0, 1.0, 1.0))], ring(5), POINTS, TRACKS)
-    elif what == "fisheye":
-        write_colmap_binary(
-            model, [("OPENCV_FISHEYE", 64, 48, (60.0, 60.0, 32.0, 24.0, 0.1, 0, 0, 0))], ring(5), POINTS, TRACKS
-        )
+    elif what == "other model":
+        lenses = [("FOV", 64, 48, (60.0, 60.0, 32.0, 24.0, -1.0))]
+        write_colmap_text(model, lenses, ring(5), POINTS, TRACKS)
+        for path in model.glob("*.bin"):
+            path.unlink()
     elif what == "no images file":
         (model / "images.bin").unlink()
     elif what == "cut short":
@@ -181,19 +182,12 @@ def damage(scene: Path, what: str) -> None:
     ("what", "message"),
     [
         ("unknown model", r"cameras\.bin: camera 1 has the unknown model number 77"),
-        ("fisheye", "OPENCV_FISHEYE, which is not supported.*image_undistorter"),
         ("no images file", "images.bin or images.txt is missing"),
         ("cut short", r"images\.bin: not a readable COLMAP file"),
         ("points cut short", r"points3D\.bin: not a readable COLMAP file"),
-        ("missing photo", "missing: p02.png"),
-        ("corrupt photo", r"p00\.png: not a readable image"),
-        ("turned photo", "of other proportions"),
         ("one photo", "at least 2 photos"),
-        ("no photos", "there are no photos"),
+        ("no photos", r"images\.bin: none of its 5 images has a photo.*it names p00\.png, p01\.png"),
         ("negative focal", "must be positive"),
-        ("unknown camera", "names camera 9"),
-        ("pose not finite", r"images\.bin: the pose of image p00\.png is no rotation and translation"),
-        ("no rotation", r"images\.bin: the pose of image p00\.png is no rotation and translation"),
         ("point not finite", r"points3D\.bin: point number 1 lies at .*inf"),
     ],
 )
@@ -203,6 +197,32 @@ def test_faults_are_named(tmp_path: Path, what: str, message: str) -> None:
     assert Colmap().scenes(tmp_path, "probe") == ["toy"]
     with pytest.raises(UserError, match=message):
         Colmap().load_scene(tmp_path, "toy")
+
+
+@pytest.mark.parametrize(
+    ("what", "photo", "reason"),
+    [
+        ("missing photo", "p02.png", "there is no photo p02.png in images"),
+        ("corrupt photo", "p00.png", "not a readable image"),
+        ("turned photo", "p00.png", "of other proportions"),
+        ("unknown camera", "p00.png", "names camera 9"),
+        ("pose not finite", "p00.png", "its pose holds numbers that are not finite"),
+        ("no rotation", "p00.png", "its quaternion is of length 0"),
+    ],
+)
+def test_one_unusable_photo_is_left_out_and_named(tmp_path: Path, what: str, photo: str, reason: str) -> None:
+    images = make(tmp_path)
+    damage(tmp_path / "colmap/toy", what)
+    scene = Colmap().load_scene(tmp_path, "toy")
+    poses = {Path(image.name).stem: image.pose for image in images}
+    assert {view.name for view in scene.views} == set(poses) - {Path(photo).stem}
+    for view in scene.views:
+        assert view.camera is not None
+        np.testing.assert_allclose(view.camera.world_to_camera, poses[view.name], atol=1e-12)
+    assert scene.source is not None
+    assert list(scene.source.left_out) == [photo]
+    assert reason in scene.source.left_out[photo]
+    assert scene.source.note.startswith(f"1 of 5 photos left out: {photo} (")
 
 
 def test_a_line_that_is_neither_image_nor_points_is_refused(tmp_path: Path) -> None:

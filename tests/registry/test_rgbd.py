@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,14 +40,23 @@ def test_frames_have_metric_depth_and_poses(tmp_path: Path) -> None:
 def test_faults_are_named(tmp_path: Path) -> None:
     make(tmp_path)
     frames = tmp_path / "rgbd/toy/rgbd-frames"
-    Image.new("RGB", (64, 48)).save(frames / "frame-000000.depth.png")
-    with pytest.raises(UserError, match=r"frame-000000\.depth\.png: depth must be a 16-bit"):
-        RGBD().load_scene(tmp_path, "toy")
-    (frames / "frame-000000.pose.txt").write_text("1 2 3")
-    with pytest.raises(UserError, match=r"frame-000000\.pose\.txt: must hold a 4x4 matrix"):
-        RGBD().load_scene(tmp_path, "toy")
-    (frames / "frame-000000.pose.txt").unlink()
-    with pytest.raises(UserError, match="missing beside"):
+    for change, reason in (
+        (lambda: Image.new("RGB", (64, 48)).save(frames / "frame-000000.depth.png"), r"depth\.png: .*16 bits"),
+        (lambda: Image.new("I;16", (64, 48)).save(frames / "frame-000000.depth.png"), "holds no measurement"),
+        (lambda: Image.new("I;16", (48, 64), 9).save(frames / "frame-000000.depth.png"), "of other proportions"),
+        (lambda: np.savetxt(frames / "frame-000000.pose.txt", np.full((4, 4), -np.inf)), "not finite"),
+        (lambda: np.savetxt(frames / "frame-000000.pose.txt", np.diag([-1, 1, 1, 1])), "reflection"),
+        (lambda: (frames / "frame-000000.pose.txt").write_text("1 2 3"), r"pose\.txt: must hold a 4x4 matrix"),
+        (lambda: (frames / "frame-000000.pose.txt").unlink(), "is missing beside"),
+    ):
+        change()
+        scene = RGBD().load_scene(tmp_path, "toy")
+        assert {view.name for view in scene.views} == {f"frame-00000{number}" for number in (1, 2, 3)}
+        assert scene.source is not None
+        assert list(scene.source.left_out) == ["frame-000000.color.png"]
+        assert re.search(reason, scene.source.left_out["frame-000000.color.png"])
+    np.savetxt(tmp_path / "rgbd/toy/camera-intrinsics.txt", [[0.9, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])
+    with pytest.raises(UserError, match=r"camera-intrinsics\.txt: the focal length 0.9, 1.2 does not fit 64x48 pixels"):
         RGBD().load_scene(tmp_path, "toy")
 
 

@@ -1,56 +1,64 @@
-"""COLMAP sparse models: cameras, images and points3D, binary and text (the format of COLMAP 3.x's documentation)."""
+"""COLMAP sparse models: cameras, images and points3D, binary and text (the format of COLMAP's documentation, 3.x and 4.x).
+
+Read here rather than by pycolmap, which trusts a file's own counts: a damaged file must be named, not exhaust the memory.
+"""
 
 from __future__ import annotations
 
+import functools
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from bench.types import Array, UserError
-from registry.datasets.formats.lens import Lens
+from registry.datasets.formats.lens import COLMAP_PARAMETERS, Lens, colmap_lens
+from registry.datasets.formats.points import Points, checked_points
+from registry.datasets.formats.poses import from_quaternion
+from registry.datasets.formats.text import decoded, read_text
 
-#: Camera models by number: name, count of parameters, how they make a Lens (None: refused).
-_Maker = Callable[..., Lens]
-_MODELS: dict[int, tuple[str, int, _Maker | None]] = {
-    0: ("SIMPLE_PINHOLE", 3, lambda w, h, f, cx, cy: Lens(w, h, f, f, cx, cy)),
-    1: ("PINHOLE", 4, lambda w, h, fx, fy, cx, cy: Lens(w, h, fx, fy, cx, cy)),
-    2: ("SIMPLE_RADIAL", 4, lambda w, h, f, cx, cy, k: Lens(w, h, f, f, cx, cy, k)),
-    3: ("RADIAL", 5, lambda w, h, f, cx, cy, k1, k2: Lens(w, h, f, f, cx, cy, k1, k2)),
-    4: ("OPENCV", 8, lambda w, h, fx, fy, cx, cy, k1, k2, p1, p2: Lens(w, h, fx, fy, cx, cy, k1, k2, 0.0, p1, p2)),
-    5: ("OPENCV_FISHEYE", 8, None),
-    6: ("FULL_OPENCV", 12, None),
-    7: ("FOV", 5, None),
-    8: ("SIMPLE_RADIAL_FISHEYE", 4, None),
-    9: ("RADIAL_FISHEYE", 5, None),
-    10: ("THIN_PRISM_FISHEYE", 12, None),
-}
-_BY_NAME = {name: number for number, (name, _, _) in _MODELS.items()}
-_KNOWN = ", ".join(name for name, _, maker in _MODELS.values() if maker)
+_BY_NUMBER = dict(enumerate(COLMAP_PARAMETERS))
+Entry = TypeVar("Entry", "StoredCamera", "StoredImage")
 
 
 @dataclass(frozen=True, eq=False)
-class PosedImage:
-    """An entry of images.{bin,txt}. world_to_camera: (4, 4)."""
+class StoredImage:
+    """An entry of images.{bin,txt}. pose: (7,) quaternion w x y z and translation, as stored."""
 
     number: int
     name: str
     camera: int
-    world_to_camera: Array
+    pose: Array
+
+    @property
+    def world_to_camera(self) -> Array:
+        """(4, 4). Raises UserError where the stored pose is none."""
+        try:
+            return from_quaternion(self.pose)
+        except UserError as error:
+            raise UserError(f"its pose {error}: {self.pose}") from error
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
-    """points3D.{bin,txt}: positions (N, 3), colours (N, 3) uint8; `point`, `image`: parallel arrays, a pair an observation,
-    the index of the point and the number of the image that sees it."""
+class StoredCamera:
+    """An entry of cameras.{bin,txt}, as stored."""
 
-    positions: Array
-    colours: Array
-    point: Array
-    image: Array
+    number: int
+    model: str
+    width: int
+    height: int
+    parameters: tuple[float, ...]
+
+    @property
+    def lens(self) -> Lens:
+        """Raises UserError where the model is unknown or not supported, or a value makes no sense."""
+        try:
+            return colmap_lens(self.model, self.width, self.height, self.parameters).checked()
+        except UserError as error:
+            raise type(error)(f"its camera {self.number}: {error}") from error
 
 
 def model_file(folder: Path, stem: str) -> Path | None:
@@ -58,54 +66,56 @@ def model_file(folder: Path, stem: str) -> Path | None:
     return next((path for suffix in (".bin", ".txt") if (path := folder / f"{stem}{suffix}").is_file()), None)
 
 
-def read_cameras(path: Path) -> dict[int, Lens]:
-    """Lenses by camera number. Raises UserError for a damaged file or a camera model that is not supported."""
-    cameras = {}
+def read_cameras(path: Path) -> dict[int, StoredCamera]:
+    """Cameras by number. Raises UserError for a damaged file."""
     with _damage_named(path):
-        for number, model, width, height, parameters in (
-            _cameras_binary(path) if path.suffix == ".bin" else _cameras_text(path)
-        ):
-            maker = _MODELS[model][2]
-            if maker is None:
-                raise UserError(
-                    f"{path}: camera {number} has the model {_MODELS[model][0]}, which is not supported (only {_KNOWN}); "
-                    "undistort the photos with `colmap image_undistorter` first"
-                )
-            cameras[number] = maker(width, height, *parameters).checked(f"{path}: camera {number}")
-    return cameras
+        cameras = list(_cameras_binary(path) if path.suffix == ".bin" else _cameras_text(path))
+        return _by_number(cameras, "cameras")
 
 
-def read_images(path: Path, cameras: Mapping[int, Lens]) -> list[PosedImage]:
-    """The registered images by name. Raises UserError for a damaged file or an unknown camera."""
+def read_images(path: Path) -> list[StoredImage]:
+    """The registered images by name. Raises UserError for a damaged file."""
     with _damage_named(path):
-        images = []
-        for number, pose, camera, name in _images_binary(path) if path.suffix == ".bin" else _images_text(path, cameras):
-            if camera not in cameras:
-                raise UserError(f"{path}: image {name} names camera {camera}, which the cameras file does not hold")
-            if not np.isfinite(pose).all() or not np.any(pose[:4]):
-                raise UserError(f"{path}: the pose of image {name} is no rotation and translation of finite numbers: {pose}")
-            images.append(PosedImage(number, name, camera, _pose(pose)))
-    return sorted(images, key=lambda image: image.name)
+        images = list(_images_binary(path) if path.suffix == ".bin" else _images_text(path))
+        return sorted(_by_number(images, "images").values(), key=lambda image: image.name)
 
 
 def read_points(path: Path) -> Points:
-    """Points with their tracks. Raises UserError for a damaged file."""
+    """Points with their tracks. Raises UserError for a damaged file, points that are not finite, colours out of range."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return _points(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _points(path: Path, changed: int, length: int) -> Points:
+    """changed, length: of the file, so that an edited one is read anew."""
     positions: list[tuple[float, ...]] = []
     colours, tracks = [], []
     with _damage_named(path):
         for position, colour, track in _points_binary(path) if path.suffix == ".bin" else _points_text(path):
-            if not np.isfinite(position).all():
-                raise UserError(f"{path}: point number {len(positions)} lies at {position}; export the model again")
+            if not all(0 <= channel <= 255 for channel in colour):
+                raise ValueError(f"point number {len(positions)} has the colour {colour}, not three numbers from 0 to 255")
             positions.append(position)
             colours.append(colour)
             tracks.append(track)
         lengths = [len(track) for track in tracks]
-        return Points(
+        found = Points(
             np.array(positions, np.float64).reshape(-1, 3),
             np.array(colours, np.uint8).reshape(-1, 3),
             np.repeat(np.arange(len(tracks)), lengths),
             np.concatenate([np.zeros(0, np.int64), *tracks]).astype(np.int64),
         )
+    return checked_points(path, found)
+
+
+def _by_number(entries: list[Entry], what: str) -> dict[int, Entry]:
+    found = {entry.number: entry for entry in entries}
+    if len(found) < len(entries):
+        raise ValueError(f"several {what} have the same number")
+    return found
 
 
 class _damage_named:
@@ -118,51 +128,46 @@ class _damage_named:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, struct.error | ValueError | IndexError | KeyError | OSError | UnicodeDecodeError):
-            raise UserError(
-                f"{self.path}: not a readable COLMAP file ({type(error).__name__}: {error}); export the model again"
-            ) from error
-
-
-def _pose(values: Array) -> Array:
-    """(4, 4) world-to-camera of (qw, qx, qy, qz, tx, ty, tz)."""
-    if not np.isfinite(values).all() or not np.linalg.norm(values[:4]) > 0:
-        raise ValueError(f"pose {values} is not finite or has no rotation")
-    pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_quat(np.roll(values[:4], -1)).as_matrix()
-    pose[:3, 3] = values[4:]
-    return pose
+        if isinstance(error, struct.error | ValueError | IndexError | KeyError | OSError | OverflowError):
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
+            raise UserError(f"{self.path}: not a readable COLMAP file ({reason}); export the model again") from error
 
 
 # --------------------------------------------------------------------------------------------------------------- binary
 
 
-def _cameras_binary(path: Path) -> Iterator[tuple[int, int, int, int, tuple[float, ...]]]:
+def _whole(data: bytes, at: int) -> None:
+    if at != len(data):
+        raise ValueError(f"its entries take {at} bytes, the file holds {len(data)}")
+
+
+def _cameras_binary(path: Path) -> Iterator[StoredCamera]:
     data = path.read_bytes()
     (count,) = struct.unpack_from("<Q", data)
     at = 8
     for _ in range(count):
         number, model, width, height = struct.unpack_from("<iiQQ", data, at)
-        if model not in _MODELS:
-            raise UserError(f"{path}: camera {number} has the unknown model number {model} (supported: {_KNOWN})")
-        parameters = struct.unpack_from(f"<{_MODELS[model][1]}d", data, at + 24)
+        if model not in _BY_NUMBER:
+            known = ", ".join(COLMAP_PARAMETERS)
+            raise UserError(f"{path}: camera {number} has the unknown model number {model} (known: {known})")
+        parameters = struct.unpack_from(f"<{COLMAP_PARAMETERS[_BY_NUMBER[model]]}d", data, at + 24)
         at += 24 + 8 * len(parameters)
-        yield number, model, width, height, parameters
+        yield StoredCamera(number, _BY_NUMBER[model], width, height, parameters)
+    _whole(data, at)
 
 
-def _images_binary(path: Path) -> Iterator[tuple[int, Array, int, str]]:
+def _images_binary(path: Path) -> Iterator[StoredImage]:
     data = path.read_bytes()
     (count,) = struct.unpack_from("<Q", data)
     at = 8
     for _ in range(count):
         number, *pose, camera = struct.unpack_from("<i7di", data, at)
         end = data.index(b"\0", at + 64)
-        name = data[at + 64 : end].decode("utf-8")
+        name = decoded(data[at + 64 : end])
         (points,) = struct.unpack_from("<Q", data, end + 1)
         at = end + 9 + 24 * points
-        yield number, np.array(pose), camera, name
-    if at > len(data):
-        raise ValueError("the file is cut short")
+        yield StoredImage(number, name, camera, np.array(pose))
+    _whole(data, at)
 
 
 def _points_binary(path: Path) -> Iterator[tuple[tuple[float, ...], tuple[int, ...], Array]]:
@@ -174,44 +179,45 @@ def _points_binary(path: Path) -> Iterator[tuple[tuple[float, ...], tuple[int, .
         track = np.frombuffer(data, "<i4", 2 * length, at + 51)[::2]
         at += 51 + 8 * length
         yield (x, y, z), (red, green, blue), track
+    _whole(data, at)
 
 
 # ----------------------------------------------------------------------------------------------------------------- text
 
 
-def _lines(path: Path) -> Iterator[list[str]]:
-    """The words of each line that is neither empty nor a comment."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        words = line.split()
-        if words and not words[0].startswith("#"):
-            yield words
+def _lines(path: Path) -> Iterator[str]:
+    """Each line that is neither empty nor a comment."""
+    for line in read_text(path).split("\n"):
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield line.strip()
 
 
-def _cameras_text(path: Path) -> Iterator[tuple[int, int, int, int, tuple[float, ...]]]:
-    for number, model, width, height, *parameters in _lines(path):
-        if model not in _BY_NAME:
-            raise UserError(f"{path}: camera {number} has the unknown model {model} (supported: {_KNOWN})")
-        if len(parameters) != _MODELS[_BY_NAME[model]][1]:
-            raise ValueError(f"camera {number}: {model} has {_MODELS[_BY_NAME[model]][1]} parameters, not {len(parameters)}")
-        yield int(number), _BY_NAME[model], int(width), int(height), tuple(map(float, parameters))
+def _cameras_text(path: Path) -> Iterator[StoredCamera]:
+    for number, model, width, height, *parameters in map(str.split, _lines(path)):
+        if model not in COLMAP_PARAMETERS:
+            raise UserError(f"{path}: camera {number} has the unknown model {model} (known: {', '.join(COLMAP_PARAMETERS)})")
+        yield StoredCamera(int(number), model, int(width), int(height), tuple(map(float, parameters)))
 
 
-def _images_text(path: Path, cameras: Mapping[int, Lens]) -> Iterator[tuple[int, Array, int, str]]:
+def _images_text(path: Path) -> Iterator[StoredImage]:
     """Each image has a line of its own and a line of 2D points, which may be empty or left out: what is no image line must
     be a line of 2D points (x, y, point)."""
-    for words in _lines(path):
+    for line in _lines(path):
+        words = line.split()
         if _is_image_line(words):
-            yield int(words[0]), np.array(words[1:8], np.float64), int(words[8]), " ".join(words[9:])
+            name = line.split(maxsplit=9)[9]
+            yield StoredImage(int(words[0]), name, int(words[8]), np.array(words[1:8], np.float64))
         elif len(words) % 3 or not all(map(_is_number, words)):
             raise ValueError(f"neither an image nor 2D points: {' '.join(words)[:80]}")
 
 
 def _is_image_line(words: list[str]) -> bool:
-    """IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME: whole numbers first and ninth, and a quaternion of length one, which 2D
-    points (pixel coordinates and point numbers) do not have."""
+    """IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME: whole numbers first and ninth, and a name that is no number or a
+    quaternion of length one, which 2D points (pixel coordinates and point numbers) do not have."""
     if len(words) < 10 or not (words[0].isdigit() and words[8].isdigit() and all(map(_is_number, words[1:8]))):
         return False
-    return abs(float(np.linalg.norm(np.array(words[1:5], np.float64))) - 1) < 1e-2
+    length = float(np.linalg.norm(np.array(words[1:5], np.float64)))
+    return not np.isfinite(length) or abs(length - 1) < 1e-2 or not all(map(_is_number, words[9:]))
 
 
 def _is_number(word: str) -> bool:
@@ -223,7 +229,7 @@ def _is_number(word: str) -> bool:
 
 
 def _points_text(path: Path) -> Iterator[tuple[tuple[float, ...], tuple[int, ...], Array]]:
-    for words in _lines(path):
-        if len(words) < 8:
-            raise ValueError(f"a point has at least 8 fields: {' '.join(words)[:80]}")
+    for words in map(str.split, _lines(path)):
+        if len(words) < 8 or len(words) % 2:
+            raise ValueError(f"a point has 8 fields and pairs of image and 2D point: {' '.join(words)[:80]}")
         yield tuple(map(float, words[1:4])), tuple(map(int, words[4:7])), np.array(words[8::2], np.int64)

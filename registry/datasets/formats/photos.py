@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from bench.machine.images import EXTENSIONS, photo_size, pictures_in
 from bench.types import Array, UserError, View
 from registry.datasets.formats.lens import resized_photo
+from registry.datasets.formats.text import plain_path
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 #: Photo folders that a scene may hold, beside one another, at falling sizes.
 FOLDERS = ("images", "images_2", "images_4", "images_8")
 #: A photo folder is large enough from this long side on: the probe prepares its photos at 512 pixels.
@@ -21,51 +21,115 @@ ENOUGH = 512
 _LEAST_SHARE = 0.8
 
 
-def photos_in(folder: Path) -> list[Path]:
-    """The photos of a folder, sorted by name; none where there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
+def photos_under(folder: Path) -> list[Path]:
+    """The photos of a folder and of its subfolders, sorted by path; hidden files and folders are never among them."""
+    found = pictures_in(folder)
+    if folder.is_dir():
+        for inner in sorted(folder.iterdir()):
+            if inner.is_dir() and not inner.is_symlink() and not is_hidden(inner):
+                found += photos_under(inner)
+    return found
 
 
-def photo_folder(scene: Path) -> Path | None:
-    """Of images, images_2, images_4, images_8 the one with the smallest photos whose long side reaches 512 pixels, else the
-    one with the largest; None where a scene has no photos."""
-    found = {folder: photos for name in FOLDERS if (photos := photos_in(folder := scene / name))}
+def is_hidden(path: Path) -> bool:
+    """What tools leave beside data: dot files, macOS's archives' shadow folder."""
+    return path.name.startswith(".") or path.name == "__MACOSX"
+
+
+def photo_folders(scene: Path) -> list[Path]:
+    """Of images, images_2, images_4, images_8 those that hold photos, best first: the one with the smallest photos whose
+    long side reaches 512 pixels, then the larger ones, then the smaller ones from the largest down."""
+    found = {folder: photos for name in FOLDERS if (photos := photos_under(folder := scene / name))}
     if len(found) < 2:
-        return next(iter(found), None)
-    sizes = {folder: max(photo_size(photos[0])) for folder, photos in found.items()}
-    enough = [folder for folder, size in sizes.items() if size >= ENOUGH]
-    if enough:
-        return min(enough, key=lambda folder: sizes[folder])
-    return max(sizes, key=lambda folder: sizes[folder])
+        return list(found)
+    sizes = {folder: max(_first_size(photos)) for folder, photos in found.items()}
+    return sorted(
+        found, key=lambda folder: (sizes[folder] < ENOUGH, sizes[folder] if sizes[folder] >= ENOUGH else -sizes[folder])
+    )
 
 
-def photo_size(path: Path) -> tuple[int, int]:
-    """(width, height) as stored, from the file's header. Raises UserError where it is no readable image."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
+def _first_size(photos: Sequence[Path]) -> tuple[int, int]:
+    """The size of the first readable photo; (0, 0) where none is."""
+    for path in photos:
+        try:
+            return photo_size(path)
+        except UserError:
+            continue
+    return 0, 0
 
 
-def read_photo(path: Path, upright: bool) -> tuple[Array, Array | None]:
-    """The photo (H, W, 3) uint8 and its alpha channel (H, W) uint8 or None; where there is one, the photo stands on black.
+def view_names(paths: Sequence[Path], root: Path) -> list[str]:
+    """One name for each photo: its stem where those differ, else its path under `root`, joined by hyphens, without extension
+    where those differ."""
+    for name in (
+        lambda path: path.stem,
+        lambda path: "-".join(path.relative_to(root).with_suffix("").parts),
+        lambda path: "-".join(path.relative_to(root).parts),
+    ):
+        names = [plain_path(name(path)) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise UserError(
+        f"{root}: several photos have the same name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}"
+    )
 
-    upright: turned as its EXIF orientation says. Calibrations (COLMAP's, transforms.json) speak of the pixels as stored, so
-    photos with a calibration are not turned. Raises UserError where the file is no readable image.
-    """
-    try:
-        with Image.open(path) as opened:
-            image: Image.Image = ImageOps.exif_transpose(opened) if upright else opened
-            if "A" not in image.getbands() and "transparency" not in image.info:
-                return np.array(image.convert("RGB")), None
-            pixels = np.array(image.convert("RGBA"))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
-    colour, alpha = pixels[..., :3], pixels[..., 3]
-    return np.rint(colour * (alpha[..., None] / 255)).astype(np.uint8), alpha
+
+@dataclass(frozen=True, eq=False)
+class PhotoIndex:
+    """The photos of one folder, found by the names that a calibration gives them."""
+
+    folder: Path
+    by_path: dict[str, list[Path]]
+    by_stem: dict[str, list[Path]]
+
+    @classmethod
+    def of(cls, folder: Path) -> PhotoIndex:
+        """The photos under a folder."""
+        by_path: dict[str, list[Path]] = {}
+        by_stem: dict[str, list[Path]] = {}
+        for path in photos_under(folder):
+            name = plain_path(path.relative_to(folder).as_posix())
+            by_path.setdefault(name, []).append(path)
+            by_stem.setdefault(_without_extension(name), []).append(path)
+        return cls(folder, by_path, by_stem)
+
+    def paired(self, names: Iterable[str]) -> dict[str, Path | str]:
+        """The photo of each name, or the reason why it has none.
+
+        A name is a path under the folder: with its extension, without it (smaller copies are often of another format), or
+        with leading folders that are not there (paths of another machine). Never by rank, never by a number in the name. A
+        photo that several names fit belongs to the one that gives its whole path, else to none.
+        """
+        found = {name: self._find(plain_path(name)) for name in names}
+        exact = {path: name for name, (path, is_exact) in found.items() if isinstance(path, Path) and is_exact}
+        claims: dict[Path, int] = {}
+        for path, _ in found.values():
+            if isinstance(path, Path):
+                claims[path] = claims.get(path, 0) + 1
+        result: dict[str, Path | str] = {}
+        for name, (path, _) in found.items():
+            if isinstance(path, Path) and claims[path] > 1 and exact.get(path) != name:
+                result[name] = f"several images would be the photo {path.relative_to(self.folder)}"
+            else:
+                result[name] = path
+        return result
+
+    def _find(self, name: str) -> tuple[Path | str, bool]:
+        parts = name.split("/")
+        for start in range(len(parts)):
+            rest = "/".join(parts[start:])
+            for index, key in ((self.by_path, rest), (self.by_stem, _without_extension(rest))):
+                paths = index.get(key, [])
+                if len(paths) > 1:
+                    return f"several photos fit its name: {', '.join(path.name for path in paths)}", False
+                if paths:
+                    return paths[0], start == 0 and index is self.by_path
+        return f"there is no photo {name} in {self.folder.name}", False
+
+
+def _without_extension(name: str) -> str:
+    path = PurePosixPath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in EXTENSIONS else name
 
 
 def one_size(views: Sequence[View]) -> tuple[View, ...]:

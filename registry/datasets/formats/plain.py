@@ -1,0 +1,30 @@
+"""Photos without cameras: a folder `images`, or smaller copies beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.types import UserError
+from registry.datasets.formats.layout import Layout
+from registry.datasets.formats.photo_set import Photo, PhotoSet, usable
+from registry.datasets.formats.photos import FOLDERS, photo_folders, photos_under, view_names
+
+
+def best_folder(scene: Path) -> Path:
+    """The folder of a scene's photos. Raises UserError where there is none."""
+    folders = photo_folders(scene)
+    if not folders:
+        raise UserError(f"{scene}: there are no photos; looked in {', '.join(FOLDERS)}")
+    return folders[0]
+
+
+def read_photos(folder: Path) -> PhotoSet:
+    """A folder with `images/` (or images_4, …): photos without cameras."""
+    place = best_folder(folder)
+    paths = photos_under(place)
+    names = view_names(paths, place)
+    photos, left_out = usable(((item[1].name, item) for item in zip(names, paths, strict=True)), lambda item: Photo(*item))
+    return PhotoSet(folder, "photos without cameras", tuple(photos), left_out=left_out)
+
+
+PHOTOS = Layout(lambda folder: bool(photo_folders(folder)), read_photos)
