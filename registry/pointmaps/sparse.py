@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.interpolate import LinearNDInterpolator
-from scipy.spatial import ConvexHull, cKDTree
+from scipy.spatial import cKDTree
 
 from bench.registry import pointmaps
 from bench.types import (
@@ -18,10 +17,9 @@ from bench.types import (
     UserError,
     View,
 )
+from registry.support.guided_depth import LEAST_POINTS, guided_depth
 from registry.support.reconstruction import posed_camera
 
-#: Fewer points than this in a training view make no surface.
-LEAST_POINTS = 4
 #: How many points beside it in the photo a point is compared with.
 NEIGHBOURS = 8
 #: A point whose inverse depth differs from its neighbours' median by more than this many times their mean deviation from
@@ -34,15 +32,14 @@ HIDDEN_SHARE = 0.7
 
 @pointmaps.register("sparse")
 class Sparse(PointmapInitialiser):
-    """Depth from the points that a view sees: linear in inverse depth between them, and outside their hull the mean of the
-    nearest points' inverse depths, weighted by inverse distance.
+    """Depth from the points that a view sees: between them the photo guides where it bends and breaks.
 
     The cameras are the reconstruction's own, of test views too: as usual with COLMAP, it has seen all photos. A view sees
     the points that its tracks name; without tracks, those that project into it and are not hidden. Every pixel gets a
     Gaussian.
     """
 
-    card = Card(name="Sparse", supervision="SfM", note="COLMAP or LLFF points, interpolated in inverse depth")
+    card = Card(name="Sparse", supervision="SfM", note="COLMAP or LLFF points; depth between them guided by the photo")
 
     def initialise(self, scene: MultiViewScene, seed: int) -> Initialisation:
         sparse = scene.sparse
@@ -85,17 +82,7 @@ def interpolated_depth(sparse: SparsePoints, view: View, camera: Camera) -> Arra
             pixels, inverse = pixels[kept], inverse[kept]
     if len(inverse) < LEAST_POINTS or np.linalg.matrix_rank(pixels - pixels.mean(axis=0), tol=1e-6) < 2:
         return None
-    grid = np.stack(np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5), axis=-1).reshape(-1, 2)
-    # Asked for a pixel outside the hull, Delaunay's search tries every triangle: those are told apart beforehand.
-    hull = ConvexHull(pixels).equations
-    inner = (grid @ hull[:, :2].T + hull[:, 2] <= 0).all(axis=1)
-    result = np.full(len(grid), np.nan)
-    result[inner] = LinearNDInterpolator(pixels, inverse)(grid[inner])
-    outside = np.isnan(result)
-    away, nearest = cKDTree(pixels).query(grid[outside], min(NEIGHBOURS, len(inverse)))
-    weight = 1 / np.maximum(away, 1e-6)
-    result[outside] = (weight * inverse[nearest]).sum(axis=1) / weight.sum(axis=1)
-    return (1 / result).astype(np.float32).reshape(camera.height, camera.width)
+    return guided_depth(view.image, pixels, 1 / inverse)
 
 
 def _neighbours(pixels: Array, inverse: Array) -> Array:

