@@ -6,21 +6,26 @@ from pathlib import Path
 
 from bench.registry import datasets
 from bench.types import DatasetCard
-from registry.datasets.formats.layouts import COLMAP, LLFF, MVSNET, PHOTOS, TRANSFORMS, Layout
-from registry.datasets.formats.photo_set import Photo, PhotoSet
-from registry.datasets.formats.photos import photos_in
+from registry.datasets.formats.colmap import COLMAP
+from registry.datasets.formats.idr import IDR
+from registry.datasets.formats.layout import Layout
+from registry.datasets.formats.llff import LLFF
+from registry.datasets.formats.mvsnet import MVSNET
+from registry.datasets.formats.plain import FLAT, PHOTOS
+from registry.datasets.formats.rgbd import RGBD_FRAMES, TUM
+from registry.datasets.formats.strecha import STRECHA
+from registry.datasets.formats.transforms import TRANSFORMS
 from registry.datasets.scene_folders import SceneFolders
 
 #: What holds cameras as well is a scene of another data set, where they are read.
-_WITH_CAMERAS = (MVSNET, COLMAP, LLFF, TRANSFORMS)
+_WITH_CAMERAS = (MVSNET, IDR, COLMAP, LLFF, TRANSFORMS, STRECHA, RGBD_FRAMES, TUM)
 
 
-def _lacks_cameras(folder: Path) -> bool:
-    return not any(layout.recognises(folder) for layout in _WITH_CAMERAS)
+def _without_cameras(layout: Layout) -> Layout:
+    def recognises(folder: Path) -> bool:
+        return layout.recognises(folder) and not any(other.recognises(folder) for other in _WITH_CAMERAS)
 
-
-def _read(folder: Path) -> PhotoSet:
-    return PhotoSet(folder, tuple(Photo(path.stem, path) for path in photos_in(folder)))
+    return Layout(recognises, layout.read)
 
 
 @datasets.register("photos")
@@ -32,10 +37,7 @@ class Photos(SceneFolders):
     """
 
     key = "photos"
-    layouts = (
-        Layout(lambda folder: bool(photos_in(folder)) and _lacks_cameras(folder), _read),
-        Layout(lambda folder: PHOTOS.recognises(folder) and _lacks_cameras(folder), PHOTOS.read),
-    )
+    layouts = (_without_cameras(FLAT), _without_cameras(PHOTOS))
     train_count = 4
     card = DatasetCard(
         "Photos", train_views="4", folder="photos", note="your own photos: one folder a scene; see `bench data add photos`"

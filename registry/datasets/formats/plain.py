@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.machine.images import pictures_in
 from bench.types import UserError
 from registry.datasets.formats.layout import Layout
 from registry.datasets.formats.photo_set import Photo, PhotoSet, usable
@@ -19,12 +20,21 @@ def best_folder(scene: Path) -> Path:
 
 
 def read_photos(folder: Path) -> PhotoSet:
-    """A folder with `images/` (or images_4, …): photos without cameras."""
+    """A folder with `images/` (or images_4, …): photos without cameras. Raises UserError for fewer than two usable ones."""
     place = best_folder(folder)
-    paths = photos_under(place)
+    return _photo_set(folder, place, photos_under(place))
+
+
+def read_flat(folder: Path) -> PhotoSet:
+    """A folder that holds the photos itself: without cameras. Raises UserError for fewer than two usable ones."""
+    return _photo_set(folder, folder, pictures_in(folder))
+
+
+def _photo_set(folder: Path, place: Path, paths: list[Path]) -> PhotoSet:
     names = view_names(paths, place)
     photos, left_out = usable(((item[1].name, item) for item in zip(names, paths, strict=True)), lambda item: Photo(*item))
     return PhotoSet(folder, "photos without cameras", tuple(photos), left_out=left_out)
 
 
+FLAT = Layout(lambda folder: bool(pictures_in(folder)), read_flat)
 PHOTOS = Layout(lambda folder: bool(photo_folders(folder)), read_photos)
