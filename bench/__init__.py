@@ -4,7 +4,7 @@ The engine: nouns, protocols, the probe and geometry tracks, the store, the runn
 into it (models, data sets, initialisers) lives in the package `registry` or in a user's own plug-in.
 """
 
-__version__ = "0.1.0"
+from bench.core.version import NUMERICS_VERSION
+from bench.core.version import VERSION as __version__
 
-#: Raised whenever a change moves the numbers of any track; part of every cell's key, so that stale cells are not reused.
-NUMERICS_VERSION = 3
+__all__ = ["NUMERICS_VERSION", "__version__"]

@@ -128,7 +128,7 @@ def test_the_gaussians_of_a_cell_can_be_exported(
         said = capsys.readouterr().err
         assert f"--port {port} cannot be used" in said or "needs viser" in said
 
-    monkeypatch.setattr("bench.NUMERICS_VERSION", "another")
+    monkeypatch.setattr("bench.core.version.NUMERICS_VERSION", "another")
     assert bench(*command[:4], "--to", str(tmp_path), *command[-2:], monkeypatch=monkeypatch) == 0
     assert "may differ" in capsys.readouterr().out
     assert (tmp_path / "procedural-room-grid-colour-T.ply").read_bytes() == file.read_bytes()

@@ -1,14 +1,27 @@
-"""The words of results: cells, measurements, and what they may hold."""
+"""The words of results: cells, measurements, and everything that their fields may hold, each with one meaning."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Track = Literal["probe", "geometry", "perf"]
 Weights = Literal["pretrained", "random", "none"]
+#: What a model is in a comparison: a contender; a control, which is there to be beaten; an oracle, which reads the truth.
+Role = Literal["model", "control", "oracle"]
+#: What the Gaussians of a probe start from: an estimate made from the photos; true depth and cameras with simulated errors;
+#: the truth.
+Start = Literal["estimated", "simulated", "true"]
 
-NO_MODEL = "-"  #: the model of an InstantSplat cell
+NOT_APPLICABLE: Final = "-"  #: a field that a cell or a row does not have: the mode of an estimator, a metric's alignment
+NO_MODEL: Final = "-"  #: the model of an InstantSplat cell
+INSTANTSPLAT: Final = "instantsplat"  #: the mode without features: the baseline of the probe
+MODES: tuple[str, ...] = ("G", "T", "A", "Gft", "Tft", "Aft", INSTANTSPLAT)
+WHOLE_CELL: Final = "cell"  #: the metric of the one row that a cell without numbers has
+OVER_VIEWS: Final = "all"  #: the view of a measurement that is of all views together
+OVER_DATASETS: Final = "all"  #: the data set of an average over data sets
+PERF: Final = "perf"  #: the track of what things cost; reports of models pass over it
+EXTRACTION: Final = "extraction"  #: the mode of the rows that say what making features cost
 
 
 @dataclass(frozen=True, order=True)
@@ -27,7 +40,7 @@ class Cell:
     @property
     def label(self) -> str:
         """How the cell is named in messages: dataset/scene · model · mode."""
-        mode = f" · {self.mode}" if self.mode != "-" else ""
+        mode = f" · {self.mode}" if self.mode != NOT_APPLICABLE else ""
         return f"{self.dataset}/{self.scene} · {self.model}{mode}"
 
 
@@ -35,15 +48,32 @@ class Cell:
 class Measurement:
     """One metric value: one row of the tables, less the columns that the cell fills in.
 
-    view: the photo it was measured on, or "all". status: "ok", "unavailable" (with the reason in note), "invalid" (NaN
-    or not computable). `value` is NaN unless the status is "ok".
+    Attributes:
+        view: The photo it was measured on, or OVER_VIEWS.
+        status: "ok", "unavailable" (with the reason in `note`) or "invalid" (NaN, or not computable).
+        value: NaN unless the status is "ok".
     """
 
     metric: str
     value: float
-    view: str = "all"
+    view: str = OVER_VIEWS
     unit: str = ""
     higher_is_better: bool | None = None
-    alignment: str = "-"
+    alignment: str = NOT_APPLICABLE
     status: Literal["ok", "unavailable", "invalid"] = "ok"
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a cell must say of itself wherever its numbers are shown; written when it runs, read without its plug-ins.
+
+    Attributes:
+        role: Of the model; of joined features "oracle" where one part reads the truth, else "control" where one is.
+        start: What the Gaussians start from; "-" in the geometry track.
+        quick: True under a short protocol for small machines, whose numbers compare with each other alone.
+    """
+
+    role: Role = "model"
+    start: Start | Literal["-"] = "-"
+    quick: bool = False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.core.cells import Track, Weights
+from bench.core.cells import Role, Start, Track, Weights
 from bench.core.scenes import Array, Initialisation, MonocularSample, MultiViewScene, Prediction
 
 if TYPE_CHECKING:
@@ -19,9 +20,16 @@ if TYPE_CHECKING:
 class Card:
     """What a table or a leaderboard says of a model.
 
-    arch: e.g. "ViT-B/14". channels: feature width before PCA (0 for estimators). stride: pixels per token. supervision
-    and data: as the papers' tables name them. domain: "3D", "2D", "2.5D" or "-". weights: "hf:owner/name", "timm:name",
-    "torchhub:…", "page:URL", or "" where none are needed. paper: arXiv id or URL.
+    Attributes:
+        arch: E.g. "ViT-B/14".
+        channels: Feature width before PCA; 0 for estimators.
+        stride: Pixels a token.
+        supervision, data: As the papers' tables name them.
+        domain: "3D", "2D", "2.5D" or "-".
+        weights: "hf:owner/name", "timm:name", "torchhub:…", "page:URL", or "" where none are needed.
+        paper: arXiv id or URL.
+        role: Whether the model takes part in a ranking ("model"), is there to be beaten ("control"), or reads the truth
+            ("oracle").
     """
 
     name: str
@@ -35,6 +43,7 @@ class Card:
     weights: str = ""
     paper: str = ""
     note: str = ""
+    role: Role = "model"
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class DatasetCard:
 
 @dataclass(frozen=True, eq=False)
 class FeatureInput:
-    """What a feature provider may look at: the training photos of one scene, prepared as VFM.md's shared input.
+    """What a feature provider may look at: the training photos of one scene, prepared alike for all providers.
 
     images: (B, 3, H, W) float32 in [0, 1], H and W multiples of 16 (on the probe's own grid for per-pixel providers).
     points: (B, H, W, 3) float32 ground-truth world positions where they are known, else None; only the oracle reads them.
@@ -69,16 +78,38 @@ class FeatureInput:
     points: torch.Tensor | None = None
 
 
-class Model:
-    """What can be known of a provider, an estimator or an initialiser before anything is loaded.
+class Model(ABC):
+    """What a provider, an estimator and an initialiser share: a card, weights, and what is known before anything is loaded.
 
-    needs: packages beyond the suite's own, each with how to get it. random_weights: False where it cannot be built without
-    its checkpoint.
+    A plug-in gives `card` and the abstract method of its kind; `load` where there is something to load.
+
+    Attributes:
+        needs: Packages beyond the suite's own, each with how to get it.
+        random_weights: False where the network cannot be built without its checkpoint.
+        weights: "pretrained", or "random" for the architecture with seeded random weights; "none" where the card names no
+            weights, whatever was asked for.
+        checkpoint: A local file or folder that stands in for the publisher's weights.
     """
 
     card: ClassVar[Card]
     needs: ClassVar[Mapping[str, str]] = MappingProxyType({})
     random_weights: ClassVar[bool] = True
+
+    def __init__(self, weights: Weights = "pretrained", checkpoint: Path | None = None) -> None:
+        self.weights: Weights = weights if self.card.weights else "none"
+        self.checkpoint = checkpoint
+
+    def load(self, device: torch.device) -> None:  # noqa: B027 (a model that has nothing to load leaves it out)
+        """Build the network and load its weights.
+
+        Raises:
+            Unavailable: Where weights or packages cannot be had.
+        """
+
+    @property
+    def weights_digest(self) -> str:
+        """What identifies weights whose files are not at hand: the source and whether they are pretrained or random."""
+        return f"{self.weights}:{self.checkpoint or self.card.weights}"
 
     @classmethod
     def parameter_bytes(cls) -> int | None:
@@ -89,69 +120,68 @@ class Model:
 class FeatureProvider(Model):
     """A frozen vision model seen as a dense feature extractor. A plug-in gives `card`, `load` and `extract`.
 
-    per_pixel: True where the feature has one vector a pixel by nature (IUVRGB); it is then used as it is, without PCA.
+    Attributes:
+        per_pixel: True where the feature has one vector a pixel by nature (IUVRGB); it is then used as it is, without PCA.
+        holds_scales: True where the probe keeps the Gaussians' log-scales near the initial ones, as the official code does
+            for features that are coordinates (Feat2GS, `iuv` and `iuvrgb`).
     """
 
     per_pixel: ClassVar[bool] = False
+    holds_scales: ClassVar[bool] = False
 
-    def __init__(self, weights: Weights = "pretrained", checkpoint: Path | None = None) -> None:
-        #: "none" where the card names no weights, whatever was asked for.
-        self.weights: Weights = weights if self.card.weights else "none"
-        self.checkpoint = checkpoint
-
-    def load(self, device: torch.device) -> None:
-        """Build the network and load its weights. Raises Unavailable where they cannot be had."""
-
+    @abstractmethod
     def extract(self, images: torch.Tensor) -> torch.Tensor:
-        """Features (B, h, w, C) of images (B, 3, H, W) in [0, 1]."""
-        raise NotImplementedError(f"{type(self).__name__} must implement extract(images)")
+        """Features of photos.
+
+        Args:
+            images: (B, 3, H, W) float32 in [0, 1].
+
+        Returns:
+            (B, h, w, C).
+        """
 
     def extract_scene(self, scene: FeatureInput) -> torch.Tensor:
         """Features (B, h, w, C) of a whole scene; providers that need more than the photos override this."""
         return self.extract(scene.images)
 
-    @property
-    def weights_digest(self) -> str:
-        """What identifies weights whose files are not at hand: the source and whether they are pretrained or random."""
-        return f"{self.weights}:{self.checkpoint or self.card.weights}"
-
 
 class GeometryEstimator(Model):
     """A model that predicts geometry from one photo. A plug-in gives `card`, `load` and `predict`."""
 
-    def __init__(self, weights: Weights = "pretrained", checkpoint: Path | None = None) -> None:
-        self.weights: Weights = weights if self.card.weights else "none"
-        self.checkpoint = checkpoint
-
-    def load(self, device: torch.device) -> None:
-        """Build the network and load its weights. Raises Unavailable where they cannot be had."""
-
+    @abstractmethod
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
-        """The prediction for image (H, W, 3) uint8, at the same size. intrinsics: normalised (3, 3), where an estimator is
-        allowed to see them."""
-        raise NotImplementedError(f"{type(self).__name__} must implement predict(image, intrinsics)")
+        """The prediction for one photo, at the same size.
+
+        Args:
+            image: (H, W, 3) uint8.
+            intrinsics: (3, 3), normalised, where an estimator is allowed to see them.
+        """
 
     def predict_sample(self, sample: MonocularSample) -> Prediction:
         """The prediction for a sample; only reference rows that read the truth (`oracle`) override this."""
         return self.predict(sample.image)
 
-    @property
-    def weights_digest(self) -> str:
-        return f"{self.weights}:{self.checkpoint or self.card.weights}"
-
 
 class PointmapInitialiser(Model):
-    """Finds where the Gaussians start and where the cameras stand. A plug-in gives `card` and `initialise`."""
+    """Finds where the Gaussians start and where the cameras stand. A plug-in gives `card`, `start` and `initialise`.
 
-    def load(self, device: torch.device) -> None:
-        """Build what is needed. Raises Unavailable where it cannot be had."""
+    Attributes:
+        start: What the point maps are made from: the photos ("estimated"), the truth with errors ("simulated"), the truth
+            itself ("true").
+    """
 
+    start: ClassVar[Start] = "estimated"
+
+    @abstractmethod
     def initialise(self, scene: MultiViewScene, seed: int) -> Initialisation:
-        """Point maps and cameras of a scene. Raises UserError where the scene lacks what this initialiser needs."""
-        raise NotImplementedError(f"{type(self).__name__} must implement initialise(scene, seed)")
+        """Point maps and cameras of a scene.
+
+        Raises:
+            UserError: Where the scene lacks what this initialiser needs.
+        """
 
 
-class Dataset:
+class Dataset(ABC):
     """A set of scenes (probe track), of samples (geometry track) or both. `root`: the data root; None for embedded ones.
 
     A plug-in gives `card`, `tracks`, `scenes` and the loader of each of its tracks.
@@ -162,9 +192,9 @@ class Dataset:
     default_pointmap: ClassVar[str] = "sparse"  #: the initialiser of the probe track where the user names none
     default_scenes: ClassVar[tuple[str, ...]] = ()  #: scenes and samples run where the user names none; () = all
 
+    @abstractmethod
     def scenes(self, root: Path | None, track: Track) -> Sequence[str]:
         """Names of the scenes (or samples) found under the root. Raises Unavailable where the data set is not on disk."""
-        raise NotImplementedError(f"{type(self).__name__} must implement scenes(root, track)")
 
     def pointmap_of(self, root: Path | None, name: str) -> str:
         """The initialiser of one scene where the user names none; by default the data set's."""
@@ -172,12 +202,12 @@ class Dataset:
 
     def load_scene(self, root: Path | None, name: str) -> MultiViewScene:
         """A scene of the probe track. Raises UserError naming the file at fault."""
-        raise NotImplementedError(f"{type(self).__name__} must implement load_scene(root, name)")
+        raise NotImplementedError("a data set of this track gives load_scene(root, name)")
 
     def load_sample(self, root: Path | None, name: str) -> MonocularSample:
         """A sample of the geometry track. Raises UserError naming the file at fault."""
-        raise NotImplementedError(f"{type(self).__name__} must implement load_sample(root, name)")
+        raise NotImplementedError("a data set of this track gives load_sample(root, name)")
 
+    @abstractmethod
     def fingerprint(self, root: Path | None, name: str, track: Track) -> str:
         """A digest of everything on disk that decides what is loaded (for embedded data: the version of the generator)."""
-        raise NotImplementedError(f"{type(self).__name__} must implement fingerprint(root, name, track)")

@@ -8,7 +8,6 @@ from typing import Literal
 from bench.core.errors import UserError
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-MODES = ("G", "T", "A", "Gft", "Tft", "Aft", "instantsplat")
 
 
 @dataclass(frozen=True)

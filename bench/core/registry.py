@@ -18,26 +18,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from bench.core.errors import UserError
 from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, PointmapInitialiser
+from bench.core.names import BASE_PATTERN
 
 T = TypeVar("T")
 ENTRY_POINT_GROUP = "bench.plugins"
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_NAME = re.compile(BASE_PATTERN)
 
 
 class Registry(Generic[T]):
     """A typed mapping from lower-case names to classes, filled by the decorator `register`."""
 
-    def __init__(self, kind: str, base: type[T]) -> None:
+    def __init__(self, kind: str, base: type[Any]) -> None:
         self.kind = kind
         self.base = base
         self._classes: dict[str, type[T]] = {}
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
-        """Class decorator. Raises UserError for a malformed or taken name, or a class that is no `base` or lacks a card."""
+        """Class decorator. Raises UserError for a malformed or taken name, or a class that is no `base` lacks a card or a
+        method of its kind."""
 
         def add(cls: type[T]) -> type[T]:
             if not _NAME.fullmatch(name):
@@ -46,6 +48,12 @@ class Registry(Generic[T]):
                 raise UserError(f"{self.kind} {name!r}: {cls!r} must be a class derived from {self.base.__name__}")
             if not hasattr(cls, "card"):
                 raise UserError(f"{self.kind} {name!r}: class {cls.__name__} lacks the attribute `card`")
+            lacking = sorted(getattr(cls, "__abstractmethods__", ())) + _lacking_loaders(cls)
+            if lacking:
+                raise UserError(
+                    f"{self.kind} {name!r}: can't register abstract class {cls.__name__} without an implementation for "
+                    f"abstract method{'s' if len(lacking) > 1 else ''} {', '.join(map(repr, lacking))}"
+                )
             held = self._classes.get(name)
             if held is not None and _origin(held) != _origin(cls):
                 raise UserError(f"{self.kind} {name!r} is registered twice: by {_origin(held)} and by {_origin(cls)}")
@@ -73,6 +81,15 @@ class Registry(Generic[T]):
     def __len__(self) -> int:
         discover()
         return len(self._classes)
+
+
+def _lacking_loaders(cls: type) -> list[str]:
+    """The loaders that a data set of these tracks needs and does not give."""
+    if not issubclass(cls, Dataset):
+        return []
+    inherited = {"probe": ("load_scene", Dataset.load_scene), "geometry": ("load_sample", Dataset.load_sample)}
+    found = (inherited[track] for track in cls.tracks)
+    return [name for name, method in found if getattr(cls, name) is method]
 
 
 def _origin(cls: type) -> str:

@@ -212,7 +212,7 @@ class Initialisation:
 
     points: per training view (H, W, 3) float32 at the resolution of that view's image. masks: per training view (H, W)
     bool, where a Gaussian is placed. cameras, test_cameras: of the training and held-out views. test_depths: per held-out
-    view (H, W) float32 or None, what the visibility mask is computed from. simulated: True where ground truth was used.
+    view (H, W) float32 or None, what the visibility mask is computed from.
     unit: the length in this world that the probe's rates take for 1, where the initialiser is one that they were chosen for;
     None: found from the points (bench.probe.frame). position_noise: standard deviation, in this world, of the noise that is
     added to each coordinate of the Gaussians' first positions, once their first sizes are found from the points.
@@ -223,6 +223,5 @@ class Initialisation:
     cameras: tuple[Camera, ...]
     test_cameras: tuple[Camera, ...]
     test_depths: tuple[Array | None, ...]
-    simulated: bool = False
     unit: float | None = None
     position_noise: float = 0.0

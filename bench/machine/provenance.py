@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import bench
+from bench.core.version import NUMERICS_VERSION, VERSION
 
 NUMERIC_PACKAGES = (
     "torch",
@@ -55,8 +55,8 @@ def code_version() -> str:
             check=True,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return bench.__version__
-    return f"{bench.__version__}+g{described}"
+        return VERSION
+    return f"{VERSION}+g{described}"
 
 
 @functools.cache
@@ -104,7 +104,7 @@ def provenance(device: str) -> dict[str, Any]:
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     return {
         "code_version": code_version(),
-        "numerics_version": bench.NUMERICS_VERSION,
+        "numerics_version": NUMERICS_VERSION,
         "python": platform.python_version(),
         "packages": package_versions(),
         "device_name": name,

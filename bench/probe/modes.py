@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.core.cells import INSTANTSPLAT, MODES
 from bench.core.errors import UserError
-from bench.core.protocols import MODES
 
 GEOMETRY = ("position", "log_scale", "rotation", "opacity")
 TEXTURE = ("colour_dc", "colour_rest")
@@ -36,7 +36,7 @@ class Mode:
         return bool(self.readout)
 
 
-_READOUTS = {"G": GEOMETRY, "T": TEXTURE, "A": ATTRIBUTES, "instantsplat": ()}
+_READOUTS = {"G": GEOMETRY, "T": TEXTURE, "A": ATTRIBUTES, INSTANTSPLAT: ()}
 
 
 def mode_named(name: str) -> Mode:

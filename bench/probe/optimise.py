@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.core.cells import INSTANTSPLAT
 from bench.core.protocols import ProbeProtocol, Rates
 from bench.probe.measure.image_loss import PhotometricLoss
 from bench.probe.modes import Mode
@@ -52,7 +53,7 @@ class Schedule:
 
 def schedule_of(mode: Mode, protocol: ProbeProtocol) -> Schedule:
     """InstantSplat has neither readout nor warm start and rates of its own; all other modes share one schedule."""
-    if mode.name == "instantsplat":
+    if mode.name == INSTANTSPLAT:
         rates = protocol.rates.scaled(protocol.instantsplat_factor)
         return Schedule(0, protocol.instantsplat_iterations, rates, protocol.instantsplat_degree_every)
     return Schedule(protocol.warm_start, protocol.iterations - protocol.warm_start, protocol.rates)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.core.cells import WHOLE_CELL
 from bench.report.leaderboard.page import write_leaderboard
 from bench.report.page.page import Page, Section
 from bench.report.read import Results, load_results
@@ -55,7 +56,7 @@ def summary(results: Results) -> str:
     said = []
     if len(rows):
         cells = rows.drop_duplicates("key")
-        failed = set(rows[rows["metric"] == "cell"]["key"])
+        failed = set(rows[rows["metric"] == WHOLE_CELL]["key"])
         models = set(rows["model"]) - {"-"}
         datasets = ", ".join(map(dataset_title, datasets_in_order(rows["dataset"])))
         said.append(f"{len(cells) - len(failed)} of {len(cells)} cells finished: {len(models)} models on {datasets}.")

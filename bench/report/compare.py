@@ -63,7 +63,7 @@ def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Sect
         if theirs is not None:
             same = reference[(reference["protocol"] == protocol) & (reference["pointmap"] == pointmap)]
             other = theirs.rows[(theirs.rows["protocol"] == protocol) & (theirs.rows["pointmap"] == pointmap)]
-        marks = conditions.condition_marks(protocol, pointmap)
+        marks = conditions.marks_of_conditions(rows)
         found = joined(table_means(rows, beside=other), same)
         met = found[found["found"] == "both"]
         parts = []
@@ -172,8 +172,7 @@ def _changes(ours: pd.DataFrame, theirs: pd.DataFrame, track: str, name: str) ->
         found = [paired_difference(mine[column], other[column]) for column in shared]
         p = [sign_flip_test(mine[column] - other[column]) for column in shared]
         lines: list[Line] = []
-        models, kinds = (mine[shared].columns.get_level_values(level) for level in ("model", "weights"))
-        for model, weights, row, raw, adjusted in zip(models, kinds, found, p, holm(p), strict=True):
+        for (model, weights, role), row, raw, adjusted in zip(map(tuple, shared), found, p, holm(p), strict=True):
             scale, digits = METRICS[metric].factor, METRICS[metric].digits
             interval = f"[{row['low'] * scale:+.{digits}f}, {row['high'] * scale:+.{digits}f}]" if row["n"] > 1 else ""
             texts = [
@@ -183,7 +182,7 @@ def _changes(ours: pd.DataFrame, theirs: pd.DataFrame, track: str, name: str) ->
                 f"{raw:.3g}",
                 f"{adjusted:.3g}",
             ]
-            lines.append(words_line(title_of(model, track), texts, conditions.row_marks(model, weights)))
+            lines.append(words_line(title_of(model, track), texts, conditions.row_marks(role, weights)))
         title = f"{arrow(METRICS[metric])}, {what}: ours less {name}"
         name_of_file = f"change-{mode.lower().strip('-') or metric}"
         yield Table(name_of_file, title, "", (CHANGE_COLUMNS,), tuple(lines), "model", words=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.core.cells import EXTRACTION, PERF
 from bench.core.errors import UserError
 from bench.report.figures.gallery import Stored
-from bench.results.schema import EXTRACTION, IDENTITY, PERF, PUBLISHED, ROW_COLUMNS
+from bench.results.schema import IDENTITY, PUBLISHED, ROW_COLUMNS
 from bench.results.store import Store, read_rows, rows_of
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bench.core.errors import UserError
 from bench.metrics.catalogue import METRICS, RANK
+from bench.results.migration import migrated
 from bench.results.schema import PUBLISHED_COLUMNS, as_rows
 from bench.stats.rank import mean_ranks
 
@@ -57,7 +58,7 @@ def _table(name: str) -> pd.DataFrame:
     text = _read(name)
     flags = text["higher_is_better"].map({"true": True, "false": False})
     numbers = {column: pd.to_numeric(text[column]) for column in ("seed", "value", "seconds", "peak_memory_mb")}
-    return as_rows(text.assign(higher_is_better=flags, **numbers), PUBLISHED_COLUMNS)
+    return as_rows(migrated(text.assign(higher_is_better=flags, **numbers)), PUBLISHED_COLUMNS)
 
 
 def published_rows(table: str | None = None) -> pd.DataFrame:

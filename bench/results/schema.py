@@ -7,15 +7,16 @@ says in words what is wrong with it, `ROW_SCHEMA` is the same set of rules as a 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
+from bench.core.cells import NOT_APPLICABLE, Role, Start, Track, Weights
 from bench.core.errors import UserError
 
-#: Version of the row format; a file that states another one is refused.
-SCHEMA_VERSION = 1
+#: Version of the row format; a file of an older one is brought up to it (bench.results.migration).
+SCHEMA_VERSION = 2
 
 #: Column -> pandas dtype, in the order in which files and frames hold them.
 ROW_COLUMNS: dict[str, str] = {
@@ -36,6 +37,9 @@ ROW_COLUMNS: dict[str, str] = {
     "status": "str",
     "note": "str",
     "weights": "str",
+    "role": "str",
+    "start": "str",
+    "quick": "boolean",
     "device": "str",
     "seconds": "float64",
     "peak_memory_mb": "float64",
@@ -60,12 +64,14 @@ IDENTITY = (
     "metric",
     "weights",
 )
-PERF: Final = "perf"  #: the track of what `bench perf` measures; reports pass over it
-EXTRACTION = "extraction"  #: the mode of the perf rows that say what making features cost
-TRACKS = ("probe", "geometry", PERF)
+TRACKS = get_args(Track)
 STATUSES = ("ok", "failed", "unavailable", "invalid")
-WEIGHTS = ("pretrained", "random", "none")
+WEIGHTS = get_args(Weights)
+ROLES = get_args(Role)
+STARTS = (*get_args(Start), NOT_APPLICABLE)
 PUBLISHED = "published"  #: the protocol of rows copied from a paper; they have neither seed nor key
+#: The columns with a closed vocabulary.
+CHOICES = {"track": TRACKS, "status": STATUSES, "weights": WEIGHTS, "role": ROLES, "start": STARTS}
 _REQUIRED_TEXT = ("dataset", "scene", "view", "model", "mode", "pointmap", "alignment", "protocol", "metric")
 _KEY = r"^[0-9a-f]{64}$"
 
@@ -79,7 +85,7 @@ _JSON_TYPES: dict[str, list[str]] = {
 
 def _property(column: str, dtype: str) -> dict[str, Any]:
     rule: dict[str, Any] = {"type": _JSON_TYPES[dtype]}
-    choices = {"track": TRACKS, "status": STATUSES, "weights": WEIGHTS}.get(column)
+    choices = CHOICES.get(column)
     if choices:
         rule["enum"] = list(choices)
     if column in _REQUIRED_TEXT:
@@ -160,7 +166,7 @@ def validate_rows(frame: pd.DataFrame) -> list[str]:
             first = rows[column].iloc[found[0]]
             problems.append(f"{text}: {len(found)} of {len(rows)} rows, first at row {found[0]} ({column} is {first})")
 
-    for column, choices in (("track", TRACKS), ("status", STATUSES), ("weights", WEIGHTS)):
+    for column, choices in CHOICES.items():
         report(~rows[column].isin(choices), f"{column} is not one of {', '.join(choices)}", column)
     for column in _REQUIRED_TEXT:
         report(rows[column] == "", f"{column} is empty", column)

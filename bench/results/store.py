@@ -22,15 +22,25 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from bench.core.cells import Cell, Measurement
+from bench.core.cells import WHOLE_CELL, Cell, Marks, Measurement
 from bench.core.errors import UserError
 from bench.core.scenes import Array
 from bench.machine.files import write_atomically, write_text
-from bench.results.schema import ROW_COLUMNS, SCHEMA_VERSION, STATUSES, TRACKS, WEIGHTS, as_rows, validate_rows
+from bench.results.migration import marks_of_version_1, migrated
+from bench.results.schema import (
+    ROLES,
+    ROW_COLUMNS,
+    SCHEMA_VERSION,
+    STARTS,
+    STATUSES,
+    TRACKS,
+    WEIGHTS,
+    as_rows,
+    validate_rows,
+)
 
 Status = Literal["ok", "failed", "unavailable"]
 ROWS_FILES = ("rows.parquet", "rows.csv")  #: all rows of a folder; the first is read where both are there
-CELL_METRIC = "cell"  #: the metric name of the one row that a cell without numbers has
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class CellRecord:
     device: str = "cpu"
     provenance: Mapping[str, Any] = field(default_factory=dict)
     finished: str = ""
+    marks: Marks = field(default_factory=Marks)
 
 
 def digest(parts: Any) -> str:
@@ -128,6 +139,7 @@ def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:
         shared = {
             **vars(record.cell),
             "weights": record.weights,
+            **asdict(record.marks),
             "device": record.device,
             "seconds": record.seconds,
             "peak_memory_mb": record.peak_memory_mb,
@@ -135,7 +147,7 @@ def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:
             "code_version": str(record.provenance.get("code_version", "")),
         }
         if record.status != "ok":
-            gap = Measurement(CELL_METRIC, math.nan, view="all")
+            gap = Measurement(WHOLE_CELL, math.nan)
             rows.append({**shared, **vars(gap), "status": record.status, "note": record.error})
             continue
         rows += [{**shared, **vars(measurement)} for measurement in record.measurements]
@@ -150,7 +162,7 @@ def read_rows(folder: Path) -> pd.DataFrame:
     if (folder / "cells").is_dir():
         return rows_of(Store(folder, create=False).records())
     path = rows_file(folder)
-    frame = read_table(path)
+    frame = migrated(read_table(path))
     if frame.empty:
         raise UserError(f"{path} holds no rows; run `bench run --out {folder}` first")
     problems = validate_rows(frame)
@@ -195,8 +207,8 @@ def _parse(path: Path) -> CellRecord:
         if not isinstance(stored, dict):
             raise ValueError("it holds no object")
         version = stored.pop("schema", SCHEMA_VERSION)
-        if version != SCHEMA_VERSION:
-            raise ValueError(f"its row format is version {version}, this suite reads version {SCHEMA_VERSION}")
+        if version not in range(1, SCHEMA_VERSION + 1):
+            raise ValueError(f"its row format is version {version}, this suite reads versions 1 to {SCHEMA_VERSION}")
         stored.pop("digest", None)
         measurements = tuple(
             Measurement(**{**row, "value": math.nan if row["value"] is None else row["value"]})
@@ -204,6 +216,9 @@ def _parse(path: Path) -> CellRecord:
         )
         numbers = {name: math.nan if stored[name] is None else stored[name] for name in ("seconds", "peak_memory_mb")}
         cell = Cell(**stored["cell"])
+        stored["marks"] = (
+            Marks(**stored["marks"]) if version > 1 else marks_of_version_1(cell.model, cell.pointmap, cell.protocol)
+        )
         record = CellRecord(
             **{**stored, "cell": cell, "measurements": measurements, "pictures": tuple(stored["pictures"]), **numbers}
         )
@@ -215,15 +230,18 @@ def _parse(path: Path) -> CellRecord:
 
 def _check_words(record: CellRecord) -> None:
     """Raises ValueError, naming the field, where one of a closed vocabulary or a number holds something else."""
-    choices: list[tuple[str, Any, tuple[str, ...]]] = [
+    choices: list[tuple[str, Any, tuple[Any, ...]]] = [
         ("track", record.cell.track, TRACKS),
         ("status", record.status, get_args(Status)),
         ("weights", record.weights, WEIGHTS),
+        ("role", record.marks.role, ROLES),
+        ("start", record.marks.start, STARTS),
+        ("quick", record.marks.quick, (True, False)),
         *(("status of a measurement", each.status, STATUSES) for each in record.measurements),
     ]
     for name, value, allowed in choices:
         if value not in allowed:
-            raise ValueError(f"{name} is {value!r}, not one of {', '.join(allowed)}")
+            raise ValueError(f"{name} is {value!r}, not one of {', '.join(map(str, allowed))}")
     numbers: list[tuple[str, Any]] = [(each.metric, each.value) for each in record.measurements]
     for name, value in [("seed", record.cell.seed), *numbers]:
         if isinstance(value, bool) or not isinstance(value, int if name == "seed" else int | float):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.core.cells import NO_MODEL, Cell, Track, Weights
+from bench.core.cells import INSTANTSPLAT, MODES, NO_MODEL, Cell, Track, Weights
 from bench.core.errors import Unavailable, UserError
 from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, Model, PointmapInitialiser
-from bench.core.protocols import GEOMETRY_PROTOCOLS, MODES, PROBE_PROTOCOLS, protocol_named
+from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS, protocol_named
 from bench.core.registry import Registry, datasets, estimators, features, pointmaps
 from bench.core.text import MOST_NAMED, listed
 from bench.machine.weights import to_be_downloaded
@@ -65,7 +65,7 @@ def make_plan(selection: Selection) -> Plan:
     providers = _models(selection, features)
     chosen_estimators = _models(selection, estimators)
     modes = _modes(selection.modes)
-    if not providers and "instantsplat" not in selection.modes:
+    if not providers and INSTANTSPLAT not in selection.modes:
         modes = []  # the baseline stands beside features, it does not come along with estimators
     if selection.pointmap != AUTO:
         pointmaps[selection.pointmap]
@@ -108,8 +108,8 @@ def make_plan(selection: Selection) -> Plan:
 
 def _probes(providers: Sequence[str], modes: Sequence[str]) -> list[tuple[str, str]]:
     """What is run on each scene of the probe track: (model, mode)."""
-    pairs = [(model, mode) for model in providers for mode in modes if mode != "instantsplat"]
-    return [*pairs, (NO_MODEL, "instantsplat")] if "instantsplat" in modes else pairs
+    pairs = [(model, mode) for model in providers for mode in modes if mode != INSTANTSPLAT]
+    return [*pairs, (NO_MODEL, INSTANTSPLAT)] if INSTANTSPLAT in modes else pairs
 
 
 def _pointmaps(name: str, scenes: Sequence[str], selection: Selection) -> tuple[dict[str, str], list[LeftOut]]:

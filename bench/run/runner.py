@@ -15,13 +15,12 @@ from typing import Any
 
 import torch
 
-from bench.core.cells import Cell, Measurement
+from bench.core.cells import EXTRACTION, NOT_APPLICABLE, PERF, Cell, Measurement
 from bench.core.errors import Unavailable, UserError
 from bench.core.registry import load_plugin
 from bench.machine.provenance import measured, provenance
 from bench.native.memory import keep_freed_memory
 from bench.probe.features.cache import Extracted
-from bench.results.schema import EXTRACTION, PERF
 from bench.results.store import CellRecord, Status, Store, digest
 from bench.run import tracks
 from bench.run.tracks import Settings
@@ -138,13 +137,14 @@ def _extract(cell: Cell, *, out: Path, settings: Settings) -> UserError | None:
 
 def _extraction_record(cell: Cell, part: str, extracted: Extracted, settings: Settings) -> CellRecord:
     """What the features of one part of a cell's model cost when they were made, as a cell of the track "perf"."""
-    own = replace(cell, track=PERF, model=part, mode=EXTRACTION, pointmap="-", seed=0)
+    own = replace(cell, track=PERF, model=part, mode=EXTRACTION, pointmap=NOT_APPLICABLE, seed=0)
     cost = extracted.cost
     return CellRecord(
         key=digest({"cell": asdict(own), "features": extracted.key, "device": cost.device}),
         cell=own,
         status="ok",
         weights=tracks.weights_of(own, settings.weights),
+        marks=tracks.marks_of(replace(own, pointmap=NOT_APPLICABLE)),
         measurements=(
             Measurement("loading_seconds", cost.loading_seconds, unit="s", higher_is_better=False),
             Measurement("extraction_seconds", cost.extraction_seconds, unit="s", higher_is_better=False),
@@ -163,6 +163,7 @@ def run_cell(cell: Cell, *, out: Path, settings: Settings) -> Report | UserError
         store = Store(out)
         key = tracks.cell_key(cell, settings)
         weights = tracks.weights_of(cell, settings.weights)
+        marks = tracks.marks_of(cell)
     except UserError as error:
         return error
     status: Status = "ok"
@@ -182,6 +183,7 @@ def run_cell(cell: Cell, *, out: Path, settings: Settings) -> Report | UserError
         cell=cell,
         status=status,
         weights=weights,
+        marks=marks,
         error=_shareable(message, settings),
         measurements=outcome.measurements,
         seconds=round(cost.seconds, 3),
@@ -203,6 +205,7 @@ def _store_failure(cell: Cell, message: str, out: Path, settings: Settings) -> R
         cell=cell,
         status="failed",
         weights=tracks.weights_of(cell, settings.weights),
+        marks=tracks.marks_of(cell),
         error=message,
         device=settings.device,
         provenance=_origin(cell, settings),

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import torch
 
-import bench
-from bench.core.cells import NO_MODEL, Cell, Measurement, Weights
+from bench.core import version
+from bench.core.cells import NO_MODEL, NOT_APPLICABLE, Cell, Marks, Measurement, Weights
 from bench.core.interfaces import FeatureInput, FeatureProvider, GeometryEstimator, PointmapInitialiser
 from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
-from bench.core.registry import estimators, features, pointmaps
+from bench.core.registry import datasets, estimators, features, pointmaps
 from bench.core.scenes import Array, Camera, Initialisation, MultiViewScene
 from bench.machine.provenance import Cost, class_identity
 from bench.machine.weights import content, identity
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from bench.splat import Gaussians
 
 Built = TypeVar("Built")
-IUV_PROVIDERS = frozenset(
-    {"iuv", "iuvrgb"}
-)  #: their probes keep the log-scales near the initial ones (Feat2GS, official code)
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ def run(cell: Cell, settings: Settings) -> Outcome:
 
 
 def cell_key(cell: Cell, settings: Settings) -> str:
-    """sha256 of everything that determines a cell's numbers (DESIGN: results are content-addressed)."""
+    """sha256 of everything that determines a cell's numbers."""
     protocol = PROBE_PROTOCOLS.get(cell.protocol) or GEOMETRY_PROTOCOLS[cell.protocol]
     weights = weights_identities(cell, settings)
     models = [{**class_identity(cls), "weights": weights[name]} for name, cls in model_classes(cell)]
@@ -90,10 +87,10 @@ def cell_key(cell: Cell, settings: Settings) -> str:
             "cell": asdict(cell),
             "protocol": asdict(protocol),
             "models": models,
-            "pointmap": _initialiser_identity(pointmaps[cell.pointmap]) if cell.pointmap != "-" else None,
+            "pointmap": _initialiser_identity(pointmaps[cell.pointmap]) if cell.pointmap != NOT_APPLICABLE else None,
             "data": fingerprint(cell.track, cell.dataset, cell.scene, settings.data_root),
             "device": settings.device,
-            "numerics": bench.NUMERICS_VERSION,
+            "numerics": version.NUMERICS_VERSION,
         }
     )
 
@@ -101,6 +98,17 @@ def cell_key(cell: Cell, settings: Settings) -> str:
 def weights_of(cell: Cell, weights: Weights) -> Weights:
     """What a row says of its weights: "random" if any part's are, else "pretrained" if any part has some, else "none"."""
     return weights if any(cls.card.weights for _, cls in model_classes(cell)) else "none"
+
+
+def marks_of(cell: Cell) -> Marks:
+    """What a cell must say of itself: from the cards of its models, its initialiser and its protocol."""
+    roles = {cls.card.role for _, cls in model_classes(cell)}
+    protocol = PROBE_PROTOCOLS.get(cell.protocol) or GEOMETRY_PROTOCOLS.get(cell.protocol)
+    return Marks(
+        role="oracle" if "oracle" in roles else "control" if "control" in roles else "model",
+        start=NOT_APPLICABLE if cell.pointmap == NOT_APPLICABLE else pointmaps[cell.pointmap].start,
+        quick=protocol is not None and protocol.quick,
+    )
 
 
 def weights_identities(cell: Cell, settings: Settings) -> dict[str, str]:
@@ -115,7 +123,9 @@ def _initialiser_identity(cls: type[PointmapInitialiser]) -> dict[str, Any]:
 @functools.cache
 def fingerprint(track: Any, dataset: str, scene: str, root: Path | None) -> str:
     """The digest of a scene's data. Raises UserError naming what cannot be read."""
-    return dataset_of(Cell(track, dataset, scene, "-", "-", "-", "-", 0)).fingerprint(root, scene, track)
+    return dataset_of(Cell(track, dataset, scene, NO_MODEL, NOT_APPLICABLE, NOT_APPLICABLE, NOT_APPLICABLE, 0)).fingerprint(
+        root, scene, track
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ the probe
@@ -132,8 +142,7 @@ def _run_probe(cell: Cell, settings: Settings) -> Outcome:
         cell.dataset, cell.scene, cell.protocol, cell.pointmap, cell.seed, settings.data_root, settings.device
     )
     features = None if cell.model == NO_MODEL else _feature_map(cell, settings)
-    holds_scales = cell.model in IUV_PROVIDERS
-    how = ProbeSettings(mode_named(cell.mode), protocol, cell.seed, settings.torch_device, holds_scales)
+    how = ProbeSettings(mode_named(cell.mode), protocol, cell.seed, settings.torch_device, _holds_scales(cell))
     outcome = run_probe(scenes, initialisation, features, how)
     return Outcome(outcome.measurements, outcome.pictures, outcome.gaussians, initialisation.cameras)
 
@@ -142,8 +151,8 @@ def _run_probe(cell: Cell, settings: Settings) -> Outcome:
 def _scenes(dataset: str, name: str, protocol: str, root: Path | None) -> ProbeScene:
     from bench.probe.views import probe_scene
 
-    loaded = dataset_of(Cell("probe", dataset, name, "-", "-", "-", protocol, 0)).load_scene(root, name)
-    return probe_scene(loaded, PROBE_PROTOCOLS[protocol])
+    scene = datasets[dataset]().load_scene(root, name)
+    return probe_scene(scene, PROBE_PROTOCOLS[protocol])
 
 
 @functools.lru_cache(maxsize=2)
@@ -156,7 +165,7 @@ def _initialisation(
 
 
 def _feature_map(cell: Cell, settings: Settings) -> FeatureMap:
-    """The cell's features: each part from the cache or from its model, then PCA and concatenation (PROTOCOLS 1.2)."""
+    """The cell's features: each part from the cache or from its model, then PCA and concatenation (Feat2GS, section 3.1)."""
     scenes = _scenes(cell.dataset, cell.scene, cell.protocol, settings.data_root)
     return scene_features(
         {part: _OnDemand(part, settings) for part in parse_features(cell.model)},
@@ -166,6 +175,12 @@ def _feature_map(cell: Cell, settings: Settings) -> FeatureMap:
         load=_loading_cost,
         cache=settings.cache / "features",
     )
+
+
+def _holds_scales(cell: Cell) -> bool:
+    """True where the cell's one provider keeps the log-scales near the initial ones."""
+    classes = [features[name] for name, _ in model_classes(cell)]
+    return len(classes) == 1 and classes[0].holds_scales
 
 
 def reads_patch_features(cell: Cell) -> bool:
@@ -250,6 +265,9 @@ class _OnDemand(FeatureProvider):
     def loading_cost(self) -> Cost:
         """What loading the network took; it is loaded where it is not in memory yet."""
         return _loaded_provider(self._part, self._settings)[1]
+
+    def extract(self, images: torch.Tensor) -> torch.Tensor:
+        return self.extract_scene(FeatureInput(images))
 
     def extract_scene(self, scene: FeatureInput) -> torch.Tensor:
         with torch.no_grad():

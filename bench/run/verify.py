@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.core.cells import Measurement
+from bench.core.cells import PERF, Measurement
 from bench.core.errors import UserError
-from bench.results.schema import IDENTITY, PERF, ROW_COLUMNS, as_rows, validate_rows
+from bench.results.migration import migrated
+from bench.results.schema import IDENTITY, ROW_COLUMNS, as_rows, validate_rows
 from bench.results.store import ROWS_FILES, CellRecord, Store, content_digest, read_table, rows_file, rows_of
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _verify_rows_only(folder: Path) -> Verdict:
     path = rows_file(folder)
     remark = "there are no cells here: digests and pictures cannot be checked, nothing can be recomputed"
     try:
-        frame = read_table(path)
+        frame = migrated(read_table(path))
     except UserError as error:
         return Verdict(0, 0, (str(error),), (remark,))
     if frame.empty:
@@ -143,7 +144,7 @@ def _compacted(folder: Path, rows: pd.DataFrame, remarks: list[str]) -> list[str
             remarks.append(f"{path} is not there; `bench run` writes it at its end")
             continue
         try:
-            frame = read_table(path)
+            frame = migrated(read_table(path))
         except UserError as error:
             problems.append(str(error))
             continue

@@ -13,16 +13,17 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from bench.core.cells import NOT_APPLICABLE, WHOLE_CELL
 from bench.core.text import listed
 
-#: The metric name of the one row that stands for a cell without numbers.
-CELL_METRIC = "cell"
 #: What a row of the data set table is about; everything else is averaged over.
 SETTING = ("track", "dataset", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
 #: The same, averaged over data sets.
 OVER_DATASETS = ("track", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
 #: What models and modes are compared under: whatever scene one of them has there, the others should have too.
 CONDITIONS = ("track", "dataset", "pointmap", "protocol")
+#: What stands beside a value and is the same throughout its group; those of a frame's columns that it has.
+CARRIED = ("unit", "higher_is_better", "role", "start", "quick")
 
 
 def expand_failures(rows: pd.DataFrame) -> pd.DataFrame:
@@ -32,10 +33,10 @@ def expand_failures(rows: pd.DataFrame) -> pd.DataFrame:
     track and protocol; less those that no model has on the cell's data set (3D metrics where there is no ground truth).
     Where nothing at all succeeded the row stays as it is.
     """
-    failed = rows[rows["metric"] == CELL_METRIC]
+    failed = rows[rows["metric"] == WHOLE_CELL]
     if failed.empty:
         return rows
-    measured = rows[rows["metric"] != CELL_METRIC]
+    measured = rows[rows["metric"] != WHOLE_CELL]
     described = ["metric", "alignment", "unit", "higher_is_better"]
     siblings = ["track", "protocol", "model", "mode"]
     own = measured[[*siblings, *described]].drop_duplicates([*siblings, "metric", "alignment"])
@@ -44,8 +45,8 @@ def expand_failures(rows: pd.DataFrame) -> pd.DataFrame:
     bare = failed.drop(columns=described)
     parts = [bare[known].merge(own, on=siblings), bare[~known].merge(general, on=siblings[:2], how="left")]
     filled = pd.concat(parts, ignore_index=True)
-    filled["metric"] = filled["metric"].fillna(CELL_METRIC)
-    filled["alignment"] = filled["alignment"].fillna("-")
+    filled["metric"] = filled["metric"].fillna(WHOLE_CELL)
+    filled["alignment"] = filled["alignment"].fillna(NOT_APPLICABLE)
     place = ["track", "protocol", "pointmap", "dataset"]
     here = set(measured[[*place, "metric", "alignment"]].drop_duplicates().itertuples(index=False, name=None))
     asked = filled[[*place, "metric", "alignment"]].itertuples(index=False, name=None)
@@ -165,8 +166,7 @@ def over_datasets(table: pd.DataFrame, by: Sequence[str] = OVER_DATASETS) -> pd.
     result = grouped.agg(
         value=("value", "mean"),
         n_ok=("n_ok", "sum"),
-        unit=("unit", "first"),
-        higher_is_better=("higher_is_better", "first"),
+        **_carried(table),
         _valued=("_valued", "sum"),
         _held=("dataset", set),
         _lacking=("_lacking", lambda texts: [text for text in texts if text]),
@@ -199,6 +199,11 @@ def unit_table(
     )
 
 
+def _carried(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """How a group's aggregation takes along what all its members share."""
+    return {name: (name, "first") for name in CARRIED if name in frame}
+
+
 def _reduce(work: pd.DataFrame, keys: list[str], ok: pd.Series) -> pd.DataFrame:
     """Group by `keys`: mean value, sums of the counts, the first unit and direction, and how the group fared."""
     work = work.assign(_status=work["status"].where(~ok, ""), _note=work["note"].where(~ok, ""))
@@ -207,8 +212,7 @@ def _reduce(work: pd.DataFrame, keys: list[str], ok: pd.Series) -> pd.DataFrame:
         value=("value", "mean"),
         n_ok=("n_ok", "sum"),
         n_total=("n_total", "sum"),
-        unit=("unit", "first"),
-        higher_is_better=("higher_is_better", "first"),
+        **_carried(work),
         worst=("_status", "max"),
         note=("_note", "max"),
     ).reset_index()

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.geometry.camera import intrinsics_from_fov, points_from_depth, rays
 from bench.registry import estimators
-from bench.types import Array, Card, GeometryEstimator, MonocularSample, Prediction
+from bench.types import Array, Card, GeometryEstimator, MonocularSample, Prediction, UserError
 
 ASSUMED_FOV = 60.0  #: degrees; what an estimator says that does not look at the photo
 PLANE_DISTANCE = 3.0  #: metres
@@ -28,7 +28,10 @@ def _whole(depth: Array, intrinsics: Array, metric: bool, mask: Array | None = N
 class Oracle(GeometryEstimator):
     """The truth itself: every error is 0."""
 
-    card = Card(name="Oracle", license="-", note="reads the truth")
+    card = Card(name="Oracle", license="-", note="reads the truth", role="oracle")
+
+    def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
+        raise UserError("the oracle reads the truth: it needs a sample, not a photo alone")
 
     def predict_sample(self, sample: MonocularSample) -> Prediction:
         return _whole(sample.depth, sample.intrinsics, sample.metric, ~np.isposinf(sample.depth))
@@ -38,7 +41,10 @@ class Oracle(GeometryEstimator):
 class NoisyOracle(GeometryEstimator):
     """The truth, its depth multiplied by a smooth random field (10 % deviation) and its focal length off by 5 %."""
 
-    card = Card(name="Oracle, noisy", note="reads the truth; the error is seeded by the sample's name")
+    card = Card(name="Oracle, noisy", note="reads the truth; the error is seeded by the sample's name", role="oracle")
+
+    def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
+        raise UserError("the noisy oracle reads the truth: it needs a sample, not a photo alone")
 
     def predict_sample(self, sample: MonocularSample) -> Prediction:
         from PIL import Image
@@ -58,7 +64,9 @@ class Plane(GeometryEstimator):
     """A fronto-parallel plane, up to scale."""
 
     card = Card(
-        name="Plane", note="a constant depth determines no affine fit: affine-invariant depth and disparity are invalid"
+        name="Plane",
+        note="a constant depth determines no affine fit: affine-invariant depth and disparity are invalid",
+        role="control",
     )
 
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
@@ -71,7 +79,7 @@ class Plane(GeometryEstimator):
 class GroundPlane(GeometryEstimator):
     """A level camera 1.65 m above a floor, the horizon at the principal point; a far plane above it."""
 
-    card = Card(name="Ground plane", note="a level camera at 1.65 m, 60 degrees wide")
+    card = Card(name="Ground plane", note="a level camera at 1.65 m, 60 degrees wide", role="control")
 
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
         height, width = image.shape[:2]

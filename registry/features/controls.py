@@ -29,6 +29,7 @@ def _index_and_position(images: Tensor) -> Tensor:
 class IUV(FeatureProvider):
     """View index and pixel position."""
 
+    holds_scales = True
     card = Card(name="IUV", channels=3, supervision="None", license="Apache-2.0", paper="arXiv:2412.09606")  # fmt: skip
     per_pixel = True
 
@@ -51,6 +52,7 @@ class RGB(FeatureProvider):
 class IUVRGB(FeatureProvider):
     """The paper's baseline: view index, pixel position and colour."""
 
+    holds_scales = True
     card = Card(name="IUVRGB", channels=6, supervision="None", license="Apache-2.0", paper="arXiv:2412.09606")  # fmt: skip
     per_pixel = True
 
@@ -86,7 +88,7 @@ class RandomViT(TimmProvider):
     """A ViT-B/16 that was never trained: what the architecture gives away without any learning."""
 
     card = Card(name="Random ViT", arch="ViT-B/16", channels=768, stride=16, supervision="None", license="Apache-2.0",
-                note="seeded random weights by design; nothing is downloaded")  # fmt: skip
+                note="seeded random weights by design; nothing is downloaded", role="control")  # fmt: skip
     architecture = "vit_base_patch16_224"
 
 
@@ -96,7 +98,7 @@ class OracleXYZ(FeatureProvider):
     and cosines of ten octaves, since the readout is only as wide as its input. Sky gets the centre of the box."""
 
     card = Card(name="Oracle XYZ", channels=63, supervision="Ground truth", domain="3D", license="Apache-2.0",
-                note="reads the ground truth: an upper bound, not a model")  # fmt: skip
+                note="reads the ground truth: an upper bound, not a model", role="oracle")  # fmt: skip
     per_pixel = True
     octaves = 10
 

@@ -40,6 +40,7 @@ class GroundTruth(PointmapInitialiser):
     The mask holds the pixels of finite true depth: sky and unknown pixels get no Gaussian.
     """
 
+    start = "true"
     card = Card(name="Ground truth", supervision="ground truth", note="true depth and cameras")
 
     def initialise(self, scene: MultiViewScene, seed: int) -> Initialisation:
@@ -51,7 +52,6 @@ class GroundTruth(PointmapInitialiser):
             cameras=cameras,
             test_cameras=tuple(posed_camera(scene, view, "ground-truth") for view in scene.test),
             test_depths=tuple(view.depth for view in scene.test),
-            simulated=True,
             unit=MILLIMETRES if scene.unit == "millimetre" else None,
         )
 
@@ -87,6 +87,7 @@ class Simulated(PointmapInitialiser):
     gives the cameras and depths of the test views.
     """
 
+    start = "simulated"
     card = Card(name="Simulated", supervision="ground truth + error", note="true depth and cameras with seeded errors")
 
     def initialise(self, scene: MultiViewScene, seed: int) -> Initialisation:
@@ -95,7 +96,7 @@ class Simulated(PointmapInitialiser):
         depths = [true_depth(scene, view, "simulated") for view in scene.views]
         count = len(scene.train)
         own = _estimate(cameras[:count], depths[:count], rng)
-        return initialisation(own, _estimate(cameras, depths, rng), simulated=True)
+        return initialisation(own, _estimate(cameras, depths, rng))
 
 
 def _estimate(cameras: Sequence[Camera], depths: Sequence[Array], rng: np.random.Generator) -> Estimate:

@@ -66,7 +66,7 @@ class Estimate:
         return [camera.unproject(depth) for camera, depth in zip(self.cameras, self.depths, strict=True)]
 
 
-def initialisation(own: Estimate, joint: Estimate, simulated: bool = False) -> Initialisation:
+def initialisation(own: Estimate, joint: Estimate) -> Initialisation:
     """What an estimator initialises a probe with: own is its estimate of the training views alone, joint its estimate of all
     views, the training views first.
 
@@ -82,7 +82,6 @@ def initialisation(own: Estimate, joint: Estimate, simulated: bool = False) -> I
         cameras=own.cameras,
         test_cameras=tuple(to_own.transform_camera(camera) for camera in joint.cameras[count:]),
         test_depths=tuple((to_own.scale * depth).astype(np.float32) for depth in joint.depths[count:]),
-        simulated=simulated,
     )
 
 

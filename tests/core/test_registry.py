@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.core import registry
-from bench.registry import Registry, load_plugin
-from bench.types import Card, FeatureProvider, UserError
+from bench.core.registry import Registry, load_plugin
+from bench.types import Card, Dataset, DatasetCard, FeatureProvider, UserError
 
 
 class Toy(FeatureProvider):
     card = Card(name="Toy")
+
+    def extract(self, images: Any) -> Any:
+        return images
+
+
+class Unfinished(FeatureProvider):
+    card = Card(name="Unfinished")
 
 
 def test_a_class_is_found_by_its_name() -> None:
@@ -27,7 +35,7 @@ def test_the_same_class_may_be_registered_again_but_not_another_of_that_name() -
     models.register("toy")(Toy)
     models.register("toy")(Toy)
 
-    class Other(FeatureProvider):
+    class Other(Toy):
         card = Card(name="Other")
 
     with pytest.raises(UserError, match=r"'toy' is registered twice: by .*Toy and by .*Other"):
@@ -41,6 +49,18 @@ def test_an_unknown_name_gets_a_hint() -> None:
         models["dinov3"]
     with pytest.raises(UserError, match="known: dinov2"):
         models["zzz"]
+
+
+def test_a_class_without_the_method_of_its_kind_is_refused_when_it_registers() -> None:
+    with pytest.raises(UserError, match=r"abstract class Unfinished .* abstract method 'extract'"):
+        Registry("model", FeatureProvider).register("unfinished")(Unfinished)
+
+    class Empty(Dataset):
+        card = DatasetCard("Empty")
+        tracks = ("probe", "geometry")
+
+    with pytest.raises(UserError, match="'fingerprint', 'scenes', 'load_scene', 'load_sample'"):
+        Registry("data set", Dataset).register("empty")(Empty)  # type: ignore[type-abstract]
 
 
 @pytest.mark.parametrize("name", ["Toy", "a+b", "", "a b", "@"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.core.protocols import MODES
+from bench.core.cells import MODES
 from bench.probe.features.map import FeatureMap
 from bench.probe.modes import ATTRIBUTES, mode_named
 from bench.probe.parameters import Parameters, activated, initial_values

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.core.cells import Cell
+from bench.core.cells import Cell, Marks
 from bench.report.build import build_report
 from bench.results.store import CellRecord, Store, digest
 from bench.types import Measurement
 
+SIMULATED = Marks(start="simulated", quick=True)
 PROVENANCE = {"code_version": "0.1.0", "device_name": "a processor"}
 MODELS = {"dinov2": ("random", 3.0), "iuvrgb": ("none", 0.0), "daisy": ("none", 1.0)}
 
@@ -32,7 +33,10 @@ def fill_store(folder: Path) -> Path:
                 cell = _probe_cell(scene, model, mode)
                 if (scene, model, mode) == ("room", "daisy", "T"):
                     store.save(
-                        CellRecord(digest(str(cell)), cell, "failed", weights, "ValueError: <b>50 %</b> | it_broke"), {}
+                        CellRecord(
+                            digest(str(cell)), cell, "failed", weights, "ValueError: <b>50 %</b> | it_broke", marks=SIMULATED
+                        ),
+                        {},
                     )
                     continue
                 measured = [
@@ -57,6 +61,7 @@ def fill_store(folder: Path) -> Path:
                         500.0,
                         "cpu",
                         PROVENANCE,
+                        marks=SIMULATED,
                     ),
                     {"photo.left": picture, "render.left": picture, "features.first": picture} if mode == "G" else {},
                 )
@@ -71,7 +76,18 @@ def fill_store(folder: Path) -> Path:
                 ]
                 store.save(
                     CellRecord(
-                        digest(str(cell)), cell, "ok", "pretrained", "", tuple(measured), (), 1.0, 300.0, "cpu", PROVENANCE
+                        digest(str(cell)),
+                        cell,
+                        "ok",
+                        "pretrained",
+                        "",
+                        tuple(measured),
+                        (),
+                        1.0,
+                        300.0,
+                        "cpu",
+                        PROVENANCE,
+                        marks=Marks("control" if model == "plane" else "model"),
                     ),
                     {f"photo.{sample}": picture},
                 )

@@ -69,9 +69,13 @@ def test_another_run_meets_rows_of_the_same_kind_of_weights_only() -> None:
 
 def test_significance_is_bold_where_every_scene_agrees() -> None:
     units = pd.DataFrame(
-        {("a", "none"): np.arange(10.0) + 1.0, ("b", "none"): np.arange(10.0), ("c", "random"): np.arange(10.0) + 0.001}
+        {
+            ("a", "none", "model"): np.arange(10.0) + 1.0,
+            ("b", "none", "model"): np.arange(10.0),
+            ("c", "random", "model"): np.arange(10.0) + 0.001,
+        }
     )
-    units.columns = pd.MultiIndex.from_tuples(units.columns, names=["model", "weights"])
+    units.columns = pd.MultiIndex.from_tuples(units.columns, names=["model", "weights", "role"])
     table = significance_table(units, "psnr", "s", "S")
     assert [line.label for line in table.lines] == ["a", "c", "b"]
     texts = [[(entry.text, entry.emphasis) for entry in line.entries] for line in table.lines]

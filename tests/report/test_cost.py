@@ -15,6 +15,7 @@ from bench.report.build import build_report
 from bench.report.read import load_results
 from bench.report.say.means import table_means
 from bench.report.sections.cost import cost_section
+from bench.results.migration import marks_of_version_1
 from bench.results.store import CellRecord, Store, digest
 from bench.run.verify import verify
 from bench.types import Measurement
@@ -87,7 +88,18 @@ def test_without_such_rows_there_is_no_table_and_other_rows_of_the_track_stay_ou
     folder = fill_store(tmp_path / "demo")
     cell = Cell("perf", "procedural", "room", "render", "forward", "-", "quick-v1", 0)
     measured = (Measurement("seconds", 1.0, unit="s"),)
-    Store(folder).save(CellRecord(digest(str(cell)), cell, "ok", "none", measurements=measured, provenance=PROVENANCE), {})
+    Store(folder).save(
+        CellRecord(
+            digest(str(cell)),
+            cell,
+            "ok",
+            "none",
+            measurements=measured,
+            provenance=PROVENANCE,
+            marks=marks_of_version_1(cell.model, cell.pointmap, cell.protocol),
+        ),
+        {},
+    )
     assert costs(folder)[0] == {}
     assert len(load_results([folder]).rows) == len(load_results([results]).rows)
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from bench.core.cells import Cell
 from bench.report.figures.excerpt import KINDS, write_excerpt
+from bench.results.migration import marks_of_version_1
 from bench.results.store import CellRecord, Store
 from bench.types import UserError
 
@@ -20,7 +21,17 @@ def test_the_first_view_of_each_model_in_the_geometry_mode(tmp_path: Path) -> No
         cell = Cell("probe", "procedural", "room", model, mode, "simulated", "quick-v1", 0)
         names = [f"{kind}.{view}" for kind in ("photo", *KINDS) for view in ("above", "below")]
         pictures = {name: np.full((2, 3, 3), 50 * number + place, np.uint8) for place, name in enumerate(names)}
-        store.save(CellRecord(f"{number}" * 64, cell, "ok", "none", pictures=tuple(names)), pictures)
+        store.save(
+            CellRecord(
+                f"{number}" * 64,
+                cell,
+                "ok",
+                "none",
+                pictures=tuple(names),
+                marks=marks_of_version_1(cell.model, cell.pointmap, cell.protocol),
+            ),
+            pictures,
+        )
         shades[model, mode] = 50 * number
     written = write_excerpt(store.folder, "room", tmp_path / "out")
     assert {path.name for path in written} == {

@@ -18,6 +18,7 @@ from bench.report.sections.overview import overview_section
 from bench.report.tables import papers as paper_tables
 from bench.report.tables.model import Line
 from bench.report.tables.runs import pose_table
+from bench.results.migration import marks_of_version_1
 from bench.results.store import CellRecord, Store, digest, rows_of
 from bench.types import Measurement
 
@@ -34,7 +35,19 @@ def _save(store: Store, cell: Cell, measurements: list[Measurement] | None, lost
         return
     found = tuple(measurements or ())
     status, error = ("failed", "out of memory") if measurements is None else ("ok", "")
-    store.save(CellRecord(digest(str(cell)), cell, status, "none", error, found, seconds=1.0), {})  # type: ignore[arg-type]
+    store.save(
+        CellRecord(
+            digest(str(cell)),
+            cell,
+            status,
+            "none",
+            error,
+            found,
+            seconds=1.0,
+            marks=marks_of_version_1(cell.model, cell.pointmap, cell.protocol),
+        ),
+        {},
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module", params=["failed", "never run"])

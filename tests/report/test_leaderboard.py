@@ -23,6 +23,7 @@ from bench.report.leaderboard.data import leaderboard_data, scene_intervals
 from bench.report.leaderboard.page import to_page, write_leaderboard
 from bench.report.leaderboard.pictures import embedded_pictures
 from bench.report.say.means import table_means
+from bench.results.migration import marks_of_version_1
 from bench.results.schema import ROW_COLUMNS
 from bench.results.store import CellRecord, Store, digest, rows_of
 from bench.stats.aggregate import unit_table
@@ -46,7 +47,17 @@ def _record(store: Store, cell: Cell, measurements: list[Measurement], weights: 
         pictures[f"{kind}.front"] = source.integers(0, 255, (18, 24, 3)).astype(np.uint8)
     status = "failed" if error else "ok"
     found = () if error else tuple(measurements)
-    record = CellRecord(digest(str(cell)), cell, status, weights, error, found, seconds=2.0, peak_memory_mb=700.0)  # type: ignore[arg-type]
+    record = CellRecord(
+        digest(str(cell)),
+        cell,
+        status,
+        weights,
+        error,
+        found,
+        seconds=2.0,
+        peak_memory_mb=700.0,
+        marks=marks_of_version_1(cell.model, cell.pointmap, cell.protocol),
+    )  # type: ignore[arg-type]
     store.save(record, {} if error else pictures)
     return record
 
@@ -357,8 +368,8 @@ def test_ten_thousand_rows(driver: Any, tmp_path: Path, record_property: Any) ->
     value = 10 + (np.arange(len(frame)) * 7919 % len(frame)) / 1000  # every value once
     fixed = {name: "-" for name, kind in ROW_COLUMNS.items() if kind == "str"}
     fixed |= {"track": "probe", "scene": "s", "pointmap": "sparse", "protocol": "paper-v1"}
-    fixed |= {"status": "ok", "weights": "none", "note": ""}
-    costs = {"seed": 0, "seconds": 1.0, "peak_memory_mb": 1.0}
+    fixed |= {"status": "ok", "weights": "none", "role": "model", "start": "estimated", "note": ""}
+    costs = {"quick": False, "seed": 0, "seconds": 1.0, "peak_memory_mb": 1.0}
     frame = frame.assign(**{name: text for name, text in fixed.items() if name not in frame}, **costs)
     psnr = frame.assign(metric="psnr", value=value, unit="dB", higher_is_better=True)
     ssim = frame.assign(metric="ssim", value=value / 30, unit="", higher_is_better=True)

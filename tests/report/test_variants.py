@@ -22,6 +22,7 @@ def test_curves_lead_from_frozen_to_upsampled_and_fine_tuned(upsampler: str, wei
         "protocol": "quick-v1",
         "pointmap": "simulated",
         "weights": weights,
+        "role": "model",
         "n_ok": 1,
         "n_total": 1,
         "status": "ok",

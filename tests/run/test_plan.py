@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.cells import Cell
-from bench.core.protocols import MODES
+from bench.core.cells import MODES, Cell
 from bench.registry import datasets
 from bench.run.plan import Plan, Selection, keep_available, keep_readable, make_plan
-from bench.types import Dataset, DatasetCard, GeometryEstimator, Model, Track, Unavailable, UserError
+from bench.types import Dataset, DatasetCard, GeometryEstimator, Model, MultiViewScene, Track, Unavailable, UserError
 
 
 def test_the_default_covers_both_tracks_without_any_download() -> None:
@@ -148,6 +147,12 @@ class TwoScenes(Dataset):
 
     def scenes(self, root: Path | None, track: Track) -> Sequence[str]:
         return ["points", "photos", "mountain"]
+
+    def load_scene(self, root: Path | None, name: str) -> MultiViewScene:
+        raise UserError("nothing is loaded here")
+
+    def fingerprint(self, root: Path | None, name: str, track: Track) -> str:
+        return name
 
     def pointmap_of(self, root: Path | None, name: str) -> str:
         if name == "points":

@@ -81,6 +81,7 @@ def test_editing_a_constant_of_a_plugin_changes_the_key(
         file.write_text(
             "from bench.registry import estimators\nfrom bench.types import Card, GeometryEstimator\n"
             f"LEVEL = {level}\n@estimators.register('own')\nclass Own(GeometryEstimator):\n    card = Card(name='Own')\n"
+            "    def predict(self, image, intrinsics=None):\n        return None\n"
         )
         load_plugin(str(file))
         keys.append(tracks.cell_key(_cells("geometry", "own")[0], settings))

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.stats.aggregate import CELL_METRIC, expand_failures, over_datasets, per_dataset, per_scene, unit_table
+from bench.core.cells import WHOLE_CELL
+from bench.stats.aggregate import expand_failures, over_datasets, per_dataset, per_scene, unit_table
 
-FAILED = {"metric": CELL_METRIC, "status": "failed", "note": "out of memory", "unit": "", "higher_is_better": None}
+FAILED = {"metric": WHOLE_CELL, "status": "failed", "note": "out of memory", "unit": "", "higher_is_better": None}
 
 
 def row(model: str, scene: str, value: float | None, **changes: Any) -> dict[str, Any]:
@@ -56,7 +57,7 @@ HAND = table(
     row("b", "trex", 6),
     row("c", "fern", 1, view="0"),
     row("c", "fern", 3, view="1"),
-    row("c", "room", None, metric=CELL_METRIC, status="failed", note="out of memory", unit="", higher_is_better=None),
+    row("c", "room", None, metric=WHOLE_CELL, status="failed", note="out of memory", unit="", higher_is_better=None),
     row("c", "trex", 4),
 )
 
@@ -98,7 +99,7 @@ def test_a_nan_that_calls_itself_ok_is_counted_as_invalid() -> None:
 
 
 def test_a_failed_cell_lacks_no_metric_that_its_data_set_cannot_have() -> None:
-    failed = {"metric": CELL_METRIC, "status": "failed", "note": "broken", "unit": "", "higher_is_better": None}
+    failed = {"metric": WHOLE_CELL, "status": "failed", "note": "broken", "unit": "", "higher_is_better": None}
     rows = table(
         row("a", "scan1", 10, dataset="dtu"),
         row("a", "scan1", 3, dataset="dtu", metric="accuracy", higher_is_better=False),
@@ -116,8 +117,8 @@ def test_a_failed_cell_counts_against_every_metric_of_its_siblings() -> None:
     rows = table(
         row("a", "fern", 1),
         row("a", "fern", 2, metric="ssim", unit=""),
-        row("a", "room", None, metric=CELL_METRIC, status="failed"),
-        row("b", "room", None, metric=CELL_METRIC, status="unavailable"),  # never ran: it takes the track's metrics
+        row("a", "room", None, metric=WHOLE_CELL, status="failed"),
+        row("b", "room", None, metric=WHOLE_CELL, status="unavailable"),  # never ran: it takes the track's metrics
     )
     counts = per_dataset(rows).set_index(["model", "metric"])[["n_ok", "n_total", "status"]]
     assert counts.loc[("a", "psnr")].tolist() == [1, 2, "partial"]
@@ -128,13 +129,13 @@ def test_a_failed_cell_counts_against_every_metric_of_its_siblings() -> None:
 
 
 def test_where_nothing_succeeded_the_failure_stays_visible() -> None:
-    rows = table(row("a", "fern", None, metric=CELL_METRIC, status="failed"))
+    rows = table(row("a", "fern", None, metric=WHOLE_CELL, status="failed"))
     result = per_dataset(rows).iloc[0]
-    assert (result["metric"], result["n_ok"], result["n_total"], result["status"]) == (CELL_METRIC, 0, 1, "failed")
+    assert (result["metric"], result["n_ok"], result["n_total"], result["status"]) == (WHOLE_CELL, 0, 1, "failed")
 
 
 def test_expand_failures_leaves_rows_without_failures_alone() -> None:
-    rows = HAND[HAND["metric"] != CELL_METRIC]
+    rows = HAND[HAND["metric"] != WHOLE_CELL]
     assert expand_failures(rows) is rows
 
 
@@ -162,7 +163,7 @@ def test_over_datasets_by_hand_and_a_missing_data_set_leaves_no_number() -> None
 
 
 def test_an_average_over_data_sets_that_lacks_a_scene_says_so() -> None:
-    failed = {"metric": CELL_METRIC, "status": "failed", "note": "out of memory", "unit": "", "higher_is_better": None}
+    failed = {"metric": WHOLE_CELL, "status": "failed", "note": "out of memory", "unit": "", "higher_is_better": None}
     rows = table(
         row("daisy", "easy", 30),
         row("daisy", "hard", None, **failed),
@@ -347,9 +348,3 @@ def test_counts_are_complete_and_the_order_of_rows_does_not_matter(found: list[f
     once, again = per_dataset(table(*rows)).iloc[0], per_dataset(table(*shuffled)).iloc[0]
     assert (once["n_ok"], once["n_total"]) == (again["n_ok"], again["n_total"])
     np.testing.assert_allclose(once["value"], again["value"], rtol=1e-9, atol=1e-9)
-
-
-def test_the_store_marks_failed_cells_with_the_same_word() -> None:
-    from bench.results import store
-
-    assert store.CELL_METRIC == CELL_METRIC

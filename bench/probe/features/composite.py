@@ -41,6 +41,9 @@ class JointBilateral(FeatureProvider):
     def load(self, device: torch.device) -> None:
         self.provider.load(device)
 
+    def extract(self, images: Tensor) -> Tensor:
+        return self.extract_scene(FeatureInput(images))
+
     def extract_scene(self, scene: FeatureInput) -> Tensor:
         return joint_bilateral(self.provider.extract_scene(scene), scene.images, self.factor)
 

@@ -6,10 +6,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from bench.core.cells import INSTANTSPLAT
 from bench.core.errors import UserError
 from bench.results.store import Store
 
-MODES = ("G", "instantsplat")
+MODES = ("G", INSTANTSPLAT)
 KINDS = ("render", "depth", "normal")
 
 

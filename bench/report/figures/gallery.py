@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from bench.core.cells import INSTANTSPLAT, MODES
 from bench.core.errors import UserError
-from bench.core.protocols import MODES
 from bench.machine.files import write_atomically
 from bench.metrics.catalogue import headline
 from bench.report.say.cards import dataset_title, in_order, title_of
@@ -54,7 +54,7 @@ COLUMNS = {
     },
 }
 SCENES = 4  #: how many scenes of a data set a report shows
-MODE_TITLES = {"-": "", "instantsplat": "InstantSplat", **{mode: f"mode {mode}" for mode in MODES if mode != "instantsplat"}}
+MODE_TITLES = {"-": "", INSTANTSPLAT: "InstantSplat", **{mode: f"mode {mode}" for mode in MODES if mode != INSTANTSPLAT}}
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ def galleries(records: Sequence[Stored], marks: tuple[str, ...] = ()) -> list[Ga
         if shown[dataset] > SCENES:
             continue
         modes = dict.fromkeys(record.cell.mode for record, _ in members)
-        own = [mode for mode in (*MODES, "-") if mode in modes and mode != "instantsplat"] or list(modes)
+        own = [mode for mode in (*MODES, "-") if mode in modes and mode != INSTANTSPLAT] or list(modes)
         for mode in own:
-            chosen = [member for member in members if member[0].cell.mode in (mode, "instantsplat")]
+            chosen = [member for member in members if member[0].cell.mode in (mode, INSTANTSPLAT)]
             title = ", ".join(part for part in (dataset_title(dataset), scene, MODE_TITLES[mode]) if part)
             made.append(_gallery(title, chosen, marks))
     return made
@@ -136,7 +136,7 @@ def _gallery(title: str, members: Sequence[Stored], marks: tuple[str, ...]) -> G
         wanted = [first_feature if kind == "features" else f"{kind}.{views[0]}" for kind in kinds]
         pictures = tuple(_picture(record, folder, name) if name in names else None for name in wanted)
         label = title_of(record.cell.model, track)
-        rows.append(GalleryRow(label, _detail(record, views[0]), pictures, row_marks(record.cell.model, record.weights)))
+        rows.append(GalleryRow(label, _detail(record, views[0]), pictures, row_marks(record.marks.role, record.weights)))
     return Gallery(title, tuple(titles[kind] for kind in kinds), tuple(rows), marks)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.core.cells import INSTANTSPLAT
 from bench.metrics.catalogue import METRICS
 from bench.report.figures.drawing import COLOURS, canvas, label_points
 from bench.report.say.cards import dataset_title, in_order, title_of
@@ -113,10 +114,10 @@ def mode_bars(means: pd.DataFrame, datasets: Sequence[str], metric: str) -> Any:
                 label=GTA[mode],
                 error_kw={"lw": 0.7, "ecolor": "0.3"},
             )
-        baseline = part[part["mode"] == "instantsplat"]["value"]
+        baseline = part[part["mode"] == INSTANTSPLAT]["value"]
         if len(baseline):
             axes.axhline(baseline.iloc[0], color="0.2", linestyle="--", linewidth=1, label="InstantSplat")
-        shown = part[part["mode"].isin([*modes, "instantsplat"])]["value"]
+        shown = part[part["mode"].isin([*modes, INSTANTSPLAT])]["value"]
         floor = max(0.0, np.floor(shown.min() - 2)) if cut and len(shown) else 0.0
         axes.set_ylim(bottom=floor)
         axes.set_xticks(np.arange(len(models)), [title_of(model) for model in models], rotation=40, ha="right", fontsize=7.5)

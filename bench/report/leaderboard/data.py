@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.core.cells import NO_MODEL
+from bench.core.cells import MODES, NO_MODEL, WHOLE_CELL
 from bench.core.interfaces import Card
-from bench.core.protocols import MODES
 from bench.core.registry import estimators, features
 from bench.metrics.catalogue import CATALOGUE, METRICS, RANK, Metric, metric_named
 from bench.report.figures.gallery import MODE_TITLES, Stored
@@ -21,7 +20,7 @@ from bench.report.say.marks import condition_marks, row_marks
 from bench.report.tables.beside import BLOCKS, published_means
 from bench.results.published import ALL, published_rows
 from bench.results.schema import PUBLISHED
-from bench.stats.aggregate import CELL_METRIC, SETTING, per_scene
+from bench.stats.aggregate import SETTING, per_scene
 from bench.stats.bootstrap import resampled_means
 from bench.stats.rank import best_and_second
 
@@ -31,7 +30,7 @@ _COLUMNS_AT_ONCE = 400  #: settings resampled together, to bound memory
 _PLAIN_ALIGNMENTS = {"-", "similarity"}  #: of the probe's metrics; the others are part of the metric's name
 _ROW = ["track", "dataset", "model", "block", "pointmap", "protocol", "weights"]
 _BLOCK_TITLES = {**BLOCKS, "fov": "Field of view, uncropped", "-": "whole cell"}
-_WHOLE_CELLS = [f"{track}/{CELL_METRIC}" for track in ("probe", "geometry")]  #: what stands for a cell without numbers
+_WHOLE_CELLS = [f"{track}/{WHOLE_CELL}" for track in ("probe", "geometry")]  #: what stands for a cell without numbers
 #: What a row of the page's data holds, and a cell of it, in this order: arrays are half the size of objects. The names
 #: travel with the data, so that the script knows no places by number.
 ROW_FIELDS = ("track", "dataset", "model", "block", "condition", "source", "cells", "seconds", "memory")
@@ -43,8 +42,9 @@ def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame, means: pd.Da
     entries = _entries(rows, means)
     tracks = [_track(name, entries[entries["track"] == name]) for name in ("probe", "geometry")]
     texts: dict[str, int] = {}
-    conditions = entries[["protocol", "pointmap", "weights"]].drop_duplicates().reset_index(drop=True)
-    index = {key: place for place, key in enumerate(conditions.itertuples(index=False, name=None))}
+    conditions = entries.drop_duplicates(["protocol", "pointmap", "weights"]).reset_index(drop=True)
+    named = conditions[["protocol", "pointmap", "weights"]]
+    index = {key: place for place, key in enumerate(named.itertuples(index=False, name=None))}
     metrics = [*(metric["id"] for track in tracks for metric in track["metrics"]), *_WHOLE_CELLS]
     places = {name: place for place, name in enumerate(metrics)}
     packed = ROW_FIELDS.index("cells")
@@ -83,16 +83,16 @@ def _condition(row: dict[Any, Any]) -> dict[str, Any]:
     stand before quick ones, estimated point maps before those from the truth, what was measured before what a paper printed.
     """
     protocol, pointmap = row["protocol"], row["pointmap"]
-    marks = condition_marks(protocol, pointmap)
+    marks = condition_marks(protocol, row["start"], bool(row["quick"]))
     order = (protocol == PUBLISHED, len(marks), protocol, pointmap)
     about = "as published" if protocol == PUBLISHED else f"protocol {protocol}"
     title = about + (f", point map {pointmap}" if pointmap != NO_MODEL else "")
     return {
-        **row,
+        **{name: row[name] for name in ("protocol", "pointmap", "weights")},
         "group": f"{order[0]:d}{order[1]} {protocol} {pointmap}",
         "groupTitle": title[0].upper() + title[1:],
         "groupMarks": [*marks],
-        "marks": [*marks, *row_marks("", row["weights"])],
+        "marks": [*marks, *row_marks("model", row["weights"])],
     }
 
 
@@ -109,14 +109,14 @@ def _entries(rows: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     means = pd.concat([part for part in (own, printed_means) if len(part)], ignore_index=True)
     intervals = scene_intervals(rows)
     means = means.merge(intervals, on=list(SETTING), how="left")
-    known = means["metric"].isin([*METRICS, RANK.name, CELL_METRIC])
+    known = means["metric"].isin([*METRICS, RANK.name, WHOLE_CELL])
     means = means[known].reset_index(drop=True)
     probe = means["track"] == "probe"
     plain = ~probe | means["alignment"].isin(_PLAIN_ALIGNMENTS)
     means["column"] = means["metric"].where(plain, means["metric"] + "@" + means["alignment"])
     means["block"] = means["mode"].where(probe, means["alignment"])
     means["text"] = [
-        metric_named(name).printed(value) if name != CELL_METRIC and math.isfinite(value) else ""
+        metric_named(name).printed(value) if name != WHOLE_CELL and math.isfinite(value) else ""
         for value, name in zip(means["value"], means["metric"], strict=True)
     ]
     return means.assign(best=_emphasis(means))
@@ -160,7 +160,7 @@ def scene_intervals(rows: pd.DataFrame) -> pd.DataFrame:
 def _emphasis(means: pd.DataFrame) -> pd.Series:
     """1 for the best and 2 for the second best printed value of each column under equal conditions and, for published rows,
     in the same table of a paper; else 0: the rule of the report's tables."""
-    higher = means["metric"].map(lambda name: metric_named(name).higher_is_better if name != CELL_METRIC else None)
+    higher = means["metric"].map(lambda name: metric_named(name).higher_is_better if name != WHOLE_CELL else None)
     sign = higher.map({True: -1.0, False: 1.0}).astype(float)
     numbers = pd.to_numeric(means["text"], errors="coerce") * sign
     numbers = numbers.where(means["ranked"])
@@ -219,6 +219,7 @@ def _track(name: str, entries: pd.DataFrame) -> dict[str, Any]:
     own = datasets_in_order((measured if len(measured) else entries)["dataset"])
     titles = {block: MODE_TITLES.get(block, block) if name == "probe" else _block_title(block) for block in blocks}
     held = set(entries["column"])
+    roles = dict(entries.drop_duplicates("model").set_index("model")["role"])
     columns = [(metric, column) for metric in (*CATALOGUE, RANK) for column in sorted(held) if _is_of(column, metric)]
     return {
         "id": name,
@@ -231,7 +232,7 @@ def _track(name: str, entries: pd.DataFrame) -> dict[str, Any]:
         "blocks": [[block, titles[block][0].upper() + titles[block][1:]] for block in blocks],
         "datasets": [[ALL, "Mean over data sets"], *([dataset, dataset_title(dataset)] for dataset in datasets)],
         "metrics": [_metric(name, metric, column) for metric, column in columns],
-        "models": {model: _model(model, name) for model in in_order(entries["model"], name)},
+        "models": {model: _model(model, name, str(roles[model])) for model in in_order(entries["model"], name)},
         "start": {"dataset": own[0] if len(own) == 1 else ALL, "block": blocks[0]},
     }
 
@@ -257,7 +258,7 @@ def _metric(track: str, metric: Metric, column: str) -> dict[str, Any]:
     }
 
 
-def _model(model: str, track: str) -> dict[str, Any]:
+def _model(model: str, track: str, role: str) -> dict[str, Any]:
     parts = [] if model == NO_MODEL else [part.partition("@")[0] for part in model.split("+")]
     supervision = card_of(parts[0]).supervision if len(parts) == 1 else "several" if parts else "-"
     title = title_of(model, track)
@@ -265,7 +266,7 @@ def _model(model: str, track: str) -> dict[str, Any]:
         "title": f"MoGe ablation: {title}" if model in ABLATION else title,
         "supervision": supervision,
         "parts": parts,
-        "marks": list(row_marks(model, "none")),
+        "marks": list(row_marks(role, "none")),
     }
 
 

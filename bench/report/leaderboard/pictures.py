@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.core.cells import INSTANTSPLAT, MODES
 from bench.core.errors import UserError
-from bench.core.protocols import MODES
 from bench.report.figures.gallery import SCENES, Stored
 from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of
 from bench.report.say.marks import condition_marks, row_marks
@@ -27,7 +27,7 @@ BEFORE = {
     "error": ("photo",),
 }
 _FIRST = {"probe": "render", "geometry": "depth"}
-_MODES = ["G", "instantsplat", "-", *(mode for mode in MODES if mode not in ("G", "instantsplat"))]
+_MODES = ["G", INSTANTSPLAT, "-", *(mode for mode in MODES if mode not in ("G", INSTANTSPLAT))]
 _Request = tuple[Stored, str, str]  #: a cell, its view, the kind of picture that is set after its truth
 
 
@@ -131,7 +131,10 @@ def _item(record: CellRecord, view: str) -> dict[str, Any]:
         "protocol": cell.protocol,
         "pointmap": cell.pointmap,
         "weights": record.weights,
-        "marks": [*condition_marks(cell.protocol, cell.pointmap), *row_marks(cell.model, record.weights)],
+        "marks": [
+            *condition_marks(cell.protocol, record.marks.start, record.marks.quick),
+            *row_marks(record.marks.role, record.weights),
+        ],
         "detail": f"{quality.value:.2f} dB" if quality else "",
         "kinds": {},
     }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bench.core.cells import INSTANTSPLAT
 from bench.metrics.catalogue import headline
 from bench.report.figures import probe as charts
 from bench.report.figures.drawing import Drawer, Figure
@@ -32,7 +33,7 @@ FEWEST_MODELS = 3  #: below, a correlation or a ranking says nothing
 
 def views_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> Part:
     """The probe table and, a panel a data set, the headline metric by mode."""
-    shown = conditions.random_named(means[means["mode"].isin([*paper_tables.GTA, "instantsplat"])])
+    shown = conditions.random_named(means[means["mode"].isin([*paper_tables.GTA, INSTANTSPLAT])])
     valued = shown[(shown["metric"] == HEADLINE.name) & shown["value"].notna()]
     compared = [
         dataset

@@ -17,15 +17,14 @@ FEWEST_MODELS = 3  #: below, a ranking says nothing
 def rank_figures(
     units: pd.DataFrame, metric: str, title: str, draw: Drawer, unit: str = "scenes", track: str = "probe"
 ) -> list[Figure]:
-    """Rank intervals and critical difference of (units x (model, weights)); none below three models or two units."""
+    """Rank intervals and critical difference of (units x (model, weights, role)); none below three models or two units."""
     complete, left_out = complete_units(units)
     if complete.shape[1] < FEWEST_MODELS or len(complete) < 2:
         return []
     higher = bool(METRICS[metric].higher_is_better)
-    models, weights = (complete.columns.get_level_values(level) for level in ("model", "weights"))
     names = [
-        title_of(str(m), track) + "".join(f" ({mark})" for mark in conditions.row_marks(str(m), str(w)))
-        for m, w in zip(models, weights, strict=True)
+        title_of(model, track) + "".join(f" ({mark})" for mark in conditions.row_marks(role, weights))
+        for model, weights, role in map(tuple, complete.columns)
     ]
     caption = f"Over {len(complete)} {unit}" + (f"; {left_out} that lack a model are left out." if left_out else ".")
     return [

@@ -6,51 +6,48 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL
-from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
+from bench.core.cells import WHOLE_CELL
 from bench.metrics.catalogue import CATALOGUE
 from bench.report.say.cards import dataset_title, datasets_in_order
 from bench.results.published import ALL
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import unit_table
 
-_POINTMAPS = {
-    "ground-truth": "point map from ground truth",
-    "noisy-ground-truth": "noisy point map from ground truth",
-    "simulated": "simulated point map",
-}
-_TRUTH, _CONTROL = "reads the truth", "control"
-_CONTROLS = {"random-vit"}  #: registered rows whose network is random by design
+_STARTS = {"true": "point map from ground truth", "simulated": "simulated point map"}
+_ROLES = {"oracle": "reads the truth", "control": "control"}
 #: what each mark says, in the order in which a page explains them
 MEANINGS = {
     PUBLISHED: "printed in a paper, not measured here",
     "quick protocol": "a short protocol for small machines: its numbers compare with each other, not with published ones",
     "simulated point map": "the Gaussians start from true depth with simulated errors, not from a reconstruction",
-    "point map from ground truth": "the Gaussians start from true depth and cameras",
-    "noisy point map from ground truth": "the Gaussians start from true depth and cameras, but for noise of 10 mm",
+    "point map from ground truth": "the Gaussians start from true depth and cameras, some with noise added",
     "random weights": "the network without its trained weights: the row shows that the code runs, not what the model knows",
-    _TRUTH: "an oracle that sees the ground truth: an upper bound, not a model",
-    _CONTROL: "a network that is random by design: what a feature must beat to know more than its architecture",
+    _ROLES["oracle"]: "an oracle that sees the ground truth: an upper bound, not a model",
+    _ROLES["control"]: "it knows nothing of the photos' 3D by design: what a model must beat",
 }
 RANDOM = "@random weights"  #: appended to a model's name in charts, where a row carries no mark
 
 
-def condition_marks(protocol: str, pointmap: str) -> tuple[str, ...]:
-    """What every table and picture of these conditions must say of itself."""
+def condition_marks(protocol: str, start: str, quick: bool) -> tuple[str, ...]:
+    """What every table and picture of these conditions must say of itself (the columns protocol, start and quick)."""
     if protocol == PUBLISHED:
         return (PUBLISHED,)
-    named = PROBE_PROTOCOLS.get(protocol) or GEOMETRY_PROTOCOLS.get(protocol)
-    marks = ["quick protocol"] if named is not None and named.quick else []
-    return (*marks, *(_POINTMAPS[pointmap] for _ in range(pointmap in _POINTMAPS)))
+    return (*(["quick protocol"] if quick else []), *([_STARTS[start]] if start in _STARTS else []))
 
 
-def row_marks(model: str, weights: str) -> tuple[str, ...]:
-    """What a row must say of itself. Such a row takes no part in best, second and ranks: random weights are not the model
-    that the row names, an oracle sees what it is asked for, and a control is there to be beaten."""
-    parts = [part.partition("@")[0] for part in model.split("+")]
-    marks = ["random weights"] if weights == "random" and model != NO_MODEL else []
-    marks += [_TRUTH] if any(part.startswith("oracle") for part in parts) else []
-    return (*marks, *([_CONTROL] if _CONTROLS & set(parts) else []))
+def marks_of_conditions(rows: pd.DataFrame) -> tuple[str, ...]:
+    """`condition_marks` of rows or means that share one protocol and point map; at least one of them."""
+    first = rows.iloc[0]
+    return condition_marks(str(first["protocol"]), str(first["start"]), bool(rows["quick"].fillna(False).any()))
+
+
+def row_marks(role: str, weights: str) -> tuple[str, ...]:
+    """What a row must say of itself (the columns role and weights).
+
+    A marked row takes no part in best, second and ranks: random weights are not the model that the row names, an oracle sees
+    what it is asked for, and a control is there to be beaten.
+    """
+    return (*(["random weights"] if weights == "random" else []), *([_ROLES[role]] if role in _ROLES else []))
 
 
 def of_conditions(frame: pd.DataFrame, track: str, protocol: str, pointmap: str) -> pd.DataFrame:
@@ -84,16 +81,16 @@ def wide(means: pd.DataFrame, metrics: Sequence[str], dataset: str = ALL, mode: 
 
 
 def scenes_by_model(rows: pd.DataFrame, metric: str, mode: str, alignment: str = "-") -> pd.DataFrame:
-    """(data set and scene) x (model, weights) of one metric, mode and alignment; empty where there is none."""
-    chosen = rows[(rows["mode"] == mode) & (rows["metric"].isin([metric, "cell"]))]
-    chosen = chosen[(chosen["metric"] == "cell") | (chosen["alignment"] == alignment)]
+    """(data set and scene) x (model, weights, role) of one metric, mode and alignment; empty where there is none."""
+    chosen = rows[(rows["mode"] == mode) & (rows["metric"].isin([metric, WHOLE_CELL]))]
+    chosen = chosen[(chosen["metric"] == WHOLE_CELL) | (chosen["alignment"] == alignment)]
     if not (chosen["metric"] == metric).any():
         return pd.DataFrame()
     # A failed cell is a scene without a value.
-    table = unit_table(chosen.assign(metric=metric, alignment=alignment), columns=("model", "weights"))
+    table = unit_table(chosen.assign(metric=metric, alignment=alignment), columns=("model", "weights", "role"))
     return table.dropna(axis=0, how="all").dropna(
         axis=1, how="all"
-    )  # the pivot pairs every model with every kind of weights
+    )  # the pivot pairs every model with every kind of weights and role
 
 
 def scene_count(rows: pd.DataFrame) -> str:

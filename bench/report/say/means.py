@@ -80,7 +80,7 @@ def _ranks(means: pd.DataFrame) -> pd.DataFrame:
     wide = wide.reindex(index=first.index, columns=pd.MultiIndex.from_frame(measured))
     ranks = mean_ranks(wide, [RANKED[metric] for metric in wide.columns.get_level_values("metric")])
     whole = ranks["n"] == wide.shape[1]
-    shared = first[["track", "mode", "pointmap", "alignment", "protocol"]].reindex(wide.index)
+    shared = first[["track", "mode", "pointmap", "alignment", "protocol", "role", "start", "quick"]].reindex(wide.index)
     return shared.assign(
         dataset=ALL,
         metric=RANK.name,
@@ -102,10 +102,8 @@ def _incomplete(wide: pd.DataFrame) -> pd.Series:
 
 
 def _takes_part(means: pd.DataFrame) -> pd.Series:
-    pairs = means[["model", "weights"]].drop_duplicates().itertuples(index=False, name=None)
-    marked = {(model, weights) for model, weights in pairs if row_marks(model, weights)}
-    keys = zip(means["model"], means["weights"], strict=True)
-    return pd.Series([key not in marked for key in keys], index=means.index, dtype=bool)
+    kinds = zip(means["role"], means["weights"], strict=True)
+    return pd.Series([not row_marks(role, weights) for role, weights in kinds], index=means.index, dtype=bool)
 
 
 def _is_complete(means: pd.DataFrame) -> pd.Series:

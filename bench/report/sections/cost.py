@@ -40,7 +40,7 @@ def _probe_figures(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataF
         making = _seconds_of_making(own, extraction[extraction["protocol"] == protocol])
         what = "The seconds include extracting the features." if making is not None else ""
         table = _costs(own if making is None else own.assign(seconds=own["seconds"] + making))
-        marks = conditions.condition_marks(protocol, pointmap)
+        marks = conditions.marks_of_conditions(own)
         yield from _figure(table, quality, headline("probe").name, f"{protocol}-{pointmap}", "geometry mode", what, marks)
 
 
@@ -50,7 +50,7 @@ def _geometry_figures(rows: pd.DataFrame, means: pd.DataFrame) -> Iterator[Figur
         if alignment:
             chosen = conditions.of_conditions(means, "geometry", protocol, "-")
             quality = chosen[chosen["alignment"] == alignment]
-            marks = conditions.condition_marks(protocol, "-")
+            marks = conditions.marks_of_conditions(own)
             yield from _figure(
                 _costs(own), quality, headline("geometry").name, protocol, alignment.replace("_", " "), "", marks
             )

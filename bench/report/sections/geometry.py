@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from bench.core.cells import WHOLE_CELL
 from bench.metrics.catalogue import headline
 from bench.report.figures import models as charts_models
 from bench.report.figures.drawing import Drawer
@@ -27,7 +28,7 @@ def geometry_sections(
     """rows: measured rows; all_means: their means. published: means of the published rows, to be set beside ours."""
     for protocol, part in rows[rows["track"] == "geometry"].groupby("protocol", sort=True):
         anchor = f"geometry-{protocol}"
-        marks = conditions.condition_marks(str(protocol), "-")
+        marks = conditions.marks_of_conditions(part)
         draw = Drawer(anchor, marks)
         means = conditions.of_conditions(all_means, "geometry", str(protocol), "-")
         members = [m for m in stored if m[0].cell.protocol == protocol]
@@ -74,7 +75,7 @@ def _ranking_part(rows: pd.DataFrame, draw: Drawer) -> Part:
     alignment = headline_alignment(rows)
     if alignment is None:
         return Part("Ranks and significance")
-    own = rows[(rows["alignment"] == alignment) | (rows["metric"] == "cell")]
+    own = rows[(rows["alignment"] == alignment) | (rows["metric"] == WHOLE_CELL)]
     members = set(own[own["metric"] == HEADLINE.name]["model"])  # a failed cell of another kind of model is no gap here
     units = conditions.scenes_by_model(own[own["model"].isin(members)], HEADLINE.name, "-", alignment)
     title = f"{HEADLINE.label}, {BLOCKS[alignment].lower()}"

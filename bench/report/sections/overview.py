@@ -50,7 +50,7 @@ def _lines(means: pd.DataFrame) -> Iterator[Line]:
             rows = shown[shown[column] == name]
             if rows["value"].notna().any():
                 beside = shown[shown["model"] == NO_MODEL] if track == "probe" else shown[:0]
-                marks = conditions.condition_marks(protocol, pointmap)
+                marks = conditions.marks_of_conditions(rows)
                 group = f"{track.capitalize()}, {protocol}" + (f", point map {pointmap}" if pointmap != "-" else "")
                 yield Line(title, _entries(rows, beside, track), marks, group)
 
@@ -59,7 +59,7 @@ def _entries(rows: pd.DataFrame, beside: pd.DataFrame, track: str) -> tuple[Entr
     metric = headline(track)
 
     def told(row: dict[Any, Any]) -> str:
-        marks = [*conditions.row_marks(str(row["model"]), str(row["weights"])), coverage(row)]
+        marks = [*conditions.row_marks(str(row["role"]), str(row["weights"])), coverage(row)]
         return ", ".join([f"{title_of(str(row['model']), track)} {metric.told(row['value'])}", *filter(None, marks)])
 
     def listed(chosen: pd.DataFrame) -> str:

@@ -27,7 +27,7 @@ def probe_sections(
     for key, part in rows[rows["track"] == "probe"].groupby(["protocol", "pointmap"], sort=True):
         protocol, pointmap = map(str, key)
         anchor = f"probe-{protocol}-{pointmap}"
-        marks = conditions.condition_marks(protocol, pointmap)
+        marks = conditions.marks_of_conditions(part)
         draw = Drawer(anchor, marks)
         means = conditions.of_conditions(all_means, "probe", protocol, pointmap)
         metrics = conditions.metrics_of(means, "2d")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from bench.core.cells import INSTANTSPLAT
 from bench.metrics.catalogue import headline
 from bench.report.figures.drawing import Drawer
 from bench.report.page.page import Part, Section, section
@@ -32,7 +33,7 @@ def published_sections() -> list[Section]:
 def _feat2gs() -> Section:
     anchor = "published-feat2gs"
     draw = Drawer(anchor, MARKS)
-    means = {name: table_means(published_rows(f"feat2gs_{name}")) for name in ("gta", "dtu", "variants", "instantsplat")}
+    means = {name: table_means(published_rows(f"feat2gs_{name}")) for name in ("gta", "dtu", "variants", INSTANTSPLAT)}
     metrics = conditions.metrics_of(means["gta"], "2d")
     # The paper prints no average over data sets for every feature: formed here, for the figures only.
     averages = over_datasets(means["gta"]).assign(dataset=ALL)
@@ -40,7 +41,7 @@ def _feat2gs() -> Section:
         _sourced(views_part(means["gta"], metrics, draw), "feat2gs_gta"),
         _sourced(clouds_part(means["dtu"], draw), "feat2gs_dtu"),
         _sourced(variants_part(means["variants"], metrics, draw), "feat2gs_variants"),
-        _sourced(joined_part(means["instantsplat"], metrics, draw), "feat2gs_instantsplat"),
+        _sourced(joined_part(means[INSTANTSPLAT], metrics, draw), "feat2gs_instantsplat"),
         _sourced(supervision_part(averages, metrics, draw), "feat2gs_gta"),
         _sourced(_rank_part(means["gta"], draw), "feat2gs_gta"),
         Part(
@@ -73,7 +74,7 @@ def _rank_part(means: pd.DataFrame, draw: Drawer) -> Part:
     """Ranks over data sets: the paper prints no scenes, so the data sets are the units."""
     metric = headline("probe")
     rows = means[(means["metric"] == metric.name) & (means["mode"] == "G")]
-    units = rows.pivot_table(index="dataset", columns=["model", "weights"], values="value", sort=False)
+    units = rows.pivot_table(index="dataset", columns=["model", "weights", "role"], values="value", sort=False)
     return Part(
         "Ranks", figures=tuple(rank_figures(units, metric.name, f"{metric.label}, geometry mode", draw, "data sets"))
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.core.cells import INSTANTSPLAT
 from bench.metrics.catalogue import ANSWERS, METRICS, Metric, headline
 from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of
 from bench.report.say.marks import row_marks
@@ -18,9 +19,9 @@ from bench.results.published import ALL, published_rows
 from bench.results.schema import PUBLISHED
 from bench.stats.agreement import MATCH, join_tables
 
-MODES = {**GTA, "Gft": "Geometry*", "Tft": "Texture*", "Aft": "All*", "instantsplat": "InstantSplat"}
+MODES = {**GTA, "Gft": "Geometry*", "Tft": "Texture*", "Aft": "All*", INSTANTSPLAT: "InstantSplat"}
 BLOCKS = {**POINT_BLOCKS, **DEPTH_BLOCKS, "fov_crops": "Field of view", "boundary": "Boundaries"}
-_COUNTED = ("n_ok", "n_total", "note")
+_COUNTED = ("n_ok", "n_total", "note", "role")
 _3D_ALIGNMENT = "similarity"  #: what our rows say of 3D metrics; the papers' rows name no alignment
 
 
@@ -104,7 +105,8 @@ def _beside(found: pd.DataFrame, track: str, dataset: str, name: str, reference:
     ):
         values = places[block, model, weights]
         entries = [entry for metric in metrics for entry in _both(values.get(metric.name), metric)]
-        lines.append(Line(title_of(model, track), tuple(entries), row_marks(model, weights), blocks.get(block, block)))
+        role = next(iter(values.values()))["role"]
+        lines.append(Line(title_of(model, track), tuple(entries), row_marks(role, weights), blocks.get(block, block)))
     return Table(
         f"{name}-{track}-{dataset}",
         f"Beside {reference}: {dataset_title(dataset)}",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bench.core.cells import INSTANTSPLAT
 from bench.metrics.catalogue import METRICS, RANK, Metric, of_kind
 from bench.report.say.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, title_of
 from bench.report.say.marks import row_marks
@@ -48,11 +49,11 @@ def model_rows(means: pd.DataFrame, group: str = "") -> list[Row]:
     """One row a model and kind of weights, in the papers' order."""
     rows = []
     track = str(means["track"].iloc[0]) if len(means) else "probe"
-    groups: dict[str, list[tuple[str, pd.DataFrame]]] = {}
-    for (model, weights), part in means.groupby(["model", "weights"], sort=True):
-        groups.setdefault(str(model), []).append((str(weights), part))
+    groups: dict[str, list[tuple[tuple[str, ...], pd.DataFrame]]] = {}
+    for (model, weights, role), part in means.groupby(["model", "weights", "role"], sort=True):
+        groups.setdefault(str(model), []).append((row_marks(str(role), str(weights)), part))
     for model in in_order(groups, track):
-        rows += [Row(title_of(model, track), part, row_marks(model, weights), group) for weights, part in groups[model]]
+        rows += [Row(title_of(model, track), part, marks, group) for marks, part in groups[model]]
     return rows
 
 
@@ -143,7 +144,7 @@ def variants_table(means: pd.DataFrame, metrics: Sequence[str]) -> Table:
 def instantsplat_table(means: pd.DataFrame, metrics: Sequence[str]) -> Table:
     """Feat2GS, the baseline without features beside the geometry mode of every feature, means over the data sets."""
     rows = means[(means["dataset"] == ALL) & means["metric"].isin(list(metrics))]
-    baseline = rows[rows["mode"] == "instantsplat"]
+    baseline = rows[rows["mode"] == INSTANTSPLAT]
     frozen, tuned = rows[rows["mode"] == "G"], rows[rows["mode"] == "Gft"]
     lines = model_rows(baseline.assign(mode="-"))
     for model in in_order([*frozen["model"], *tuned["model"]], "probe") if len(baseline) else []:
@@ -157,7 +158,7 @@ def instantsplat_table(means: pd.DataFrame, metrics: Sequence[str]) -> Table:
             [Heading(_all_title(means), len(metrics))],
             [Heading(arrow(METRICS[metric])) for metric in metrics],
         ),
-        name="instantsplat",
+        name=INSTANTSPLAT,
         title="InstantSplat beside the geometry mode",
         caption="InstantSplat optimises every attribute freely and sees no feature. * fine-tuned feature.",
         corner="method",

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL
+from bench.core.cells import INSTANTSPLAT, NO_MODEL, WHOLE_CELL
 from bench.core.interfaces import Card
 from bench.metrics.catalogue import CATALOGUE, METRICS
 from bench.report.say.cards import (
@@ -33,7 +33,7 @@ ALPHA = 0.05  #: adjusted p-values below are called significant
 
 def pose_table(means: pd.DataFrame) -> Table:
     """Pose errors of the training cameras before and after the joint refinement, geometry mode and InstantSplat."""
-    chosen = means[(means["dataset"] == ALL) & means["mode"].isin(["instantsplat", "G"])].assign(mode="-")
+    chosen = means[(means["dataset"] == ALL) & means["mode"].isin([INSTANTSPLAT, "G"])].assign(mode="-")
     shown = [metric for metric in CATALOGUE if metric.kind == "pose"]
     stages = ("initial", "refined")
     # Where the cameras start is the point map's doing, not the feature's: nothing there is best.
@@ -85,8 +85,8 @@ def leverage_table(table: pd.DataFrame, pearsons: pd.DataFrame, dataset: str) ->
 def significance_table(units: pd.DataFrame, metric: str, name: str, title: str) -> Table:
     """Every model against every other over the scenes that both have: mean difference, row less column.
 
-    units: (units, (model, weights)), as bench.stats.aggregate.unit_table gives it. Bold: significant in favour of the row,
-    Holm-corrected over all pairs of the table. Empty where fewer than two models or scenes are complete.
+    units: (units, (model, weights, role)), as bench.stats.aggregate.unit_table gives it. Bold: significant in favour of the
+    row, Holm-corrected over all pairs of the table. Empty where fewer than two models or scenes are complete.
     """
     complete, left_out = complete_units(units)
     if complete.shape[1] < 2 or len(complete) < 2:
@@ -108,7 +108,7 @@ def significance_table(units: pd.DataFrame, metric: str, name: str, title: str) 
             difference = sign * row["difference"] * scale
             wins = row["p_adjusted"] < ALPHA and (difference > 0) == higher and difference != 0
             entries.append(Entry(f"{difference:+.{digits}f}", difference, "best" if wins else ""))
-        lines.append(Line(title_of(first[0]), tuple(entries), row_marks(*first)))
+        lines.append(Line(title_of(first[0]), tuple(entries), row_marks(first[2], first[1])))
     smallest = min(row["p_adjusted"] for row in pairs.values())
     caption = (
         f"{arrow(METRICS[metric])}, mean difference over {len(complete)} scenes, row less column; bold where the row is "
@@ -116,7 +116,7 @@ def significance_table(units: pd.DataFrame, metric: str, name: str, title: str) 
     )
     if left_out:
         caption += f" {left_out} scenes that lack a model are left out."
-    header = (tuple(Heading(title_of(model)) for model, _ in order),)
+    header = (tuple(Heading(title_of(model)) for model, *_ in order),)
     return Table(name, title, caption, header, tuple(lines), "row less column")
 
 
@@ -126,10 +126,10 @@ def cost_table(cells: pd.DataFrame) -> Table:
     for track, group in (("probe", "Probe"), ("geometry", "Geometry")):
         own = cells[cells["track"] == track]
         for model in in_order(own["model"], track):
-            for weights, rows in own[own["model"] == model].groupby("weights", sort=True):
+            for (weights, role), rows in own[own["model"] == model].groupby(["weights", "role"], sort=True):
                 texts = (str(len(rows)), f"{rows['seconds'].mean():.1f}", f"{rows['peak_memory_mb'].max():.0f}")
                 label = title_of(model, track)
-                lines.append(Line(label, tuple(map(Entry, texts)), row_marks(model, str(weights)), group))
+                lines.append(Line(label, tuple(map(Entry, texts)), row_marks(str(role), str(weights)), group))
     header = tuple(Heading(text) for text in ("Cells", "Seconds a cell", "Peak MB"))
     return Table("cost", "Time and memory", "Mean seconds, largest peak memory.", (header,), tuple(lines), "model")
 
@@ -165,6 +165,8 @@ def extraction_table(rows: pd.DataFrame) -> Table:
     scenes = measured.drop_duplicates(["protocol", "model", "weights", "dataset", "scene"])
     counts = scenes.groupby(["protocol", "model", "weights"]).size()
     lines = []
+    roles = dict(measured.drop_duplicates("model").set_index("model")["role"])
+    roles = dict(measured.drop_duplicates("model").set_index("model")["role"])
     for protocol in sorted(set(measured["protocol"])):
         known = counts[protocol]
         for model in in_order(known.index.get_level_values("model"), "probe"):
@@ -174,7 +176,7 @@ def extraction_table(rows: pd.DataFrame) -> Table:
                 texts = (card.arch.strip("-") or MISSING, str(card.channels or MISSING), str(known[model, weights]))
                 numbers = [number(float(values.get(name, math.nan)), digits) for name, digits in shown.items()]
                 entries = (*map(Entry, texts), *numbers)
-                lines.append(Line(title_of(model), entries, row_marks(model, weights), protocol))
+                lines.append(Line(title_of(model), entries, row_marks(roles[model], weights), protocol))
     devices = ", ".join(sorted(set(measured["device"]) - {""}))
     return Table(
         "extraction",
@@ -194,7 +196,7 @@ def gap_table(bad: pd.DataFrame) -> Table:
         cells = rows[["dataset", "scene", "model", "mode"]].drop_duplicates()
         first = " ".join(part for part in cells.iloc[0] if part != "-")
         others = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
-        label = "whole cell" if metric == "cell" else METRICS[metric].label if metric in METRICS else str(metric)
+        label = "whole cell" if metric == WHOLE_CELL else METRICS[metric].label if metric in METRICS else str(metric)
         lines.append((label, [str(status), str(len(rows)), first + others, str(note)]))
     header = ("Status", "Values", "Cells", "Reason")
     return words_table("gaps", "Gaps and failures", header, lines, corner="metric")

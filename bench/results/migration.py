@@ -1,0 +1,42 @@
+"""Results of older versions of this suite, brought up to the present row format."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pandas as pd
+
+from bench.core.cells import NOT_APPLICABLE, Marks, Start
+
+#: What version 1 knew by name; its rows did not say it.
+_ORACLES = frozenset({"oracle", "oracle-noisy", "oracle-xyz"})
+_CONTROLS = frozenset({"random-vit", "plane", "ground-plane"})
+_STARTS: dict[str, Start] = {"ground-truth": "true", "noisy-ground-truth": "true", "simulated": "simulated"}
+_QUICK = frozenset({"quick-v1"})
+_MARKS = tuple(asdict(Marks()))
+
+
+def marks_of_version_1(model: str, pointmap: str, protocol: str) -> Marks:
+    """What a cell of version 1 says of itself, from the names that the suite itself registered then."""
+    parts = {part.partition("@")[0] for part in model.split("+")}
+    return Marks(
+        role="oracle" if parts & _ORACLES else "control" if parts & _CONTROLS else "model",
+        start=NOT_APPLICABLE if pointmap == NOT_APPLICABLE else _STARTS.get(pointmap, "estimated"),
+        quick=protocol in _QUICK,
+    )
+
+
+def migrated(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of version 1 with the columns that version 2 added; rows of version 2, and what are no rows, as they are."""
+    told = ["model", "pointmap", "protocol"]
+    if set(_MARKS) & set(frame.columns) or not {*told, "weights"} <= set(frame.columns):
+        return frame
+    keys = frame[told].astype(str)
+    known = {key: asdict(marks_of_version_1(*key)) for key in keys.drop_duplicates().itertuples(index=False, name=None)}
+    marks = [known[key] for key in keys.itertuples(index=False, name=None)]
+    result = frame.copy()
+    place = result.columns.get_loc("weights")
+    assert isinstance(place, int)
+    for offset, name in enumerate(_MARKS, start=1):
+        result.insert(place + offset, name, [each[name] for each in marks])
+    return result
