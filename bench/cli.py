@@ -79,8 +79,9 @@ def run(
     ] = "embedded",
     datasets: Annotated[str, typer.Option(help="Names, or `all`.")] = "procedural",
     scenes: Annotated[
-        str, typer.Option(help="Scene (or sample) names, `all`, or `auto`: the data set's own choice.")
-    ] = "auto",
+        list[str],
+        typer.Option(help="Scene (or sample) names, `all`, or `auto`: the data set's own choice. Repeatable."),
+    ] = ["auto"],  # noqa: B006  (typer copies it)
     modes: Annotated[str, typer.Option(help="Of G,T,A,Gft,Tft,Aft,instantsplat, or `all`.")] = "all",
     pointmap: Annotated[str, typer.Option(help="Initialiser, or `auto`: the data set's own choice.")] = "auto",
     protocol: Annotated[
@@ -109,7 +110,7 @@ def run(
         Options(
             models=_names(models),
             datasets=_names(datasets),
-            scenes=_names(scenes),
+            scenes=tuple(text for text in scenes if _names(text)),
             modes=_names(modes),
             pointmap=pointmap,
             protocols=() if protocol == "auto" else _names(protocol),

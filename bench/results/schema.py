@@ -49,6 +49,16 @@ ROW_COLUMNS: dict[str, str] = {
 #: The columns of a published row: a measured row and where it was printed.
 PUBLISHED_COLUMNS: dict[str, str] = {**ROW_COLUMNS, "source": "str"}
 
+#: How pandas reads a CSV file of rows. Names are text, whatever they look like: 0000000005 keeps its zeros, "NA", "nan" and
+#: "True" are themselves; only numbers may be missing.
+CSV_OPTIONS: dict[str, Any] = {
+    "dtype": {column: str for column, dtype in PUBLISHED_COLUMNS.items() if dtype == "str"},
+    "keep_default_na": False,
+    "na_values": {column: ["", "NA", "nan", "NaN"] for column, dtype in PUBLISHED_COLUMNS.items() if dtype != "str"},
+    "float_precision": "round_trip",
+    "encoding": "utf-8-sig",  # spreadsheets put a byte order mark before it
+}
+
 #: What makes a row the same measurement as another one.
 IDENTITY = (
     "track",

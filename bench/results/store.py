@@ -28,6 +28,7 @@ from bench.core.scenes import Array
 from bench.machine.files import write_atomically, write_text
 from bench.results.migration import marks_of_version_1, migrated
 from bench.results.schema import (
+    CSV_OPTIONS,
     ROLES,
     ROW_COLUMNS,
     SCHEMA_VERSION,
@@ -185,7 +186,7 @@ def rows_file(folder: Path) -> Path:
 def read_table(path: Path) -> pd.DataFrame:
     """What a .parquet or .csv file holds. Raises UserError, naming the file, where it cannot be read."""
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, **CSV_OPTIONS)
     except Exception as error:  # readers raise whatever their file formats bring
         raise UserError(f"{path}: it cannot be read ({type(error).__name__}: {str(error).strip()})") from error
 

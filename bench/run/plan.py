@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,14 +194,37 @@ def _dataset_names(asked: Sequence[str]) -> list[str]:
 
 
 def _scenes(asked: Sequence[str], found: Sequence[str], dataset: Dataset) -> list[str]:
-    if AUTO in asked:
+    names = scene_names(asked, found)
+    if AUTO in names:
         return [scene for scene in dataset.default_scenes if scene in found] or list(found)
-    return list(found) if ALL in asked else [name for name in dict.fromkeys(asked) if name in found]
+    return list(found) if ALL in names else [name for name in dict.fromkeys(names) if name in found]
+
+
+def scene_names(asked: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The names in what was asked for: a scene's name as it is, or names with commas between them.
+
+    A name may hold commas itself: of what there is the longest name that fits is meant. Letters with accents are the same
+    whether composed or not.
+    """
+    scenes = {unicodedata.normalize("NFC", name): name for name in known}
+    longest = max((name.count(",") for name in scenes), default=0) + 1
+    names: list[str] = []
+    for text in asked:
+        pieces = unicodedata.normalize("NFC", text).split(",")
+        if ",".join(pieces) in scenes:
+            names.append(scenes[",".join(pieces)])
+            continue
+        while pieces:
+            joined = {count: ",".join(pieces[:count]).strip() for count in range(longest, 0, -1)}
+            count = next((count for count, name in joined.items() if name in scenes), 1)
+            names += [scenes.get(joined[count], joined[count])] if joined[count] else []
+            pieces = pieces[count:]
+    return names
 
 
 def _check_scenes(asked: Sequence[str], known: Sequence[str], datasets_asked: Sequence[str]) -> None:
     """Raises UserError for a scene that no selected data set has."""
-    for name in asked:
+    for name in scene_names(asked, known):
         if name not in (AUTO, ALL) and name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:12]
             raise UserError(f"--scenes: {','.join(datasets_asked)} has no scene {name!r}; there are {', '.join(near)}, …")

@@ -10,7 +10,7 @@ import pytest
 
 from bench.core.cells import MODES, Cell
 from bench.registry import datasets
-from bench.run.plan import Plan, Selection, keep_available, keep_readable, make_plan
+from bench.run.plan import Plan, Selection, keep_available, keep_readable, make_plan, scene_names
 from bench.types import Dataset, DatasetCard, GeometryEstimator, Model, MultiViewScene, Track, Unavailable, UserError
 
 
@@ -213,3 +213,23 @@ def test_a_scene_that_cannot_be_read_stops_the_run_and_is_left_out_under_all() -
     with pytest.raises(UserError, match="scene llff/b: b/poses"):
         keep_readable(Plan(cells[1:2], ()), replace(named, datasets=("all",)), read)
     assert keep_readable(Plan(cells[:1], ()), named, read) == Plan(cells[:1], ())
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        (("Living room, day 2",), ["Living room, day 2"]),
+        (("Living room, day 2,001",), ["Living room, day 2", "001"]),
+        (("001, Living room, day 2 ,NA",), ["001", "Living room, day 2", "NA"]),
+        (("001", "Living room, day 2"), ["001", "Living room, day 2"]),
+        (("Living room",), ["Living room"]),
+        (("Living room, day 3",), ["Living room", "day 3"]),
+        (('"quoted", it is',), ['"quoted", it is']),
+        (("Cafe\u0301",), ["Caf\u00e9"]),
+        (("all", "auto"), ["all", "auto"]),
+        ((" , ,",), []),
+    ],
+)
+def test_scene_names_may_hold_commas_and_quotes(asked: tuple[str, ...], names: list[str]) -> None:
+    known = ["001", "NA", "Living room, day 2", "Living room", '"quoted", it is', "Caf\u00e9"]
+    assert scene_names(asked, known) == names
