@@ -2,6 +2,7 @@
 
 from bench.core.cells import Measurement, Track, Weights
 from bench.core.errors import Unavailable, UserError
+from bench.core.families import Setting, Size
 from bench.core.interfaces import (
     Card,
     Dataset,
@@ -41,6 +42,8 @@ __all__ = [
     "PointmapInitialiser",
     "Prediction",
     "SceneSource",
+    "Setting",
+    "Size",
     "SparsePoints",
     "Track",
     "Unavailable",

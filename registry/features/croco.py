@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.registry import features
-from bench.types import Card
+from bench.types import Card, Size
 from registry.support.checkpoints import State, renamed, without
 from registry.support.images import HALF
-from registry.support.timm import NetworkProvider
+from registry.support.timm import TimmProvider
 
 _HEADS, _WIDTH = 16, 1024
 
 
-class _Encoder(NetworkProvider):
+class _Encoder(TimmProvider):
     """The tokens after the encoder's final norm."""
 
     statistics = HALF
+    sizes = MappingProxyType({"L": Size("ViT-L/16", 1024, 24, 303.1)})
+    default_size = "L"
+    normed = True
 
     def build(self) -> Any:
         from timm.models.eva import Eva
@@ -40,10 +44,6 @@ class _Encoder(NetworkProvider):
             dynamic_img_size=True,
             use_fc_norm=False,
         )
-
-    def forward(self, images: Tensor) -> Tensor:
-        tokens: Tensor = self.network.forward_features(images)
-        return tokens
 
     def convert(self, state: State) -> State:
         encoder = without(state, "mask_token$", r"decoder_embed\.", r"dec_\w+\.", r"prediction_head\.", r"downstream_head")
@@ -66,7 +66,7 @@ def _paired(qkv: Tensor) -> Tensor:
 class CroCo(_Encoder):
     """CroCo v2 ViT-L/16, base decoder."""
 
-    card = Card(name="CroCo v2", arch="ViT-L/16", channels=1024, stride=16, supervision="Cross-view Completion", domain="3D",
+    card = Card(name="CroCo v2", stride=16, supervision="Cross-view Completion", domain="3D",
                 data="Habitat + real pairs", license="CC-BY-NC-SA-4.0",
                 weights="torchhub:https://download.europe.naverlabs.com/ComputerVision/CroCo/CroCo_V2_ViTLarge_BaseDecoder.pth",
                 paper="arXiv:2211.10408")  # fmt: skip
@@ -76,7 +76,7 @@ class CroCo(_Encoder):
 class DUSt3R(_Encoder):
     """DUSt3R ViT-L/16, 512, DPT head."""
 
-    card = Card(name="DUSt3R", arch="ViT-L/16", channels=1024, stride=16, supervision="Point Regression", domain="3D",
+    card = Card(name="DUSt3R", stride=16, supervision="Point Regression", domain="3D",
                 data="DUSt3R-Mix", license="CC-BY-NC-SA-4.0", weights="hf:naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt",
                 paper="arXiv:2312.14132")  # fmt: skip
 
@@ -85,6 +85,6 @@ class DUSt3R(_Encoder):
 class MASt3R(_Encoder):
     """MASt3R ViT-L/16, 512, metric."""
 
-    card = Card(name="MASt3R", arch="ViT-L/16", channels=1024, stride=16, supervision="Point Regression", domain="3D",
+    card = Card(name="MASt3R", stride=16, supervision="Point Regression", domain="3D",
                 data="MASt3R-Mix", license="CC-BY-NC-SA-4.0",
                 weights="hf:naver/MASt3R_ViTLarge_BaseDecoder_512_catmlpdpt_metric", paper="arXiv:2406.09756")  # fmt: skip

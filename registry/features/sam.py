@@ -1,28 +1,37 @@
-"""Segment Anything."""
+"""Segment Anything, versions 1 and 2.1."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from bench.registry import features
-from bench.types import Card
+from bench.types import Card, Size
 from registry.support.checkpoints import State, renamed, without
-from registry.support.timm import TimmProvider
+from registry.support.images import centre_padded, normalised
+from registry.support.timm import StageProvider, TimmProvider
+
+_WINDOW = 32
 
 
 @features.register("sam")
 class SAM(TimmProvider):
-    """The ViT-B/16 image encoder, built for 1024 pixels and given any size: the last block, before the neck."""
+    """The image encoder, built for 1024 pixels and given any size: the last block, before the neck."""
 
-    card = Card(name="SAM", arch="ViT-B/16", channels=768, stride=16, supervision="Segmentation", domain="2D", data="SA-1B",
-                license="Apache-2.0", weights="hf:timm/samvit_base_patch16.sa1b", paper="arXiv:2304.02643")  # fmt: skip
-    architecture = "samvit_base_patch16.sa1b"
-    options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    card = Card(name="SAM", stride=16, supervision="Segmentation", domain="2D", data="SA-1B", license="Apache-2.0",
+                weights="hf:timm/{architecture}", paper="arXiv:2304.02643")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "B": Size("ViT-B/16", 768, 12, 89.7, "samvit_base_patch16.sa1b"),
+            "L": Size("ViT-L/16", 1024, 24, 308.3, "samvit_large_patch16.sa1b"),
+            "H": Size("ViT-H/16", 1280, 32, 637.0, "samvit_huge_patch16.sa1b"),
+        }
+    )
+    default_size = "B"
+    options = MappingProxyType({})
 
     def build(self) -> Any:
         network = super().build()
@@ -34,9 +43,32 @@ class SAM(TimmProvider):
         position = self.network.pos_embed.permute(0, 3, 1, 2)
         # Without antialiasing, unlike timm.
         position = F.interpolate(position, size=x.shape[1:3], mode="bicubic", align_corners=False)
-        tokens: Tensor = self.network.blocks(x + position.permute(0, 2, 3, 1))
+        tokens: Tensor = self.network.blocks[: self.setting("layer")](x + position.permute(0, 2, 3, 1))
         return tokens
 
     def convert(self, state: State) -> State:
         encoder = without(state, r"prompt_encoder\.", r"mask_decoder\.", "pixel_(mean|std)$")
         return renamed(encoder, [(r"^image_encoder\.", ""), (r"\.mlp\.lin([12])\.", r".mlp.fc\1.")])
+
+
+@features.register("sam2")
+class SAM2(StageProvider):
+    """SAM 2.1's image encoder, Hiera: the third of its four stages, before the neck.
+
+    Its windows tile multiples of 32 pixels: other photos are padded around, and the padding stays, as for patches of 14.
+    """
+
+    card = Card(name="SAM 2.1", stride=16, supervision="Segmentation", domain="2D", data="SA-1B, SA-V", license="Apache-2.0",
+                weights="hf:timm/{architecture}", paper="arXiv:2408.00714", note="as timm runs it")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "T": Size("Hiera-T", 384, 4, 26.9, "sam2_hiera_tiny.fb_r896_2pt1"),
+            "S": Size("Hiera-S", 384, 4, 33.9, "sam2_hiera_small.fb_r896_2pt1"),
+            "Bplus": Size("Hiera-B+", 448, 4, 68.7, "sam2_hiera_base_plus.fb_r896_2pt1"),
+            "L": Size("Hiera-L", 576, 4, 212.2, "sam2_hiera_large.fb_r1024_2pt1"),
+        }
+    )
+    default_size = "Bplus"
+
+    def prepared(self, images: Tensor) -> Tensor:
+        return centre_padded(normalised(images, self.statistics), _WINDOW)

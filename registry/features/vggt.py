@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.registry import features
-from bench.types import Card
+from bench.types import Card, Size
 from registry.support.checkpoints import State, renamed, without
 from registry.support.images import IMAGENET, centre_padded, normalised
 from registry.support.timm import NetworkProvider, TimmProvider
@@ -22,14 +22,12 @@ _REST = (r"aggregator\.(frame_blocks|global_blocks)\.", r"aggregator\.(camera|re
 class VGGT(TimmProvider):
     """VGGT's encoder, a fine-tuned DINOv2 ViT-L/14 with registers: the patch tokens after the final norm."""
 
-    card = Card(name="VGGT", arch="ViT-L/14", channels=1024, stride=14, supervision="Point Regression", domain="3D",
+    card = Card(name="VGGT", stride=14, supervision="Point Regression", domain="3D",
                 data="VGGT-Mix", license=_LICENSE, weights=_WEIGHTS, paper=_PAPER)  # fmt: skip
-    architecture = "vit_large_patch14_reg4_dinov2"
+    sizes = MappingProxyType({"L": Size("ViT-L/14", 1024, 24, 304.4, "vit_large_patch14_reg4_dinov2")})
+    default_size = "L"
+    normed = True
     options = MappingProxyType({"dynamic_img_size": True, "init_values": 1.0})
-
-    def forward(self, images: Tensor) -> Tensor:
-        tokens: Tensor = self.network.forward_features(images)
-        return tokens[:, self.network.num_prefix_tokens :]
 
     def convert(self, state: State) -> State:
         encoder = without(state, *_REST, r"aggregator\.patch_embed\.mask_token$")

@@ -1,18 +1,19 @@
-"""Models trained on images and text: CLIP, SigLIP 2, Perception Encoder."""
+"""Models trained on images and text: CLIP and its open successors, SigLIP 2, Perception Encoder, TIPSv2."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.registry import features
-from bench.types import Card
+from bench.types import Card, Size
 from registry.support.checkpoints import State, renamed, without
-from registry.support.images import HALF
+from registry.support.images import CLIP as CLIP_STATISTICS
+from registry.support.images import HALF, NONE
 from registry.support.timm import TimmProvider, block_tokens, position_to_size
 
 _OPENAI_NAMES = [
@@ -33,16 +34,35 @@ _OPENAI_NAMES = [
 
 @features.register("clip")
 class CLIP(TimmProvider):
-    """OpenAI's CLIP ViT-B/16: the patch tokens after the last norm and the projection to the joint space."""
+    """OpenAI's CLIP: the patch tokens after the last norm and the projection to the joint space; without either for a layer
+    before the last."""
 
-    card = Card(name="CLIP", arch="ViT-B/16", channels=512, stride=16, supervision="Contrastive VLM", domain="2D",
-                data="WIT-400M", license="MIT", weights="hf:timm/vit_base_patch16_clip_224.openai",
+    card = Card(name="CLIP", stride=16, supervision="Contrastive VLM", domain="2D", data="WIT-400M", license="MIT",
                 paper="arXiv:2103.00020")  # fmt: skip
     # The quick approximation of GELU that these weights were trained with.
-    architecture = "vit_base_patch16_clip_quickgelu_224.openai"
-    options: ClassVar[Mapping[str, Any]] = MappingProxyType({"num_classes": 512, "dynamic_img_size": True})
+    sizes = MappingProxyType(
+        {
+            "B": Size("ViT-B/16", 512, 12, 86.2, "vit_base_patch16_clip_quickgelu_224.openai",
+                      weights="hf:timm/vit_base_patch16_clip_224.openai"),
+            "L": Size("ViT-L/14", 768, 24, 304.0, "vit_large_patch14_clip_quickgelu_224.openai", stride=14,
+                      weights="hf:timm/vit_large_patch14_clip_224.openai"),
+        }
+    )  # fmt: skip
+    default_size = "B"
+
+    @classmethod
+    def tapped(cls, card: Card) -> Card:
+        return replace(card, channels={"B": 768, "L": 1024}[cls.size])
+
+    def build(self) -> Any:
+        import timm
+
+        width = self.sizes[self.size].channels
+        return timm.create_model(self.architecture, pretrained=False, num_classes=width, **self.options)
 
     def forward(self, images: Tensor) -> Tensor:
+        if "layer" in self.settings:
+            return super().forward(images)
         tokens = self.network.forward_features(images)[:, self.network.num_prefix_tokens :]
         return self.network.head(tokens)
 
@@ -57,45 +77,62 @@ class CLIP(TimmProvider):
         return visual | {"head.weight": projection.T, "head.bias": torch.zeros(projection.shape[1])}
 
 
+@features.register("openclip")
+class OpenCLIP(TimmProvider):
+    """OpenCLIP's models: the last block, no final norm, no projection."""
+
+    card = Card(name="OpenCLIP", stride=14, supervision="Contrastive VLM", domain="2D", data="LAION-2B",
+                license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2212.07143",
+                note="as timm runs it")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "B": Size("ViT-B/16", 768, 12, 85.8, "vit_base_patch16_clip_224.laion2b", stride=16),
+            "H": Size("ViT-H/14", 1280, 32, 630.8, "vit_huge_patch14_clip_224.laion2b"),
+            "g": Size("ViT-g/14", 1408, 40, 1011.2, "vit_giant_patch14_clip_224.laion2b"),
+            "G": Size("ViT-G/14", 1664, 48, 1842.8, "vit_gigantic_patch14_clip_224.laion2b"),
+        }
+    )
+    default_size = "B"
+    statistics = CLIP_STATISTICS
+
+
 @features.register("siglip2")
 class SigLIP2(TimmProvider):
-    """SigLIP 2 ViT-B/16 at 512: the last block, no final norm.
+    """SigLIP 2: the last block, no final norm.
 
     As in its authors' release for transformers, GELU is the tanh approximation that JAX takes, and the position embedding is
     resized without antialiasing; timm has neither.
     """
 
-    card = Card(name="SigLIP 2", arch="ViT-B/16", channels=768, stride=16, supervision="Sigmoid VLM", domain="2D",
-                data="WebLI", license="Apache-2.0", weights="hf:timm/vit_base_patch16_siglip_512.v2_webli",
-                paper="arXiv:2502.14786")  # fmt: skip
-    architecture = "vit_base_patch16_siglip_512.v2_webli"
-    statistics = HALF
-    options: ClassVar[Mapping[str, Any]] = MappingProxyType(
-        {"global_pool": "", "dynamic_img_size": True, "act_layer": "gelu_tanh"}
+    card = Card(name="SigLIP 2", stride=16, supervision="Sigmoid VLM", domain="2D", data="WebLI", license="Apache-2.0",
+                weights="hf:timm/{architecture}", paper="arXiv:2502.14786")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "B": Size("ViT-B/16", 768, 12, 86.4, "vit_base_patch16_siglip_512.v2_webli"),
+            "L": Size("ViT-L/16", 1024, 24, 304.1, "vit_large_patch16_siglip_512.v2_webli"),
+            "so400m": Size("ViT-So400m/16", 1152, 27, 413.5, "vit_so400m_patch16_siglip_512.v2_webli"),
+            "g": Size("ViT-g/16", 1536, 40, 1135.3, "vit_giantopt_patch16_siglip_384.v2_webli"),
+        }
     )
+    default_size = "B"
+    statistics = HALF
+    options = MappingProxyType({"global_pool": "", "dynamic_img_size": True, "act_layer": "gelu_tanh"})
 
     def forward(self, images: Tensor) -> Tensor:
         grid = images.shape[-2] // self.card.stride, images.shape[-1] // self.card.stride
-        return block_tokens(self.network, images, position_to_size(self.network.pos_embed, grid, "bicubic", prefix=0))
-
-    def convert(self, state: State) -> State:
-        return without(state, r"attn_pool\.")
+        position = position_to_size(self.network.pos_embed, grid, "bicubic", prefix=0)
+        return block_tokens(self.network, images, position, self.setting("layer"))
 
 
-@features.register("pe-spatial")
-class PerceptionEncoder(TimmProvider):
-    """Perception Encoder, spatial, ViT-B/16 at 512: the last block.
+class _Perception(TimmProvider):
+    """Perception Encoder: the last block.
 
     At other sizes its authors resize the position embedding bilinearly and count rotary positions in patches; timm would
-    take bicubic weights and stretch the count to 32.
+    take bicubic weights and stretch the count to the size of the training.
     """
 
-    card = Card(name="PE spatial", arch="ViT-B/16", channels=768, stride=16,
-                supervision="Contrastive VLM + spatial alignment", domain="2D", data="5.4B image-text pairs",
-                license="Apache-2.0", weights="hf:timm/vit_pe_spatial_base_patch16_512.fb",
-                paper="arXiv:2504.13181")  # fmt: skip
-    architecture = "vit_pe_spatial_base_patch16_512.fb"
     statistics = HALF
+    options = MappingProxyType({"global_pool": "", "dynamic_img_size": True})
 
     def build(self) -> Any:
         network = super().build()
@@ -104,5 +141,77 @@ class PerceptionEncoder(TimmProvider):
 
     def forward(self, images: Tensor) -> Tensor:
         grid = images.shape[-2] // self.card.stride, images.shape[-1] // self.card.stride
-        position = position_to_size(self.network.pos_embed, grid, "bilinear")
-        return block_tokens(self.network, images, position, rope=self.network.rope.get_embed(shape=grid))
+        prefix = 0 if self.network.cls_token is None else 1
+        position = position_to_size(self.network.pos_embed, grid, "bilinear", prefix)
+        rope = self.network.rope.get_embed(shape=grid)
+        return block_tokens(self.network, images, position, self.setting("layer"), rope=rope)
+
+
+_PERCEPTION = Card(name="PE", stride=16, domain="2D", supervision="Contrastive VLM", data="5.4B image-text pairs",
+                   license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2504.13181")  # fmt: skip
+
+
+@features.register("pe-spatial")
+class PerceptionSpatial(_Perception):
+    """Perception Encoder, spatial."""
+
+    card = replace(_PERCEPTION, name="PE spatial", supervision="Contrastive VLM + spatial alignment")
+    sizes = MappingProxyType(
+        {
+            "T": Size("ViT-T/16", 192, 12, 5.7, "vit_pe_spatial_tiny_patch16_512.fb"),
+            "S": Size("ViT-S/16", 384, 12, 22.0, "vit_pe_spatial_small_patch16_512.fb"),
+            "B": Size("ViT-B/16", 768, 12, 86.4, "vit_pe_spatial_base_patch16_512.fb"),
+            "L": Size("ViT-L/14", 1024, 24, 304.0, "vit_pe_spatial_large_patch14_448.fb", stride=14),
+            "G": Size("ViT-G/14", 1536, 50, 1851.9, "vit_pe_spatial_gigantic_patch14_448.fb", stride=14),
+        }
+    )
+    default_size = "B"
+
+
+@features.register("pe-core")
+class PerceptionCore(_Perception):
+    """Perception Encoder, core: what the others were trained from."""
+
+    card = replace(_PERCEPTION, name="PE core")
+    sizes = MappingProxyType(
+        {
+            "T": Size("ViT-T/16", 192, 12, 5.6, "vit_pe_core_tiny_patch16_384.fb"),
+            "S": Size("ViT-S/16", 384, 12, 21.8, "vit_pe_core_small_patch16_384.fb"),
+            "B": Size("ViT-B/16", 768, 12, 85.8, "vit_pe_core_base_patch16_224.fb"),
+            "L": Size("ViT-L/14", 1024, 24, 303.5, "vit_pe_core_large_patch14_336.fb", stride=14),
+            "G": Size("ViT-G/14", 1536, 50, 1851.7, "vit_pe_core_gigantic_patch14_448.fb", stride=14),
+        }
+    )
+    default_size = "B"
+
+
+@features.register("pe-lang")
+class PerceptionLanguage(_Perception):
+    """Perception Encoder, language."""
+
+    card = replace(_PERCEPTION, name="PE lang", stride=14, supervision="Contrastive VLM + language alignment")
+    sizes = MappingProxyType(
+        {
+            "L": Size("ViT-L/14", 1024, 23, 291.4, "vit_pe_lang_large_patch14_448.fb"),
+            "G": Size("ViT-G/14", 1536, 47, 1740.9, "vit_pe_lang_gigantic_patch14_448.fb"),
+        }
+    )
+    default_size = "L"
+
+
+@features.register("tipsv2")
+class TIPSv2(TimmProvider):
+    """TIPSv2's image encoder; photos go in as they are, in [0, 1]."""
+
+    card = Card(name="TIPSv2", stride=14, supervision="Contrastive VLM + Self Distillation", domain="2D", data="WebLI",
+                license="Apache-2.0", weights="hf:timm/{architecture}", note="as timm runs it")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "B": Size("ViT-B/14", 768, 12, 86.3, "vit_base_patch14_reg1_tipsv2.webli"),
+            "L": Size("ViT-L/14", 1024, 24, 304.0, "vit_large_patch14_reg1_tipsv2.webli"),
+            "so400m": Size("ViT-So400m/14", 1152, 27, 413.4, "vit_so400m_patch14_reg1_tipsv2.webli"),
+            "g": Size("ViT-g/14", 1536, 40, 1135.9, "vit_giant_patch14_reg1_tipsv2.webli"),
+        }
+    )
+    default_size = "B"
+    statistics = NONE

@@ -16,8 +16,9 @@ from bench.types import Unavailable, UserError
 
 State = dict[str, Tensor]
 #: What publishers wrap a state dictionary in. Where RADIO's file has an averaged state, its code takes that one; beside
-#: LeReS's depth network lie two that are not run here; "extractor" is DISK's.
-_WRAPPERS = ("state_dict_ema", "state_dict", "model_state_dict", "model", "depth_model", "extractor")
+#: LeReS's depth network lie two that are not run here; "extractor" is DISK's,
+#: "target_encoder" what I-JEPA's authors evaluate.
+_WRAPPERS = ("state_dict_ema", "state_dict", "model_state_dict", "model", "depth_model", "extractor", "target_encoder")
 _LISTED = 5
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from bench.machine.requirements import check_packages
 from bench.machine.weights import locate, sources
-from bench.types import FeatureProvider
-from registry.support.checkpoints import State, load_strictly, read_state
+from bench.types import FeatureProvider, Setting
+from registry.support.checkpoints import State, load_strictly, read_state, without
 from registry.support.images import IMAGENET, Statistics, centre_padded, in_batches, normalised
 from registry.support.seeding import bytes_of, seeded
 
@@ -112,11 +112,19 @@ class NetworkProvider(FeatureProvider):
 class TimmProvider(NetworkProvider):
     """A vision transformer of timm. architecture: its name there. options: what differs from timm's defaults.
 
-    The feature is the last block's patch tokens without the final norm, the position embedding resized as timm does it.
+    The feature is the patch tokens after a block, the last one where a name sets no other (`layer`, counted from 1), without
+    the final norm, the position embedding resized as timm does it. normed: with the final norm.
     """
 
-    architecture: ClassVar[str]
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({"dynamic_img_size": True})
+    normed: ClassVar[bool] = False
+
+    @classmethod
+    def offers(cls) -> Mapping[str, Setting]:
+        if not cls.size:
+            return {}
+        depth = cls.sizes[cls.size].depth
+        return {"layer": Setting(range(1, depth + 1), depth)}
 
     def build(self) -> Any:
         import timm
@@ -124,7 +132,30 @@ class TimmProvider(NetworkProvider):
         return timm.create_model(self.architecture, pretrained=False, **{"num_classes": 0, **self.options})
 
     def forward(self, images: Tensor) -> Tensor:
+        blocks = [self.setting("layer") - 1] if "layer" in self.settings else 1
         tokens: list[Tensor] = self.network.forward_intermediates(
-            images, indices=1, norm=False, output_fmt="NLC", intermediates_only=True
+            images, indices=blocks, norm=self.normed, output_fmt="NLC", intermediates_only=True, stop_early=not self.normed
         )
         return tokens[-1]
+
+    def convert(self, state: State) -> State:
+        """timm's own files, less the heads that the network is built without."""
+        return without(state, r"head\.(weight|bias|fc\.)", r"attn_pool\.", "mask_token$")
+
+
+class StageProvider(TimmProvider):
+    """A network of timm whose stages halve the photo: the stage with one vector for every 16 pixels.
+
+    stage: which of those that timm gives, counted from 0.
+    """
+
+    options = MappingProxyType({})
+    stage: ClassVar[int] = 2
+
+    @classmethod
+    def offers(cls) -> Mapping[str, Setting]:
+        return {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        stages: list[Tensor] = self.network.forward_intermediates(images, indices=[self.stage], intermediates_only=True)
+        return stages[0].permute(0, 2, 3, 1)

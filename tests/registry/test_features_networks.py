@@ -28,9 +28,14 @@ from registry.support import timm as support
 from registry.support.seeding import SEED
 
 CPU = torch.device("cpu")
+#: Families whose networks can be cut to one block.
 TIMM = (
-    "dino dinov2 dinov3 sam clip siglip2 pe-spatial midas depth-anything-v2 radio c-radio vggt".split()  # noqa: SIM905
+    *("dino", "dinov2", "dinov2-reg", "dinov3", "lingbot", "sam", "clip", "openclip", "siglip2", "pe-spatial", "pe-core"),
+    *("pe-lang", "tipsv2", "i-jepa", "eva02", "aimv2", "deit3", "midas", "depth-anything-v2", "radio", "c-radio"),
+    *("c-radio-v4", "eupe", "vggt"),
 )
+#: The smallest of those whose networks cannot.
+WHOLE = ("sapiens2:B", "dinov3-convnext:T", "sam2:T")
 
 
 def _photos(height: int = 96, width: int = 128, views: int = 1) -> Tensor:
@@ -73,6 +78,19 @@ def test_each_gives_one_vector_a_patch_of_the_width_on_its_card(name: str) -> No
     assert values.std(dim=(1, 2)).min() > 0, "no channel is constant over the photo"
     portrait = provider.extract(_photos(width, height))
     assert portrait.shape[1:3] == (width // stride, height // stride)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_so_do_those_that_cannot_be_cut(name: str) -> None:
+    provider: Any = features[name]("random")
+    provider.load(CPU)
+    for height, width in ((96, 128), (128, 80)):
+        values = provider.extract(_photos(height, width))
+        if name != "sam2:T" or width % 32 == 0:
+            assert values.shape == (1, height // 16, width // 16, provider.card.channels)
+        else:
+            assert values.shape == (1, 10, 6, provider.card.channels), "padded to 160 x 96"
+        assert values.isfinite().all()
 
 
 def test_random_weights_are_the_same_every_time_and_are_labelled() -> None:
@@ -331,7 +349,7 @@ def test_v_jepa2_reads_positions_off_the_photo_not_off_a_square(monkeypatch: pyt
     from transformers.models.vjepa2 import configuration_vjepa2
 
     whole = configuration_vjepa2.VJEPA2Config
-    monkeypatch.setattr(configuration_vjepa2, "VJEPA2Config", lambda **options: whole(num_hidden_layers=2, **options))
+    monkeypatch.setattr(configuration_vjepa2, "VJEPA2Config", lambda **options: whole(**options | {"num_hidden_layers": 2}))
     provider: Any = features["v-jepa2"]("random")
     provider.load(CPU)
     _spread(provider)
