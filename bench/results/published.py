@@ -22,6 +22,7 @@ from bench.stats.rank import mean_ranks
 #: The tables of numbers: file name -> title.
 TABLES: dict[str, str] = {
     "feat2gs_gta": "Feat2GS: novel view synthesis from each feature in the modes G, T and A",
+    "feat2gs_vggt": "Feat2GS: the same of VGGT's encoder and decoder, from the authors' benchmark sheet",
     "feat2gs_dtu": "Feat2GS: 2D metrics and 3D metrics on DTU",
     "feat2gs_variants": "Feat2GS: upsampled and fine-tuned features, all data sets",
     "feat2gs_instantsplat": "Feat2GS: against InstantSplat, all data sets",
@@ -149,6 +150,10 @@ def _all_datasets() -> Iterator[tuple[object, ...]]:
             key = (row["model"], row["mode"], row["metric"])
             if key in parts.index:
                 yield _average(table, row, parts[key])
+    sheet = _read("feat2gs_vggt")
+    parts = sheet[sheet["dataset"] != ALL].groupby(["model", "mode", "metric"])["value"].agg(list)
+    for _, row in sheet[sheet["dataset"] == ALL].iterrows():
+        yield _average("feat2gs_vggt", row, parts[row["model"], row["mode"], row["metric"]])
 
 
 def _averages() -> Iterator[tuple[object, ...]]:

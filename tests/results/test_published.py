@@ -20,6 +20,7 @@ from bench.types import UserError
 ROOT = Path(__file__).resolve().parents[2]
 VALUES = {
     "feat2gs_gta": 6 * 11 * 3 * 3,
+    "feat2gs_vggt": 7 * 2 * 3 * 3,
     "feat2gs_dtu": 11 * 6,
     "feat2gs_variants": 9 * 3 * 3,
     "feat2gs_instantsplat": 5 * 3,
@@ -67,9 +68,21 @@ def test_every_table_is_complete_and_follows_the_schema() -> None:
     rows = published.published_rows()
     assert list(rows.columns) == list(PUBLISHED_COLUMNS)
     assert validate_rows(rows) == []
-    assert len(rows) == sum(VALUES.values()) == 1407
+    assert len(rows) == sum(VALUES.values()) == 1533
     assert (rows["protocol"] == "published").all()
-    assert rows["source"].str.contains(r"arXiv:24\d\d\.\d{5}\), ").all()
+    assert rows["source"].str.contains(r"arXiv:24\d\d\.\d{5}\), |Feat2GS_Benchmark\.pdf").all()
+
+
+def test_the_authors_sheet_agrees_position_by_position() -> None:
+    """tests/data/feat2gs_benchmark_pdf.csv: every number that the authors' own PDF prints, read out of the file by machine
+    (github.com/fanegg/Feat2GS, commit 0930a18, assets/Feat2GS_Benchmark.pdf, page 1)."""
+    sheet = pd.read_csv(ROOT / "tests" / "data" / "feat2gs_benchmark_pdf.csv", dtype=str)
+    assert len(sheet) == 13 * 3 * 3 * 7
+    place = ["dataset", "model", "mode", "metric"]
+    for table, shared in (("feat2gs_gta", 594), ("feat2gs_vggt", 126), ("feat2gs_variants", 27)):
+        both = published.published_rows(table).merge(sheet, on=place)
+        assert len(both) == shared
+        assert (both["value"] == both["printed"].astype(float)).all()
 
 
 @pytest.mark.parametrize("cell", BY_EYE, ids=lambda cell: "/".join(map(str, cell[:-1])))
@@ -141,9 +154,12 @@ def _recomputed_by_hand() -> dict[tuple[str, str, str, str, str], Fraction]:
     cells = defaultdict(list)
     for row in _text("feat2gs_gta").itertuples():
         cells[row.model, row.mode, row.metric].append(Fraction(row.value))
-    for table in ("feat2gs_variants", "feat2gs_instantsplat"):
+    for row in _text("feat2gs_vggt").itertuples():
+        if row.dataset != "all":
+            cells[row.model, row.mode, row.metric].append(Fraction(row.value))
+    for table in ("feat2gs_variants", "feat2gs_instantsplat", "feat2gs_vggt"):
         for row in _text(table).itertuples():
-            if (row.model, row.mode, row.metric) in cells:
+            if row.dataset == "all" and (row.model, row.mode, row.metric) in cells:
                 values = cells[row.model, row.mode, row.metric]
                 assert len(values) == 6
                 found[table, "-", row.model, row.mode, row.metric] = sum(values, Fraction()) / 6
@@ -167,7 +183,7 @@ def test_every_average_and_rank_recomputed_and_the_disagreements_are_the_listed_
     table = published.recompute()
     by_hand = _recomputed_by_hand()
     keys = list(table[["table", "alignment", "model", "mode", "metric"]].itertuples(index=False, name=None))
-    assert len(keys) == len(by_hand) == 132
+    assert len(keys) == len(by_hand) == 150
     assert set(keys) == set(by_hand)
     for key, row in zip(keys, table.itertuples(), strict=True):
         assert row.recomputed == pytest.approx(float(by_hand[key]), rel=1e-12)
@@ -226,4 +242,4 @@ def test_the_tables_travel_with_the_package(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     ).stdout.split()
     assert Path(shown[0]) == library / "bench" / "results" / "published.py"
-    assert shown[1:] == ["1407", "15"]
+    assert shown[1:] == ["1533", "16"]

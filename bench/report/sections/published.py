@@ -23,6 +23,7 @@ from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import over_datasets
 
 MARKS = (PUBLISHED,)
+FEATURES = ("feat2gs_gta", "feat2gs_vggt")  #: the tables of features x modes
 
 
 def published_sections() -> list[Section]:
@@ -33,17 +34,19 @@ def published_sections() -> list[Section]:
 def _feat2gs() -> Section:
     anchor = "published-feat2gs"
     draw = Drawer(anchor, MARKS)
-    means = {name: table_means(published_rows(f"feat2gs_{name}")) for name in ("gta", "dtu", "variants", INSTANTSPLAT)}
+    means = {name: table_means(published_rows(f"feat2gs_{name}")) for name in ("dtu", "variants", INSTANTSPLAT)}
+    rows = pd.concat([published_rows(name) for name in FEATURES], ignore_index=True)
+    means["gta"] = table_means(rows[rows["dataset"] != ALL])
     metrics = conditions.metrics_of(means["gta"], "2d")
     # The paper prints no average over data sets for every feature: formed here, for the figures only.
     averages = over_datasets(means["gta"]).assign(dataset=ALL)
     parts = [
-        _sourced(views_part(means["gta"], metrics, draw), "feat2gs_gta"),
+        _sourced(views_part(means["gta"], metrics, draw), *FEATURES),
         _sourced(clouds_part(means["dtu"], draw), "feat2gs_dtu"),
         _sourced(variants_part(means["variants"], metrics, draw), "feat2gs_variants"),
         _sourced(joined_part(means[INSTANTSPLAT], metrics, draw), "feat2gs_instantsplat"),
-        _sourced(supervision_part(averages, metrics, draw), "feat2gs_gta"),
-        _sourced(_rank_part(means["gta"], draw), "feat2gs_gta"),
+        _sourced(supervision_part(averages, metrics, draw), *FEATURES),
+        _sourced(_rank_part(means["gta"], draw), *FEATURES),
         Part(
             "Models and data sets",
             tables=_cards(
@@ -80,9 +83,9 @@ def _rank_part(means: pd.DataFrame, draw: Drawer) -> Part:
     )
 
 
-def _sourced(part: Part, table: str) -> Part:
-    """The part with the source of its published rows under every table and figure."""
-    source = " ".join(published_rows(table)["source"].unique())
+def _sourced(part: Part, *names: str) -> Part:
+    """The part with the sources of its published rows under every table and figure."""
+    source = "; ".join(source for name in names for source in published_rows(name)["source"].unique())
     return replace(
         part,
         tables=tuple(_captioned(each, source) for each in part.tables),
