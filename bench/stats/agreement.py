@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.stats.correlate import correlation
+from bench.stats.correlate import coefficient, correlation
 
 #: What identifies a value in both tables, whatever protocol, point map or weights it came from.
 MATCH = ("track", "dataset", "model", "mode", "alignment", "metric")
@@ -45,7 +45,7 @@ def join_tables(ours: pd.DataFrame, reference: pd.DataFrame, on: Sequence[str] =
 
 def agreement(joined: pd.DataFrame, by: Sequence[str] = COLUMN) -> pd.DataFrame:
     """Per column of the table: n (models with both values), n_ours and n_reference, mean_difference, mean_absolute, worst
-    (largest absolute difference) and the model it belongs to, spearman and kendall with their intervals, and whether both
+    (largest absolute difference) and the model it belongs to, spearman with its interval, kendall, and whether both
     name the same best.
 
     The rank correlations are NaN for fewer than 3 models; same_best is missing where no model has both values.
@@ -55,7 +55,7 @@ def agreement(joined: pd.DataFrame, by: Sequence[str] = COLUMN) -> pd.DataFrame:
         both = group.dropna(subset=["ours", "reference"])
         size = both["difference"].abs()
         spearman = correlation(both["ours"], both["reference"], "spearman")
-        kendall = correlation(both["ours"], both["reference"], "kendall")
+        kendall = coefficient(both["ours"], both["reference"], "kendall")
         rows.append(
             {
                 **dict(zip(by, key, strict=True)),
@@ -69,9 +69,7 @@ def agreement(joined: pd.DataFrame, by: Sequence[str] = COLUMN) -> pd.DataFrame:
                 "spearman": spearman["r"],
                 "spearman_low": spearman["low"],
                 "spearman_high": spearman["high"],
-                "kendall": kendall["r"],
-                "kendall_low": kendall["low"],
-                "kendall_high": kendall["high"],
+                "kendall": kendall,
                 "same_best": _same_best(both),
             }
         )

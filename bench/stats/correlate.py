@@ -6,15 +6,20 @@ out.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
+
+Array = NDArray[Any]
 
 Method = Literal["pearson", "spearman", "kendall"]
 METHODS: tuple[Method, ...] = ("pearson", "spearman", "kendall")
+FEWEST = 3  #: models; below, a correlation says nothing
 _TESTS = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}
 
 
@@ -25,36 +30,80 @@ def oriented(table: pd.DataFrame, higher_is_better: Mapping[str, bool]) -> pd.Da
     return table * signs
 
 
-def correlation(x: pd.Series, y: pd.Series, method: Method = "pearson", confidence: float = 0.95) -> dict[str, float]:
-    """r, two-sided p, the interval low..high and n of two columns, over the models that have both.
+def coefficient(x: pd.Series, y: pd.Series, method: Method = "pearson") -> float:
+    """The correlation of two columns over the models that have both; NaN for fewer than 3 or where a column is constant."""
+    both = _complete(x, y)
+    if len(both) < FEWEST or np.ptp(both, axis=0).min() == 0:
+        return float("nan")
+    return float(_TESTS[method](both[:, 0], both[:, 1])[0])
 
-    Intervals by Fisher's z transform with the standard errors sqrt(1 / (n - 3)) (Pearson), sqrt((1 + r^2 / 2) / (n - 3))
-    (Spearman) and sqrt(0.437 / (n - 4)) (Kendall's tau-b): Bonett and Wright, Psychometrika 65 (2000); they need n >= 4
-    (Kendall 5), else NaN. NaN where fewer than 3 models have both or a column is constant.
+
+def correlation(
+    x: pd.Series, y: pd.Series, method: Method = "pearson", confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> dict[str, float]:
+    """The correlation of two columns over the models that have both, with its bootstrap interval over the models.
+
+    The models are drawn with replacement; the interval holds the middle of the resampled coefficients. Intervals from a
+    normal approximation (Fisher's z) do not hold where one far-off model carries a correlation over a dozen of them.
+
+    Args:
+        x: One value a model; NaN where it has none.
+        y: The same models' values of another metric.
+        method: Pearson's r, Spearman's rho or Kendall's tau-b.
+        confidence: The share of resampled coefficients within the interval.
+        resamples: How often the models are drawn.
+        seed: Of the draws, so that a report repeats itself.
+
+    Returns:
+        r, its two-sided p, low and high, and n, the models that have both. NaN for fewer than 3 models or where a column is
+        constant; low and high also below 4, or where most draws are of constant columns.
     """
-    both = pd.concat([x, y], axis=1).dropna().to_numpy(float)
+    both = _complete(x, y)
     n = len(both)
     nothing = {"r": np.nan, "p": np.nan, "low": np.nan, "high": np.nan, "n": float(n)}
-    if n < 3 or np.ptp(both, axis=0).min() == 0:
+    if n < FEWEST or np.ptp(both, axis=0).min() == 0:
         return nothing
     r, p = (float(number) for number in _TESTS[method](both[:, 0], both[:, 1]))
-    variance = {
-        "pearson": 1 / (n - 3) if n > 3 else np.nan,
-        "spearman": (1 + r * r / 2) / (n - 3) if n > 3 else np.nan,
-        "kendall": 0.437 / (n - 4) if n > 4 else np.nan,
-    }[method]
-    if abs(r) >= 1 - 1e-12:
-        low = high = r if np.isfinite(variance) else np.nan
-    else:
-        reach = stats.norm.ppf(0.5 + confidence / 2) * np.sqrt(variance)
-        low, high = np.tanh(np.arctanh(r) - reach), np.tanh(np.arctanh(r) + reach)
+    low = high = np.nan
+    if n > FEWEST:
+        drawn = both[_draws(n, resamples, seed)]
+        found = _coefficients(drawn[..., 0], drawn[..., 1], method)
+        found = found[np.isfinite(found)]
+        if 2 * len(found) > resamples:
+            tail = (1 - confidence) / 2
+            low, high = np.quantile(found, [tail, 1 - tail])
     return {"r": r, "p": p, "low": float(low), "high": float(high), "n": float(n)}
+
+
+def _complete(x: pd.Series, y: pd.Series) -> Array:
+    return pd.concat([x, y], axis=1).dropna().to_numpy(float)
+
+
+@functools.lru_cache(maxsize=8)
+def _draws(n: int, resamples: int, seed: int) -> Array:
+    """Places (resamples, n) drawn with replacement; kept, since every pair of metrics asks for the same ones."""
+    return np.random.default_rng(seed).integers(0, n, size=(resamples, n))
+
+
+def _coefficients(x: Array, y: Array, method: Method) -> Array:
+    """The correlation of each row of x with the same row of y, (draws, n); NaN where one of them is constant."""
+    if method == "kendall":
+        signs = [np.sign(each[:, :, None] - each[:, None, :]) for each in (x, y)]
+        shared = (signs[0] * signs[1]).sum((1, 2))
+        scale = np.sqrt((signs[0] ** 2).sum((1, 2)) * (signs[1] ** 2).sum((1, 2)))
+    else:
+        if method == "spearman":
+            x, y = stats.rankdata(x, axis=1), stats.rankdata(y, axis=1)
+        x, y = (each - each[:, :1] for each in (x, y))  # exactly 0 where a draw is constant
+        x, y = (each - each.mean(1, keepdims=True) for each in (x, y))
+        shared, scale = (x * y).sum(1), np.sqrt((x * x).sum(1) * (y * y).sum(1))
+    return np.divide(shared, scale, out=np.full(len(x), np.nan), where=scale > 0).clip(-1, 1)
 
 
 def correlation_matrix(table: pd.DataFrame, method: Method = "pearson") -> pd.DataFrame:
     """The square matrix of r between all columns (metrics) of `table` (models, metrics)."""
     columns = list(table.columns)
-    values = [[correlation(table[a], table[b], method)["r"] for b in columns] for a in columns]
+    values = [[coefficient(table[a], table[b], method) for b in columns] for a in columns]
     return pd.DataFrame(values, index=table.columns, columns=table.columns)
 
 
@@ -64,7 +113,7 @@ def leave_one_out(
     """r of each column of `first` with each of `second` when each single model (row) is left out: method, x, y, left_out,
     r."""
     rows = [
-        (method, x, y, model, correlation(table[x].drop(model), table[y].drop(model), method)["r"])
+        (method, x, y, model, coefficient(table[x].drop(model), table[y].drop(model), method))
         for method in methods
         for x in first
         for y in second
@@ -83,8 +132,8 @@ def correlations(
 ) -> pd.DataFrame:
     """Every column of `first` (2D metrics) against every one of `second` (3D metrics), over the models (rows) of `table`.
 
-    Gives method, x, y, r, p, low, high, n; the leverage: r_min and r_max over leaving out one model, `most_influential`
-    (the model whose absence moves r most) and r_without it.
+    Gives method, x, y, r, p, low, high (bootstrap over models), n; the leverage: r_min and r_max over leaving out one
+    model, `most_influential` (the model whose absence moves r most) and r_without it.
     """
     left_out = leave_one_out(table, first, second, methods)
     rows = []

@@ -92,7 +92,7 @@ def test_the_scatter_marks_the_feature_that_carries_the_correlation() -> None:
     table = rows.pivot_table(index="model", columns="metric", values="value", sort=False)
     figure = charts.scatter_2d_3d(table, ["psnr"], ["completeness"], {("psnr", "completeness"): "iuvrgb"})
     (axes,) = figure.axes
-    assert axes.get_title(loc="left") == "r = -0.98\nwithout IUVRGB: -0.57"
+    assert axes.get_title(loc="left") == "r = 0.98\nwithout IUVRGB: 0.57"
     assert len(axes.lines) == 2
 
 

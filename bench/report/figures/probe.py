@@ -14,38 +14,52 @@ from bench.report.figures.drawing import COLOURS, canvas, label_points
 from bench.report.say.cards import dataset_title, in_order, title_of
 from bench.report.tables.model import arrow
 from bench.report.tables.papers import GTA
-from bench.stats.correlate import correlation
+from bench.stats.correlate import coefficient
 
 MODE_COLOURS = {"G": "#0173b2", "T": "#de8f05", "A": "#029e73"}
 DOMAIN_COLOURS = {"3D": "#0173b2", "2.5D": "#029e73", "2D": "#de8f05", "-": "#949494"}
 _GREY, _RED = "0.35", "#c1272d"
 
 
-def correlation_heat_map(matrix: pd.DataFrame, split: int) -> Any:
-    """The metrics' correlation matrix (a square frame indexed by metric name); the first `split` metrics are the 2D ones."""
+def correlation_heat_maps(matrices: Mapping[str, pd.DataFrame], split: int) -> Any:
+    """Correlation matrices of the metrics side by side, each with its title.
+
+    Args:
+        matrices: Title -> square frame indexed by metric name, of oriented metrics.
+        split: So many metrics come first that are 2D ones.
+
+    Returns:
+        The Matplotlib figure.
+    """
     import seaborn
 
-    labels = [arrow(METRICS[str(name)]) for name in matrix]
-    size = 1.5 + 0.58 * len(labels)
-    figure, ((axes,),) = canvas(size + 0.6, size)
-    seaborn.heatmap(
-        matrix.set_axis(labels).set_axis(labels, axis=1),
-        vmin=-1,
-        vmax=1,
-        cmap="RdBu_r",
-        annot=True,
-        fmt=".2f",
-        annot_kws={"size": 8},
-        square=True,
-        linewidths=0.5,
-        cbar_kws={"shrink": 0.75, "label": "Pearson r"},
-        ax=axes,
-    )
-    axes.axhline(split, color="black", linewidth=1.5)
-    axes.axvline(split, color="black", linewidth=1.5)
-    axes.set(xlabel="", ylabel="")
-    axes.tick_params(axis="y", rotation=0, length=0)
-    axes.tick_params(axis="x", rotation=35, length=0)
+    first = next(iter(matrices.values()))
+    labels = [METRICS[str(name)].label for name in first]
+    size = 1.3 + 0.5 * len(labels)
+    figure, grid = canvas(len(matrices) * size + 0.6, size, 1, len(matrices))
+    for place, (axes, (title, matrix)) in enumerate(zip(grid[0], matrices.items(), strict=True)):
+        last = place == len(matrices) - 1
+        seaborn.heatmap(
+            matrix.set_axis(labels).set_axis(labels, axis=1),
+            vmin=-1,
+            vmax=1,
+            cmap="RdBu_r",
+            annot=True,
+            fmt=".2f",
+            annot_kws={"size": 8},
+            square=True,
+            linewidths=0.5,
+            cbar=last,
+            cbar_kws={"shrink": 0.75},
+            yticklabels=labels if place == 0 else False,
+            ax=axes,
+        )
+        axes.set_title(title)
+        axes.axhline(split, color="black", linewidth=1.5)
+        axes.axvline(split, color="black", linewidth=1.5)
+        axes.set(xlabel="", ylabel="")
+        axes.tick_params(axis="y", rotation=0, length=0)
+        axes.tick_params(axis="x", rotation=35, length=0)
     return figure
 
 
@@ -64,12 +78,12 @@ def scatter_2d_3d(table: pd.DataFrame, first: Sequence[str], second: Sequence[st
             axes.scatter(rest[x], rest[y], s=14, color=MODE_COLOURS["G"], zorder=3)
             axes.margins(0.12)
             _fit(axes, pairs, x, y, color=_GREY, linestyle="-")
-            r = correlation(pairs[x], pairs[y])["r"]
-            text = f"r = {r:.2f}"
+            sign = 1.0 if METRICS[x].higher_is_better == METRICS[y].higher_is_better else -1.0  # of oriented metrics
+            text = f"r = {sign * coefficient(pairs[x], pairs[y]):.2f}"
             if odd in pairs.index:
                 axes.scatter(pairs.loc[[odd], x], pairs.loc[[odd], y], s=18, color=_RED, marker="D", zorder=4)
                 _fit(axes, rest, x, y, color=_RED, linestyle="--")
-                left = correlation(rest[x], rest[y])["r"]
+                left = sign * coefficient(rest[x], rest[y])
                 text += f"\nwithout {title_of(odd)}: {left:.2f}" if np.isfinite(left) else ""
             axes.set_title(text, fontsize=7, loc="left")
             axes.tick_params(labelsize=7)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.core.cells import INSTANTSPLAT
-from bench.metrics.catalogue import headline
+from bench.metrics.catalogue import CATALOGUE, headline
 from bench.report.figures import probe as charts
 from bench.report.figures.drawing import Drawer, Figure
 from bench.report.page.page import Part
@@ -16,7 +16,7 @@ from bench.report.say.cards import dataset_title, datasets_in_order, domains
 from bench.report.tables import papers as paper_tables
 from bench.report.tables import runs as run_tables
 from bench.report.tables.model import Table
-from bench.stats.correlate import correlation_matrix, correlations
+from bench.stats.correlate import correlation_matrix, correlations, oriented
 
 HEADLINE = headline("probe")  #: the metric that bars are drawn for
 MODES_IN_WORDS = (
@@ -62,18 +62,19 @@ def clouds_part(means: pd.DataFrame, draw: Drawer) -> Part:
         flat, deep = [m for m in first if m in table], [m for m in second if m in table]
         if len(table) < FEWEST_MODELS or not flat or not deep:
             continue
-        pearson = correlations(table, flat, deep, ("pearson",))
-        tables.append(run_tables.leverage_table(table, pearson, dataset))
+        together = oriented(table[[*flat, *deep]], {metric.name: bool(metric.higher_is_better) for metric in CATALOGUE})
+        tables.append(run_tables.leverage_table(together, dataset))
+        pearson = correlations(together, flat, deep, ("pearson",))
         odd = {(row["x"], row["y"]): row["most_influential"] for row in pearson.to_dict("records")}
         name = dataset_title(dataset)
-        caption = f"Over {len(table)} features, geometry mode."
+        caption = f"Over {len(table)} features, geometry mode, metrics oriented so that higher is better."
         drawn += [
             draw(
                 f"correlation-{dataset}",
                 f"Correlation of 2D and 3D metrics: {name}",
                 caption,
-                charts.correlation_heat_map,
-                correlation_matrix(table[[*flat, *deep]]),
+                charts.correlation_heat_maps,
+                {"Spearman ρ": correlation_matrix(together, "spearman"), "Pearson r": correlation_matrix(together)},
                 len(flat),
             ),
             draw(

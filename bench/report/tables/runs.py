@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -25,7 +26,7 @@ from bench.report.tables.model import MISSING, Column, Entry, Heading, Line, Tab
 from bench.report.tables.papers import model_rows
 from bench.results.published import ALL
 from bench.stats.bootstrap import complete_units
-from bench.stats.correlate import correlation
+from bench.stats.correlate import coefficient, correlation, correlations
 from bench.stats.significance import compare_pairs
 
 ALPHA = 0.05  #: adjusted p-values below are called significant
@@ -50,36 +51,51 @@ def pose_table(means: pd.DataFrame) -> Table:
     )
 
 
-def leverage_table(table: pd.DataFrame, pearsons: pd.DataFrame, dataset: str) -> Table:
-    """Pearson, Spearman and Kendall of every 2D with every 3D metric, and what one single model does to Pearson's r.
+def leverage_table(table: pd.DataFrame, dataset: str) -> Table:
+    """How far every 2D metric follows every 3D metric over features, and what one single feature does to that.
 
-    table: models x metrics. pearsons: bench.stats.correlate.correlations of it, method pearson.
+    Args:
+        table: (features, metrics), oriented (bench.stats.correlate.oriented): a positive correlation says that features
+            which are better in one are better in the other.
+        dataset: The data set's name.
+
+    Returns:
+        Spearman's rho first, as Feat2GS reports it, Pearson's r beside it; both with the bootstrap interval over features
+        and without the feature that moves Pearson's r most.
     """
+    flat, deep = ([str(name) for name in table if METRICS[str(name)].kind == kind] for kind in ("2d", "3d"))
+    pearsons = correlations(table, flat, deep, ("pearson",))
     lines = []
     for pearson in pearsons.to_dict("records"):
         x, y = pearson["x"], pearson["y"]
-        interval = f"[{pearson['low']:.2f}, {pearson['high']:.2f}]" if math.isfinite(pearson["low"]) else ""
+        spearman = correlation(table[x], table[y], "spearman")
         influential = str(pearson["most_influential"]) if math.isfinite(pearson["r_without"]) else ""
+        rest = table.drop(influential, errors="ignore")
         entries: list[str | Entry] = [
+            number(spearman["r"]),
+            _interval(spearman),
+            number(coefficient(rest[x], rest[y], "spearman")) if influential else "",
             number(pearson["r"]),
-            interval,
-            number(correlation(table[x], table[y], "spearman")["r"]),
-            number(correlation(table[x], table[y], "kendall")["r"]),
-            title_of(influential) if influential else "",
+            _interval(pearson),
             number(pearson["r_without"]),
-            f"{pearson['r_min']:.2f} to {pearson['r_max']:.2f}" if math.isfinite(pearson["r_min"]) else "",
+            title_of(influential) if influential else "",
         ]
         lines.append((f"{METRICS[x].label} – {METRICS[y].label}", entries))
-    header = ("Pearson r", "95 %", "Spearman", "Kendall", "Most influential", "r without it", "r leaving one out")
+    header = ("Spearman ρ", "95 %", "ρ without", "Pearson r", "95 %", "r without", "the most influential feature")
     return words_table(
         f"leverage-{dataset}",
         f"Do 2D metrics follow 3D metrics? {dataset_title(dataset)}",
         header,
         lines,
-        caption="Correlations over features in the geometry mode. One far-off feature can carry a correlation: the last "
-        "columns say which one moves r most, what is left without it, and how far r moves when any one is left out.",
+        caption="Correlations over features in the geometry mode; metrics where lower is better count negated, so that a "
+        "positive number says: better in one, better in the other. Intervals: bootstrap over features. One far-off feature "
+        "can carry a Pearson correlation: the last column names the one that moves r most, and both are shown without it.",
         corner="pair",
     )
+
+
+def _interval(found: Mapping[Any, float]) -> str:
+    return f"[{found['low']:.2f}, {found['high']:.2f}]" if math.isfinite(found["low"]) else ""
 
 
 def significance_table(units: pd.DataFrame, metric: str, name: str, title: str) -> Table:
