@@ -1,7 +1,8 @@
 """Families: one class for several sizes of a network, and for what a name may set after "@" (`dinov2:L@layer=18`).
 
 A member of a family is a class like any other, derived from the registered one: its card says what its size and its settings
-make of it, so that nothing else in the suite needs to know of families.
+make of it, so that nothing else in the suite needs to know of families. So is a model's untrained twin (`dinov2@untrained`):
+the same network with seeded random weights, whatever the others of a run have.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Family:
         architecture: What its library calls the network.
         family_card: The card as the family wrote it.
         settings: What this class has set that a plain name has not.
+        untrained: True for the twin that keeps its random initial weights.
 
     Example:
         >>> class Net(Family):
@@ -81,6 +83,7 @@ class Family:
     architecture: ClassVar[str] = ""
     family_card: ClassVar[Any] = None
     settings: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    untrained: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -125,25 +128,29 @@ def _in_size(cls: type[Family], size: str) -> dict[str, Any]:
 
 
 def member(cls: type[F], part: Part) -> type[F]:
-    """The class that a name's size and parameters mean.
+    """The class that a name's size, parameters and `untrained` mean.
 
     Args:
         cls: What is registered under the part's base.
-        part: A part of a name; its variants do not matter.
+        part: A part of a name; what is done to its features does not matter.
 
     Returns:
         cls itself where the part names its defaults.
 
     Raises:
-        UserError: For a size or a setting that the family does not have, naming those that it has.
+        UserError: For a size or a setting that the family does not have, naming those that it has, and for the untrained
+            twin of what was never trained.
     """
     part = canonical(cls, part)
     family: Any = cls
-    return _member(family, part.size, part.parameters) if part.size or part.parameters else cls
+    if not (part.size or part.parameters or part.untrained):
+        return cls
+    found: type[F] = _member(family, part.size, part.parameters, part.untrained)
+    return found
 
 
 @functools.cache
-def _member(cls: Any, size: str, parameters: tuple[tuple[str, str], ...]) -> Any:
+def _member(cls: Any, size: str, parameters: tuple[tuple[str, str], ...], untrained: bool = False) -> Any:
     common = {"__module__": cls.__module__, "__doc__": cls.__doc__, "__qualname__": cls.__qualname__}
     found: Any = type(cls.__name__, (cls,), common | (_in_size(cls, size) if size else {}))
     if parameters:
@@ -152,6 +159,9 @@ def _member(cls: Any, size: str, parameters: tuple[tuple[str, str], ...]) -> Any
         found.settings = MappingProxyType({**found.settings, **settings})
         card = found.tapped(found.card)
         found.card = replace(card, name=f"{card.name}, {said}")
+    if untrained:
+        found.untrained = True
+        found.card = replace(found.card, name=f"{found.card.name}, untrained")
     return found
 
 
@@ -175,6 +185,8 @@ def canonical(cls: type[Family], part: Part) -> Part:
             raise UserError(f"model {part}: {key} is one of {_told(setting.values)}, not {value}")
         if int(value) != setting.default:
             kept.append((key, str(int(value))))
+    if part.untrained and not cls.card.weights:
+        raise UserError(f"model {part}: {part.base} has no trained weights, so no untrained twin")
     return replace(part, size="" if part.size == cls.default_size else part.size, parameters=tuple(kept))
 
 

@@ -90,7 +90,7 @@ class Model(Family, ABC):
         needs: Packages beyond the suite's own, each with how to get it.
         random_weights: False where the network cannot be built without its checkpoint.
         weights: "pretrained", or "random" for the architecture with seeded random weights; "none" where the card names no
-            weights, whatever was asked for.
+            weights, whatever was asked for, and "random" for an untrained twin.
         checkpoint: A local file or folder that stands in for the publisher's weights.
     """
 
@@ -99,8 +99,8 @@ class Model(Family, ABC):
     random_weights: ClassVar[bool] = True
 
     def __init__(self, weights: Weights = "pretrained", checkpoint: Path | None = None) -> None:
-        self.weights: Weights = weights if self.card.weights else "none"
-        self.checkpoint = checkpoint
+        self.weights: Weights = ("random" if self.untrained else weights) if self.card.weights else "none"
+        self.checkpoint = None if self.untrained else checkpoint
 
     def load(self, device: torch.device) -> None:
         """Build the network and load its weights.

@@ -51,8 +51,8 @@ class Part:
 
     @property
     def model(self) -> Part:
-        """The same without its variants: what is loaded."""
-        return replace(self, variants=())
+        """The same without what is done to its features: what is loaded."""
+        return replace(self, variants=(UNTRAINED,) if self.untrained else ())
 
     def with_variant(self, variant: str) -> Part:
         """The same with one more variant."""

@@ -64,7 +64,8 @@ class Registry(Generic[T]):
         return add
 
     def __getitem__(self, name: str) -> type[T]:
-        """The class of a name; a size and settings after it (`dinov2:L@layer=18`) give that member of its family.
+        """The class of a name; a size and settings after it (`dinov2:L@layer=18`) give that member of its family, and
+        `@untrained` the twin that keeps its random initial weights.
 
         Raises:
             UserError: For a name, a size or a setting that there is not.
@@ -107,7 +108,7 @@ def _part_of(name: object) -> Part | None:
         parts = ModelName.parse(name).parts if isinstance(name, str) and (":" in name or "@" in name) else ()
     except UserError:
         return None
-    return parts[0] if len(parts) == 1 and not parts[0].variants else None
+    return parts[0] if len(parts) == 1 and parts[0] == parts[0].model else None
 
 
 def _origin(cls: type) -> str:

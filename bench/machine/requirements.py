@@ -24,8 +24,8 @@ def check(name: str, model: type[Model], weights: Weights, device: str) -> None:
     name: as on the command line. device: "cpu" or "cuda".
     """
     check_packages(name, model)
-    if weights == "random" and not model.random_weights:
-        raise Unavailable(f"{name} cannot be built without its checkpoint: run it with --weights pretrained")
+    if (weights == "random" or model.untrained) and not model.random_weights:
+        raise Unavailable(f"{name} cannot be built without its checkpoint, only run with its published weights")
     needed, free = model.parameter_bytes(), free_bytes(device)
     if needed is not None and free is not None and needed > free:
         raise Unavailable(

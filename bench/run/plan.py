@@ -6,12 +6,15 @@ import difflib
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from bench.core.cells import INSTANTSPLAT, MODES, NO_MODEL, Cell, Track, Weights
 from bench.core.errors import Unavailable, UserError
+from bench.core.families import expanded
 from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, Model, PointmapInitialiser
+from bench.core.names import ModelName
 from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS, protocol_named
 from bench.core.registry import Registry, datasets, estimators, features, pointmaps
 from bench.core.text import MOST_NAMED, listed
@@ -148,25 +151,54 @@ def _protocols(selection: Selection) -> tuple[str, str]:
 
 
 def _models(selection: Selection, registry: Registry[Any]) -> list[str]:
-    """The selected names that this registry holds, `a+b` and `a@b` included; raises where no registry holds a name."""
+    """The selected names that this registry holds, each in its one spelling; raises where no registry holds a name."""
     chosen: list[str] = []
     for asked in selection.models:
         if asked in (ALL, EMBEDDED):
-            for name in registry:
-                card = registry[name].card
-                if asked == ALL or not to_be_downloaded(card):
-                    chosen.append(name)
-        elif "+" in asked or "@" in asked:
-            from bench.probe.features.composite import parse_features  # brings PyTorch, which a report does without
-
-            parse_features(asked)
-            if registry is features:
-                chosen.append(asked)
-        elif asked in registry:
-            chosen.append(asked)
-        elif asked not in features and asked not in estimators:
-            _unknown_model(asked)
+            chosen += [name for name in registry if asked == ALL or not to_be_downloaded(registry[name].card)]
+        else:
+            chosen += _meant(asked)[registry.kind]
     return list(dict.fromkeys(chosen))
+
+
+def _meant(asked: str) -> dict[str, list[str]]:
+    """The names that one on the command line stands for, by kind of registry: patterns are expanded, defaults left out.
+
+    Raises UserError where no registry has such a model.
+    """
+    name = ModelName.parse(asked)
+    found: dict[str, list[str]] = {features.kind: [], estimators.kind: []}
+    faults: list[UserError] = []
+    registries: list[Registry[Any]] = [features, estimators]
+    for registry in registries:
+        if not all(base in registry for base in name.bases):
+            continue
+        try:
+            found[registry.kind] = _expanded(name, registry)
+        except UserError as error:
+            faults.append(error)
+    if faults and not any(found.values()):
+        raise faults[0]
+    if not any(found.values()):
+        unknown = next(base for base in name.bases if base not in features)
+        if name.is_joined:
+            features[unknown]  # says which ones there are
+        _unknown_model(unknown)
+    return found
+
+
+def _expanded(name: ModelName, registry: Registry[Any]) -> list[str]:
+    """All names that a pattern stands for in a registry."""
+    parts = [expanded(registry[part.base], part) for part in name.parts]
+    names = [str(ModelName(each)) for each in product(*parts)]
+    if registry is features and not name.is_plain:
+        from bench.probe.features.composite import parse_features  # brings PyTorch, which a report does without
+
+        for each in names:
+            parse_features(each)
+    for each in names if registry is estimators else ():
+        registry[each]
+    return names
 
 
 def _unknown_model(name: str) -> None:
@@ -174,6 +206,13 @@ def _unknown_model(name: str) -> None:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`bench list models` shows them all"
     raise UserError(f"no feature provider or geometry estimator is named {name!r}; {hint}")
+
+
+def _must_run(models: Sequence[str]) -> list[str]:
+    """The models that were named one by one, in their one spelling: not through `all`, `embedded` or a pattern."""
+    named = [ModelName.parse(asked) for asked in models if asked not in (ALL, EMBEDDED)]
+    single = [str(name) for name in named if not any(part.is_pattern for part in name.parts)]
+    return [name for asked in single for names in _meant(asked).values() for name in names]
 
 
 def _modes(asked: Sequence[str]) -> list[str]:
@@ -283,7 +322,7 @@ def keep_available(plan: Plan, selection: Selection, check: Callable[[str, type[
         return next((lack for _, model in _models_and_initialiser(cell) if (lack := reasons[model])), None)
 
     kept = tuple(cell for cell in plan.cells if not lack_of(cell))
-    named = [("model", model) for model in selection.models]
+    named = [("model", model) for model in _must_run(selection.models)]
     named += [("pointmap", selection.pointmap)]
     named += [("dataset", dataset) for dataset in selection.datasets if ALL not in selection.models]
     for field, name in named:

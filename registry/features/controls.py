@@ -25,6 +25,17 @@ def _index_and_position(images: Tensor) -> Tensor:
     return torch.stack([index, columns, rows], dim=-1)
 
 
+@features.register("constant")
+class Constant(FeatureProvider):
+    """The same number everywhere: no information, so that the readout can give all Gaussians but one look. The floor."""
+
+    card = Card(name="Constant", channels=1, supervision="None", license="Apache-2.0", role="control")
+    per_pixel = True
+
+    def extract(self, images: Tensor) -> Tensor:
+        return torch.ones_like(images[:, :1]).permute(0, 2, 3, 1)
+
+
 @features.register("iuv")
 class IUV(FeatureProvider):
     """View index and pixel position."""

@@ -48,8 +48,8 @@ def test_names() -> None:
         ("", "a name is missing"),
         ("daisy+daisy", "only once"),
         ("dinno", "did you mean dino"),
-        ("daisy@featup", "no upsampling is named 'featup'; there is daisy@jbu"),
-        ("daisy@", "no upsampling is named ''"),
+        ("daisy@featup", "no variant is named 'featup'; there are jbu and untrained"),
+        ("daisy@", "a name is written base"),
         ("iuvrgb@jbu", "nothing to upsample"),
     ],
 )

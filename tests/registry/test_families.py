@@ -204,3 +204,27 @@ def test_only_families_of_timm_providers_offer_layers() -> None:
         if cls.sizes and issubclass(cls, TimmProvider) and cls.offers():
             depth = cls.sizes[cls.default_size].depth
             assert list(cls.offers()["layer"].values) == list(range(1, depth + 1)), name
+
+
+def test_the_untrained_twin_is_random_whatever_the_run_has() -> None:
+    twin: Any = features["dinov2:S@untrained"]
+    provider = twin("pretrained", checkpoint="local.pth")
+    assert provider.weights == "random"
+    assert provider.checkpoint is None
+    assert provider.weights_digest.startswith("random:")
+    assert twin.card.name == "DINOv2 S, untrained"
+    assert twin.card.role == features["dinov2"].card.role
+    assert features["dinov2:S"]().weights == "pretrained"
+    assert str(canonical(features["dinov2"], _part("dinov2:B@layer=12@untrained"))) == "dinov2@untrained"
+    for name in ("daisy@untrained", "random-vit@untrained"):
+        with pytest.raises(UserError, match="no trained weights, so no untrained twin"):
+            features[name]
+
+
+def test_untrained_twins_of_what_cannot_be_built_are_unavailable() -> None:
+    from bench.machine.requirements import check
+    from bench.registry import estimators
+    from bench.types import Unavailable
+
+    with pytest.raises(Unavailable, match="cannot be built without its checkpoint"):
+        check("unidepth", type("Bare", (estimators["unidepth@untrained"],), {"needs": {}}), "pretrained", "cpu")

@@ -41,6 +41,38 @@ def test_the_data_set_decides_the_track() -> None:
     assert {cell.track for cell in plan.cells} == {"probe"}
 
 
+def test_patterns_expand_and_equal_models_are_planned_once() -> None:
+    def models(*asked: str) -> list[str]:
+        plan = make_plan(Selection(models=asked, modes=("G",)))
+        return list(dict.fromkeys(cell.model for cell in plan.cells))
+
+    assert models("dinov2:*") == ["dinov2:S", "dinov2", "dinov2:L", "dinov2:g"]
+    assert models("dino:S@layer=*") == [*(f"dino:S@layer={layer}" for layer in range(1, 12)), "dino:S"]
+    assert models("dinov2:B", "dinov2", "dinov2@layer=12") == ["dinov2"]
+    assert models("dino:*@jbu+iuvrgb") == ["dino:S@jbu+iuvrgb", "dino@jbu+iuvrgb"]
+    assert models("dino", "dino@untrained") == ["dino", "dino@untrained"]
+    assert models("leres@untrained") == ["leres@untrained"]
+
+
+def test_a_size_of_a_pattern_that_cannot_run_is_listed_and_a_named_one_stops_the_run() -> None:
+    def check(name: str, model: type[Model]) -> None:
+        if "dinov2 g" in model.card.name.lower():
+            raise Unavailable(f"{name} does not fit")
+
+    asked = Selection(models=("dinov2:*",), scenes=("room",), modes=("G",))
+    plan = keep_available(make_plan(asked), asked, check)
+    assert {cell.model for cell in plan.cells} == {"dinov2:S", "dinov2", "dinov2:L"}
+    assert [each.what for each in plan.left_out] == ["model dinov2:g"]
+    asked = replace(asked, models=("dinov2:S", "dinov2:g"))
+    with pytest.raises(Unavailable, match="dinov2:g does not fit"):
+        keep_available(make_plan(asked), asked, check)
+
+
+def test_networks_in_packages_need_no_download() -> None:
+    models = {cell.model for cell in make_plan(Selection()).cells}
+    assert {"xfeat", "aliked", "disk", "efficientnet-lite0", "efficientnet-lite2", "constant"} <= models
+
+
 def test_protocols_follow_the_device_unless_named() -> None:
     def probe_protocol(selection: Selection) -> set[str]:
         return {cell.protocol for cell in make_plan(selection).cells}
@@ -56,6 +88,11 @@ def test_protocols_follow_the_device_unless_named() -> None:
     [
         (Selection(models=("dinov22",)), "did you mean dinov2"),
         (Selection(models=("rgb+nothing",)), "no feature provider is named 'nothing'"),
+        (Selection(models=("dinov2:XL",)), "no size 'XL'.*S, B, L, g"),
+        (Selection(models=("dinov2@layer=13",)), "layer is one of 1 to 12, not 13"),
+        (Selection(models=("rgb:*",)), "rgb has no sizes"),
+        (Selection(models=("rgb@untrained",)), "no trained weights"),
+        (Selection(models=("oracle@jbu",)), "no geometry estimator is named 'oracle@jbu'"),
         (Selection(datasets=("procedura",)), "did you mean procedural"),
         (Selection(modes=("X",)), "no mode is named 'X'"),
         (Selection(models=("rgb",), pointmap="nowhere"), "no point-map initialiser is named 'nowhere'"),

@@ -19,12 +19,13 @@ from torch import Tensor
 from bench.core.cells import Weights
 from bench.core.errors import UserError
 from bench.core.interfaces import Card, FeatureInput, FeatureProvider
+from bench.core.names import UNTRAINED, ModelName, Part
 from bench.core.registry import features
 from bench.machine.provenance import Cost, class_identity, measured, provenance
 from bench.probe.features.cache import Extracted, ExtractionCost, cached_features, feature_key
 from bench.probe.features.map import FeatureMap, feature_map
 
-JOINT_BILATERAL = "@jbu"
+JOINT_BILATERAL = "jbu"
 
 
 class JointBilateral(FeatureProvider):
@@ -57,7 +58,7 @@ def upsampled_card(card: Card) -> Card:
     upsampling = f"upsampled by {JointBilateral.factor} with the classical joint bilateral filter, not a learned upsampler"
     note = "; ".join(filter(None, (card.note, upsampling)))
     return replace(
-        card, name=f"{card.name}{JOINT_BILATERAL}", stride=max(1, card.stride // JointBilateral.factor), note=note
+        card, name=f"{card.name}@{JOINT_BILATERAL}", stride=max(1, card.stride // JointBilateral.factor), note=note
     )
 
 
@@ -66,26 +67,24 @@ def parse_features(model: str) -> tuple[str, ...]:
 
     Raises UserError for an empty or repeated part, an unknown provider or an upsampling that does not apply.
     """
-    parts = tuple(model.split("+"))
-    if "" in parts:
-        raise UserError(f"features {model!r}: a name is missing; concatenation is written a+b")
-    if len(set(parts)) != len(parts):
-        raise UserError(f"features {model!r}: each provider can stand only once in a concatenation")
+    parts = ModelName.parse(model).parts
     for part in parts:
         _provider_class(part)
-    return parts
+    return tuple(map(str, parts))
 
 
 def card_of(part: str) -> Card:
     """The card of one part of a model name. Raises UserError as `parse_features` does."""
-    card = _provider_class(part).card
-    return upsampled_card(card) if part.endswith(JOINT_BILATERAL) else card
+    named = _one(part)
+    card = _provider_class(named).card
+    return upsampled_card(card) if JOINT_BILATERAL in named.variants else card
 
 
 def build_provider(part: str, weights: Weights = "pretrained", checkpoint: Path | None = None) -> FeatureProvider:
     """The provider of one part of a model name, its network not yet loaded. Raises UserError as `parse_features` does."""
-    provider = _provider_class(part)(weights, checkpoint)
-    return JointBilateral(provider) if part.endswith(JOINT_BILATERAL) else provider
+    named = _one(part)
+    provider = _provider_class(named)(weights, checkpoint)
+    return JointBilateral(provider) if JOINT_BILATERAL in named.variants else provider
 
 
 def load_provider(provider: FeatureProvider, device: torch.device) -> Cost:
@@ -149,7 +148,7 @@ def patch_features(
         peak = max(loading.peak_memory_mb, extraction.peak_memory_mb)
         return values, ExtractionCost(loading.seconds, extraction.seconds, peak, device, provenance(device))
 
-    key = feature_key(part, class_identity(_provider_class(part)), provider.weights_digest, photos)
+    key = feature_key(part, class_identity(_provider_class(_one(part))), provider.weights_digest, photos)
     return Extracted(key, *compute()) if cache is None else cached_features(cache, key, compute)
 
 
@@ -190,11 +189,16 @@ def _repeated(cells: Tensor, factor: int) -> Tensor:
     return cells.repeat_interleave(factor, dim=-2).repeat_interleave(factor, dim=-1)
 
 
-def _provider_class(part: str) -> type[FeatureProvider]:
-    name, at, variant = part.partition("@")
-    if at and f"@{variant}" != JOINT_BILATERAL:
-        raise UserError(f"{part}: no upsampling is named {variant!r}; there is {name}{JOINT_BILATERAL}")
-    provider = features[name]
-    if at and provider.per_pixel:
-        raise UserError(f"{part}: {name} has one vector a pixel already; there is nothing to upsample")
+def _one(part: str) -> Part:
+    (named,) = ModelName.parse(part).parts
+    return named
+
+
+def _provider_class(part: Part) -> type[FeatureProvider]:
+    provider = features[str(part.model)]
+    for variant in part.variants:
+        if variant not in (JOINT_BILATERAL, UNTRAINED):
+            raise UserError(f"{part}: no variant is named {variant!r}; there are {JOINT_BILATERAL} and {UNTRAINED}")
+    if JOINT_BILATERAL in part.variants and provider.per_pixel:
+        raise UserError(f"{part}: {part.base} has one vector a pixel already; there is nothing to upsample")
     return provider
