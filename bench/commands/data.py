@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.core.errors import Unavailable, UserError
-from bench.core.registry import datasets
+from bench.core.registry import datasets, find_datasets
 from bench.core.text import listed
 from bench.machine.locations import data_root
 
@@ -18,6 +19,7 @@ from bench.machine.locations import data_root
 def print_where(root: Path | None, console: Console) -> None:
     """One line a data set: found or not, where, and where its publisher offers it."""
     folder = data_root(root)
+    find_datasets(folder)
     table = Table(title=f"data root: {folder}", title_justify="left")
     for column in ("dataset", "found", "download", "size"):
         table.add_column(column, overflow="fold")
@@ -77,8 +79,19 @@ def convert(asked: Conversion, console: Console) -> None:
     lines = [f"{len(done.samples)} samples written to {asked.destination}{there}; photos and depth paired by {done.pairing}"]
     if done.unused:
         lines.append(f"not used: {listed(done.unused)}")
+    lines.append(_next_command(asked.destination))
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _next_command(destination: Path) -> str:
+    """What runs the data set that a conversion wrote, by the name that it has."""
+    folder = destination.absolute()
+    find_datasets(folder.parent)
+    for name in datasets:
+        if datasets[name].card.folder == folder.name and "geometry" in datasets[name].tracks:
+            return f"next: bench run --datasets {name} --data-root {shlex.quote(str(destination.parent))}"
+    return f"no data set is named after the folder {folder.name}: rename it, with letters and digits, to run it by its name"
 
 
 def _camera(text: str) -> Path | tuple[float, ...]:

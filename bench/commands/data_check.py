@@ -11,7 +11,7 @@ from rich.console import Console
 from bench.core.cells import Track
 from bench.core.errors import Unavailable, UserError
 from bench.core.interfaces import Dataset
-from bench.core.registry import datasets
+from bench.core.registry import datasets, find_datasets
 from bench.core.scenes import MonocularSample, MultiViewScene
 from bench.core.text import listed
 from bench.machine.locations import data_root
@@ -56,6 +56,7 @@ def check_command(
         UserError: A scene that was named is in none of the data sets.
     """
     folder = data_root(root)
+    find_datasets(folder)
     absent: list[str] = []
     met: set[str] = set()
     faulty = False

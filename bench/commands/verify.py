@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from bench.commands.checkpoints import checkpoints
 from bench.core.errors import UserError
+from bench.core.registry import find_datasets
 from bench.machine.locations import cache_root, data_root
 from bench.run.verify import ABSOLUTE, RELATIVE, Verdict, verify
 
@@ -29,6 +30,7 @@ def verify_command(
     if recompute:
         from bench.run.tracks import Settings
 
+        find_datasets(data_root(data))
         settings = Settings(data_root(data), cache_root(), "cpu", "none", checkpoints(local_weights))
     verdict = verify(folder, recompute, settings)
     print_verdict(folder, verdict, recompute, console)

@@ -199,6 +199,11 @@ class Dataset(ABC):
     def scenes(self, root: Path | None, track: Track) -> Sequence[str]:
         """Names of the scenes (or samples) found under the root. Raises Unavailable where the data set is not on disk."""
 
+    @classmethod
+    def found_under(cls, root: Path | None) -> Mapping[str, type[Dataset]]:
+        """Data sets of this kind that lie under the data root by names of their own: name -> class; by default none."""
+        return {}
+
     def pointmap_of(self, root: Path | None, name: str) -> str:
         """The initialiser of one scene where the user names none; by default the data set's."""
         return self.default_pointmap

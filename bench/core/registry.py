@@ -121,6 +121,15 @@ pointmaps: Registry[PointmapInitialiser] = Registry("point-map initialiser", Poi
 datasets: Registry[Dataset] = Registry("dataset", Dataset)
 
 
+def find_datasets(root: Path | None) -> None:
+    """Register the data sets that lie under the data root by names of their own (`Dataset.found_under`); a name that is
+    taken stays what it is."""
+    for kind in list(datasets):
+        for name, cls in datasets[kind].found_under(root).items():
+            if name not in datasets:
+                datasets.register(name)(cls)
+
+
 @dataclass(frozen=True)
 class BrokenPlugin:
     """A plug-in module that did not import, and why."""

@@ -16,7 +16,7 @@ from bench.core.families import expanded
 from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, Model, PointmapInitialiser
 from bench.core.names import ModelName
 from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS, protocol_named
-from bench.core.registry import Registry, datasets, estimators, features, pointmaps
+from bench.core.registry import Registry, datasets, estimators, features, find_datasets, pointmaps
 from bench.core.text import MOST_NAMED, listed
 from bench.machine.weights import to_be_downloaded
 
@@ -64,6 +64,7 @@ def make_plan(selection: Selection) -> Plan:
     """Expand a selection. Raises UserError for a name that is not registered, a mode or scene that does not exist, a data
     set that is not on disk (unless it came in through `all`), or a selection that holds no cell at all. Scenes for which the
     data set knows no point-map initialiser that runs here are refused too; of several data sets the others are run."""
+    find_datasets(selection.data_root)
     left_out: list[LeftOut] = []
     probe_protocol, geometry_protocol = _protocols(selection)
     providers = _models(selection, features)

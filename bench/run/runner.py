@@ -17,7 +17,7 @@ import torch
 
 from bench.core.cells import EXTRACTION, NOT_APPLICABLE, PERF, Cell, Measurement
 from bench.core.errors import Unavailable, UserError
-from bench.core.registry import load_plugin
+from bench.core.registry import find_datasets, load_plugin
 from bench.machine.provenance import measured, provenance
 from bench.native.memory import keep_freed_memory
 from bench.probe.features.cache import Extracted
@@ -82,7 +82,7 @@ class Run:
         groups = [list(group) for _, group in itertools.groupby(wanted.values(), key=lambda cell: cell.model)]
         groups.sort(key=lambda group: "+" in group[0].model)  # the parts of a concatenation come before it
         extract = functools.partial(_extract, out=self.out, settings=self.settings)
-        prepare = functools.partial(_prepare_process, self.plugins, self.threads)
+        prepare = functools.partial(_prepare_process, self.plugins, self.settings.data_root, self.threads)
         for cell, result in map_groups(extract, groups, jobs=self.jobs, initialise=prepare):
             if isinstance(result, UserError):
                 raise result
@@ -97,7 +97,7 @@ class Run:
         groups = [list(group) for _, group in itertools.groupby(sorted(cells, key=_neighbours), key=_neighbours)]
         run_one = functools.partial(run_cell, out=self.out, settings=self.settings)
         # A probe's steps are many and small: threads inside one cell cost more than they give; cells run side by side.
-        prepare = functools.partial(_prepare_process, self.plugins, 1)
+        prepare = functools.partial(_prepare_process, self.plugins, self.settings.data_root, 1)
         for cell, result in map_groups(run_one, groups, jobs=self.jobs, initialise=prepare):
             if isinstance(result, WorkerDied):
                 result = _store_failure(cell, str(result), self.out, self.settings)
@@ -111,11 +111,12 @@ def _neighbours(cell: Cell) -> tuple[str, ...]:
     return (cell.track, cell.dataset, cell.model if cell.track == "geometry" else cell.scene, cell.model, cell.protocol)
 
 
-def _prepare_process(plugins: Sequence[str], threads: int) -> None:
+def _prepare_process(plugins: Sequence[str], root: Path | None, threads: int) -> None:
     torch.set_num_threads(threads)
     keep_freed_memory()
     for plugin in plugins:
         load_plugin(plugin)
+    find_datasets(root)
 
 
 def _extract(cell: Cell, *, out: Path, settings: Settings) -> UserError | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -212,7 +213,28 @@ class HAMMER(MoGeRelease):
 
 @datasets.register("mono-folders")
 class MonoFolders(MoGeRelease):
-    """Photos with depth of your own, written by `bench data convert`; metres, at the photos' own size."""
+    """Photos with depth of your own, written by `bench data convert`; metres, at the photos' own size.
+
+    Folders of other names than this one's are data sets of their own, named after the folder.
+    """
 
     card = DatasetCard("Own photos", folder="mono_folders", unit="metre", note="written by `bench data convert`")
     size = None
+
+    @classmethod
+    def found_under(cls, root: Path | None) -> Mapping[str, type[Dataset]]:
+        if root is None or not root.is_dir() or cls is not MonoFolders:
+            return {}
+        known = {datasets[name].card.folder.casefold() for name in datasets}
+        found: dict[str, type[Dataset]] = {}
+        for folder in sorted(path for path in root.iterdir() if not path.name.startswith(".")):
+            name = re.sub(r"[^a-z0-9.]+", "-", folder.name.lower()).strip("-.")
+            if name and name not in found and folder.name.casefold() not in known and (folder / INDEX).is_file():
+                found[name] = _own(folder.name)
+        return found
+
+
+def _own(folder: str) -> type[Dataset]:
+    """The class of a data set in a folder of its own."""
+    card = replace(MonoFolders.card, name=folder, folder=folder)
+    return type("OwnPhotos", (MonoFolders,), {"card": card, "__doc__": MonoFolders.__doc__, "__module__": __name__})

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from bench.core.registry import find_datasets
 from bench.geometry.camera import field_of_view, points_from_depth
 from bench.geometry.io.convert import convert_folder
 from bench.geometry.io.release import (
@@ -404,3 +405,20 @@ def test_the_real_kitti_and_nyu_samples_convert(shared_data: Path, tmp_path: Pat
         stored = read_depth(tmp_path / "NYUv2" / name / "depth.png")
         assert 0.66 < np.isfinite(stored).mean() < 0.76
         assert datasets["nyuv2"]().load_sample(tmp_path, name).image.shape == (480, 640, 3)
+
+
+def test_a_folder_of_your_own_is_a_data_set_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "_classes", dict(datasets._classes))
+    for folder in ("My depth_set", "my-depth-set", ".hidden", "KITTI", "ünï", "?"):
+        write_sample(tmp_path / folder / "a", **parts())
+        write_index(tmp_path / folder, ["a"])
+    (tmp_path / "empty").mkdir()
+    before = set(datasets)
+    find_datasets(tmp_path)
+    find_datasets(tmp_path)
+    find_datasets(None)
+    assert set(datasets) - before == {"my-depth-set", "n"}  # the folder "my-depth-set" would have the name of the first one
+    dataset = datasets["my-depth-set"]()
+    assert dataset.card.folder == "My depth_set"
+    assert list(dataset.scenes(tmp_path, "geometry")) == ["a"]
+    assert dataset.load_sample(tmp_path, "a").dataset == "my-depth-set"
