@@ -47,7 +47,7 @@ def read_idr(folder: Path) -> PhotoSet:
         mask = _mask_file(folder, path)
         return Photo(path.stem, path, lens, pose, (mask,) if mask else (), _mask(mask) if mask else None)
 
-    photos, left_out = usable(((path.name, path) for path in paths), make)
+    photos, left_out = usable(((path.name, path) for path in paths), make, one_size=True)
     used = {f"world_mat_{int(path.stem)}" for path in paths if path.stem.isdecimal()}
     without = sum(key.startswith("world_mat_") and "inv" not in key and key not in used for key in matrices)
     unused = (*(["scale_mat (lengths stay as they are)"] if any(key.startswith("scale_mat") for key in matrices) else []),)

@@ -54,7 +54,9 @@ def read_mvsnet(folder: Path) -> PhotoSet:
         lens, pose = _camera(files["camera"], size)
         return Photo(name, path, lens, pose, extras, _depth_and_mask(files["depth"], files["mask"]), has_depth)
 
-    photos, left_out = usable(((item[1].name, item) for item in zip(names, paths, strict=True)), make)
+    items = ((path.name, (name, path)) for name, path in zip(names, paths, strict=True))
+    photos, left_out = usable(items, make, one_size=not (folder / "depths").is_dir())
+    )
     cameras = tuple(folder / "cams" / f"{photo.path.stem}_cam.txt" for photo in photos)
     unused = tuple(name for name in ("pair.txt", "cams/pair.txt") if (folder / name).is_file())
     return PhotoSet(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -151,12 +152,16 @@ def reasons_shown(left_out: Mapping[str, str], most: int = _REASONS_SHOWN) -> st
     return "; ".join(f"{listed(of, 3)}: {reason}" for reason, of in list(names.items())[:most]) + more
 
 
-def usable(frames: Iterable[tuple[str, Item]], make: Callable[[Item], Photo]) -> tuple[list[Photo], dict[str, str]]:
+def usable(
+    frames: Iterable[tuple[str, Item]], make: Callable[[Item], Photo], one_size: bool = False
+) -> tuple[list[Photo], dict[str, str]]:
     """The photos that can be used, and why the others cannot: one unusable frame does not take the scene with it.
 
     Args:
         frames: Name and description of each frame.
         make: The photo of a frame. Raises UserError with the reason where it cannot be used.
+        one_size: Whether the calibration does not say for which size it is: then a photo of another size than most is left
+        out.
 
     Returns:
         The photos, and name -> reason. A photo is left out too where it is unreadable, or its calibration is for another
@@ -164,15 +169,26 @@ def usable(frames: Iterable[tuple[str, Item]], make: Callable[[Item], Photo]) ->
     """
     photos: list[Photo] = []
     left_out: dict[str, str] = {}
+    sizes: dict[str, tuple[int, int]] = {}
     for name, frame in frames:
         try:
             photo = make(frame)
             if fault := _fault_of_header(photo):
                 raise UserError(fault)
             photos.append(photo)
+            sizes[name] = photo_size(photo.path)
         except UserError as error:
             left_out[name] = str(error)
-    return photos, left_out
+    if not one_size or len(set(sizes.values())) < 2:
+        return photos, left_out
+    ((width, height), _), *_ = Counter(sizes.values()).most_common(1)
+    for name, size in sizes.items():
+        if size != (width, height):
+            left_out[name] = (
+                f"the photo is {size[0]}x{size[1]}, most are {width}x{height}, and the calibration does not say for which "
+                "size it is"
+            )
+    return [photo for photo, name in zip(photos, sizes, strict=True) if name not in left_out], left_out
 
 
 def readable(photo_set: PhotoSet, choose: Callable[[PhotoSet], Split]) -> tuple[PhotoSet, Split]:

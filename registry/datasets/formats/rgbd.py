@@ -71,7 +71,7 @@ def read_frames(folder: Path) -> PhotoSet:
         name = photo.stem.removesuffix(".color")
         return Photo(name, photo, lens, pose, (depth_file,), _depth(depth_file, 1000.0, INVALID_DEPTH), True)
 
-    found, left_out = usable(((photo.name, photo) for photo in photos), make)
+    found, left_out = usable(((photo.name, photo) for photo in photos), make, one_size=True)
     used = (calibration, *(files(photo.path)[1] for photo in found))
     return PhotoSet(folder, "RGB-D frames", tuple(found), used, left_out=left_out, unit="metre")
 
@@ -135,7 +135,7 @@ def read_tum(folder: Path) -> PhotoSet:
         extras = _depth(depth_file, TUM_DEPTH_SCALE, np.inf)
         return Photo(path.stem, path, lens, pose, (depth_file,), extras, True)
 
-    found, left_out = usable(((item[1].name, item) for item in photos), make)
+    found, left_out = usable(((item[1].name, item) for item in photos), make, one_size=own is not None)
     used = (*lists, *([calibration] if own is not None else []))
     unused = tuple(name for name in ("accelerometer.txt",) if (folder / name).is_file())
     return PhotoSet(folder, "TUM RGB-D", tuple(found), used, left_out=left_out, unused=unused, unit="metre")

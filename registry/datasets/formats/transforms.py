@@ -108,7 +108,7 @@ def read_transforms(folder: Path) -> PhotoSet:
         has_depth = "depth_file_path" in frame.frame
         return Photo(names[path], path, lens, pose, extras, read_extras, has_depth)
 
-    photos, left_out = usable(((_shown_name(frame, frames), frame) for frame in frames), make)
+    photos, left_out = usable(((_shown_name(frame, frames), frame) for frame in frames), make, not _sized(frames))
     clouds = {cloud for frame in frames if isinstance(cloud := frame.content.get("ply_file_path"), str) and cloud}
     cloud = _inside(folder, next(iter(clouds))) if len(clouds) == 1 else None
     if clouds and (cloud is None or not cloud.is_file()):
@@ -152,6 +152,11 @@ def _frames(path: Path) -> list[_Frame]:
         if any(fields.get(name) not in (None, False) for fields in (shared, *frames)):
             raise UserError(f"{path}: {name} is not supported; export pinhole photos with OpenGL poses")
     return [_Frame(path, number, shared, frame) for number, frame in enumerate(frames)]
+
+
+def _sized(frames: Sequence[_Frame]) -> bool:
+    """Whether the calibrations say for which size of photo they are."""
+    return all({"w", "h"} & set(frame.settings) for frame in frames)
 
 
 def _shown_name(frame: _Frame, frames: Sequence[_Frame]) -> str:
