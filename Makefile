@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SYSTEM_LIBRARY := libusb-1.0.so.0
 
-.PHONY: demo embedded test lint setup benchmarks sanitize clean
+.PHONY: demo embedded test fuzz lint setup benchmarks sanitize clean
 
 demo: setup
 	$(BIN)/bench run --out results/demo --report reports/demo
@@ -22,6 +22,10 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
+
+# The readers of scenes on 2,000 damaged scenes of each format (`make test` tries 50).
+fuzz: setup
+	BENCH_FUZZ=2000 $(BIN)/pytest tests/registry/test_fuzz_readers.py
 
 lint: setup
 	$(BIN)/ruff check --fix .

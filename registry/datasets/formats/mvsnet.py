@@ -56,7 +56,6 @@ def read_mvsnet(folder: Path) -> PhotoSet:
 
     items = ((path.name, (name, path)) for name, path in zip(names, paths, strict=True))
     photos, left_out = usable(items, make, one_size=not (folder / "depths").is_dir())
-    )
     cameras = tuple(folder / "cams" / f"{photo.path.stem}_cam.txt" for photo in photos)
     unused = tuple(name for name in ("pair.txt", "cams/pair.txt") if (folder / name).is_file())
     return PhotoSet(

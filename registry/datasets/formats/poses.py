@@ -10,6 +10,8 @@ from bench.types import Array, UserError
 
 #: How far a matrix of a file may be from a rotation: files carry three digits or more.
 TOLERANCE = 1e-3
+#: No coordinate in any unit is larger (the Earth's size in millimetres is 1.3e10): a number beyond is damage.
+FARTHEST = 1e12
 
 
 def rigid(matrix: Any, tolerance: float = TOLERANCE) -> tuple[Array, float]:
@@ -33,6 +35,8 @@ def rigid(matrix: Any, tolerance: float = TOLERANCE) -> tuple[Array, float]:
         raise UserError("is no 4x4 matrix of numbers")
     if not np.isfinite(values).all():
         raise UserError("holds numbers that are not finite")
+    if np.abs(values).max() > FARTHEST:
+        raise UserError(f"holds the number {values.flat[np.abs(values).argmax()]:g}, which is no length")
     if len(values) == 4 and not np.allclose(values[3], (0, 0, 0, 1), atol=TOLERANCE):
         turned = " (is the matrix transposed?)" if np.allclose(values[:, 3], (0, 0, 0, 1), atol=TOLERANCE) else ""
         raise UserError(f"has the last row {_shown(values[3])} instead of (0, 0, 0, 1){turned}")
@@ -89,8 +93,8 @@ def from_quaternion(values: Array) -> Array:
     """
     from scipy.spatial.transform import Rotation
 
-    if not np.isfinite(values).all():
-        raise UserError("holds numbers that are not finite")
+    if not np.isfinite(values).all() or np.abs(values).max() > FARTHEST:
+        raise UserError("holds numbers that are not finite, or no lengths")
     length = float(np.linalg.norm(values[:4]))
     if abs(length - 1) > 1e-2:
         raise UserError(f"has no rotation: its quaternion is of length {length:.3g} instead of 1")
