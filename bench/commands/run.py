@@ -31,8 +31,9 @@ from bench.machine.requirements import check
 from bench.machine.weights import fetch
 from bench.results.store import Store
 from bench.run.engines import local, ray
+from bench.run.engines.base import MapGroups
 from bench.run.plan import Plan, Selection, keep_available, keep_readable, make_plan
-from bench.run.runner import MapGroups, Report, Run
+from bench.run.runner import Report, Run
 from bench.run.tracks import Settings, fingerprint
 
 INTERRUPTED = 130

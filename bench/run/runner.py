@@ -6,9 +6,8 @@ import functools
 import itertools
 import os
 import re
-import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,8 @@ from bench.native.memory import keep_freed_memory
 from bench.probe.features.cache import Extracted
 from bench.results.store import CellRecord, Status, Store, digest
 from bench.run import tracks
+from bench.run.engines.base import MapGroups, WorkerDied
 from bench.run.tracks import Settings
-
-#: `map_groups` of an engine (bench.run.engines)
-MapGroups = Callable[..., Iterator[tuple[Cell, Any]]]
 
 
 @dataclass(frozen=True)
@@ -37,20 +34,6 @@ class Report:
     status: Status
     seconds: float
     error: str = ""
-
-
-@dataclass(frozen=True)
-class WorkerDied:
-    """What an engine gives as the result of a cell whose process ended under it."""
-
-    exit_code: int | None  #: None where the engine cannot tell
-
-    def __str__(self) -> str:
-        if self.exit_code is None:
-            return "the worker process died (out of memory, or its machine is gone?)"
-        if self.exit_code == -signal.SIGKILL:
-            return "the worker process was killed (out of memory?)"
-        return f"the worker process ended with exit code {self.exit_code}"
 
 
 @dataclass(frozen=True)
