@@ -25,6 +25,7 @@ from bench.commands.checkpoints import checkpoints
 from bench.core.cells import NO_MODEL, Cell, Weights
 from bench.core.errors import UserError
 from bench.core.interfaces import Model, PointmapInitialiser
+from bench.core.track import Settings
 from bench.machine.files import check_writable
 from bench.machine.locations import cache_root, data_root
 from bench.machine.requirements import check
@@ -32,9 +33,10 @@ from bench.machine.weights import fetch
 from bench.results.store import Store
 from bench.run.engines import local, ray
 from bench.run.engines.base import MapGroups
+from bench.run.keys import fingerprint
 from bench.run.plan import Plan, Selection, keep_available, keep_readable, make_plan
-from bench.run.runner import Report, Run
-from bench.run.tracks import Settings, fingerprint
+from bench.run.runner import Run
+from bench.run.worker import Report
 
 INTERRUPTED = 130
 SEEDS = 2**32  #: what every generator takes
@@ -116,7 +118,7 @@ def run_command(options: Options, console: Console, errors: Console) -> int:
         errors.print("interrupted; the finished cells are kept: the same command goes on from here", soft_wrap=True)
         return INTERRUPTED
     rows = Store(options.out).compact()
-    console.print(f"rows: {options.out / 'rows.csv'} ({len(rows)})", highlight=False, soft_wrap=True)
+    console.print(f"rows: {options.out / 'rows.csv'} ({rows})", highlight=False, soft_wrap=True)
     _print_failures(failures, errors)
     if options.report is not None:
         from bench.report.build import build_report

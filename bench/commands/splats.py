@@ -15,11 +15,15 @@ from bench.commands.checkpoints import checkpoints
 from bench.commands.run import choose_device
 from bench.core.cells import Weights
 from bench.core.errors import Unavailable, UserError
+from bench.core.residents import Residents
 from bench.core.scenes import Camera
+from bench.core.track import Settings
 from bench.machine.files import check_writable
 from bench.machine.locations import cache_root, data_root
-from bench.results.store import CellRecord, Store
-from bench.run import tracks
+from bench.probe.track import ProbeTrack
+from bench.results.record import CellRecord
+from bench.results.store import Store
+from bench.run.keys import cell_key
 from bench.run.verify import other_weights
 from bench.splat import SH_0, Gaussians, rotation_matrix, write_ply
 
@@ -119,16 +123,16 @@ def trained_again(
     if record.cell.track != "probe":
         raise UserError(f"{record.cell.label} is a cell of the {record.cell.track} track; only probes make Gaussians")
     weights: Weights = "random" if record.weights == "random" else "pretrained"
-    settings = tracks.Settings(data_root(root), cache_root(), choose_device("auto"), weights, local_weights)
+    settings = Settings(data_root(root), cache_root(), choose_device("auto"), weights, local_weights)
     if lack := other_weights(record, settings):
         raise UserError(f"{record.cell.label} ({record.key[:12]}): {lack}")
-    if tracks.cell_key(record.cell, settings) != record.key:
+    if cell_key(record.cell, settings) != record.key:
         console.print(
             f"[yellow]note[/] {record.cell.label} was run by other code, on other data or another device: "
             "these Gaussians may differ from what its rows measured",
             soft_wrap=True,
         )
     with console.status(f"training {record.cell.label} again"):
-        outcome = tracks.run(record.cell, settings)
+        outcome = ProbeTrack().run(record.cell, settings, Residents())
     assert outcome.gaussians is not None
     return outcome.gaussians.detach().to("cpu"), outcome.cameras

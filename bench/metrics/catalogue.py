@@ -34,6 +34,7 @@ class Metric:
         printed_in_papers: Otherwise tables show it only where some row has a value.
         shown_first: The leaderboard opens with it.
         median_of: The metric whose median over views it is; "" where rows carry it themselves.
+        lowest, highest: What a stored value can be; `bench verify` names others.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Metric:
     shown_first: bool = True
     median_of: str = ""
     long_label: str = ""
+    lowest: float = 0.0
+    highest: float = math.inf
 
     @property
     def title(self) -> str:
@@ -64,6 +67,10 @@ class Metric:
         """The unit of a printed value: dB, %, °; "" for a plain number and for the data set's own unit."""
         words = {"scene": "", "share": "", "extent": "", "degree": "°"}
         return "%" if self.factor == 100 else words.get(self.unit, self.unit)
+
+    def allows(self, value: float) -> bool:
+        """True where a value can be one of this metric's; NaN, which stands for none, always can."""
+        return math.isnan(value) or self.lowest <= value <= self.highest
 
     def printed(self, value: float) -> str:
         """A stored value as tables print it.
@@ -110,6 +117,7 @@ CATALOGUE = (
         "peak signal-to-noise ratio of the masked held-out pair",
         digits=2,
         headline=True,
+        highest=200.0,
     ),
     Metric(
         "ssim",
@@ -121,6 +129,8 @@ CATALOGUE = (
         "structural similarity, 11x11 Gaussian window, sigma 1.5",
         digits=4,
         bare_fraction=True,
+        lowest=-1.0,
+        highest=1.0,
     ),
     Metric(
         "lpips",
@@ -132,6 +142,7 @@ CATALOGUE = (
         "LPIPS-VGG fed with [0, 1] images, as the paper does",
         digits=4,
         bare_fraction=True,
+        highest=10.0,
     ),
     Metric(
         "lpips_rescaled",
@@ -145,6 +156,7 @@ CATALOGUE = (
         bare_fraction=True,
         printed_in_papers=False,
         shown_first=False,
+        highest=10.0,
     ),
     Metric(
         "haarpsi",
@@ -157,6 +169,7 @@ CATALOGUE = (
         digits=4,
         bare_fraction=True,
         printed_in_papers=False,
+        highest=1.0,
     ),
     Metric("accuracy", "Acc.", "probe", "scene", False, "3d", "mean nearest distance from Gaussian centres to ground truth"),
     Metric(
@@ -174,6 +187,7 @@ CATALOGUE = (
         "pose",
         "mean angle between estimated and true cameras",
         shown_first=False,
+        highest=180.0,
     ),
     Metric(
         "pose_translation_error",
@@ -196,6 +210,7 @@ CATALOGUE = (
         "PSNR of the training views",
         digits=2,
         shown_first=False,
+        highest=200.0,
     ),
     Metric(
         "visible_share",
@@ -207,6 +222,7 @@ CATALOGUE = (
         "share of a held-out view's pixels that is compared",
         digits=2,
         shown_first=False,
+        highest=1.0,
     ),
     Metric("gaussians", "Gaussians", "probe", "", None, "other", "number of Gaussians", digits=0, shown_first=False),
     Metric(
@@ -235,6 +251,7 @@ CATALOGUE = (
         digits=1,
         three_digits=True,
         ranked=True,
+        highest=1.0,
     ),
     Metric(
         "fov_x_error",
@@ -248,6 +265,7 @@ CATALOGUE = (
         three_digits=True,
         ranked=True,
         long_label="FOV mean",
+        highest=180.0,
     ),
     Metric(
         "fov_x_error_median",
@@ -262,6 +280,7 @@ CATALOGUE = (
         ranked=True,
         long_label="FOV median",
         median_of="fov_x_error",
+        highest=180.0,
     ),
     Metric(
         "fov_x_deviation",
@@ -275,6 +294,8 @@ CATALOGUE = (
         three_digits=True,
         printed_in_papers=False,
         shown_first=False,
+        lowest=-180.0,
+        highest=180.0,
     ),
     Metric(
         "boundary_f1",
@@ -288,6 +309,7 @@ CATALOGUE = (
         digits=1,
         three_digits=True,
         ranked=True,
+        highest=1.0,
     ),
 )
 METRICS = {metric.name: metric for metric in CATALOGUE}

@@ -106,16 +106,19 @@ def _step(
 def measure_cells(modes: Sequence[str] = ("A", "Aft")) -> Iterator[Result]:
     """Whole cells of `quick-v1` on a randomly initialised network, with the features in the cache: without and with the C++
     kernels. The notes hold the PSNR on the held-out views; a probe amplifies rounding, that of fine-tuned features most."""
-    from bench.run import tracks
+    from bench.core.residents import Residents
+    from bench.core.track import Settings
+    from bench.probe.track import ProbeTrack
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = tracks.Settings(None, Path(folder), "cpu", "pretrained")
+        settings = Settings(None, Path(folder), "cpu", "pretrained")
         for mode in modes:
             cell = Cell("probe", mode=mode, pointmap="simulated", seed=0, **CELL)
             reached: dict[str, float] = {}
 
             def run(path: str, cell: Cell = cell, reached: dict[str, float] = reached) -> list[Tensor]:
-                psnr = [found.value for found in tracks.run(cell, settings).measurements if found.metric == "psnr"]
+                outcome = ProbeTrack().run(cell, settings, Residents())
+                psnr = [found.value for found in outcome.measurements if found.metric == "psnr"]
                 reached[path] = float(np.mean(psnr))
                 return [torch.tensor(psnr)]
 

@@ -10,7 +10,7 @@ from bench.core.cells import Cell, Measurement
 from bench.machine.provenance import provenance
 from bench.perf import align, raster, readout, step
 from bench.perf.timing import Result, one_thread
-from bench.results.store import CellRecord, digest
+from bench.results.record import CellRecord, digest
 
 PROTOCOL = "perf-v1"
 #: Metric -> (field of a Result, unit, higher is better).

@@ -1,8 +1,10 @@
 """The result store: a folder of finished cells, one file each, addressed by what determined their numbers.
 
-    DIR/cells/<key>.json         one finished cell: identity, status, rows, provenance
+    DIR/cells/<key>.json         one finished cell: identity, status, rows, provenance (bench.results.record)
     DIR/pictures/<key>/*.png     its pictures, written before the cell's file
-    DIR/rows.parquet, rows.csv   all rows, compacted from the cells
+    DIR/planned/*.json           which keys the rows are of (bench.results.planned)
+    DIR/claims/<key>             who computes a cell now (bench.results.claims)
+    DIR/rows.parquet, rows.csv   the rows of the chosen cells, compacted from their files
 
 A file is written under a temporary name and renamed, so a run may be killed at any instant and several runs may share a
 folder. A failed cell is stored with its error and tried again by the next run.
@@ -10,67 +12,39 @@ folder. A failed cell is stored with its error and tried again by the next run.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.core.cells import WHOLE_CELL, Cell, Marks, Measurement
+from bench.core.cells import WHOLE_CELL, Measurement
 from bench.core.errors import UserError
 from bench.core.scenes import Array
-from bench.machine.files import write_atomically, write_text
-from bench.results.migration import marks_of_version_1, migrated
-from bench.results.schema import (
-    CSV_OPTIONS,
-    ROLES,
-    ROW_COLUMNS,
-    SCHEMA_VERSION,
-    STARTS,
-    STATUSES,
-    TRACKS,
-    WEIGHTS,
-    as_rows,
-    validate_rows,
-)
+from bench.machine.files import remove_strays, write_atomically, write_text
+from bench.results import planned
+from bench.results.migration import migrated
+from bench.results.pictures import picture_digest, picture_path
+from bench.results.planned import Chosen, Identity
+from bench.results.record import CellRecord, Head, from_file, head_of, to_text
+from bench.results.schema import CSV_OPTIONS, ROW_COLUMNS, as_rows, validate_rows
 
-Status = Literal["ok", "failed", "unavailable"]
 ROWS_FILES = ("rows.parquet", "rows.csv")  #: all rows of a folder; the first is read where both are there
+CHUNK = 500  #: cells whose rows are in memory at a time; a row group of rows.parquet
+_ROWS_AT_A_TIME = 20_000  #: of a .csv file
+_MOST_ROUNDS = 5  #: of compaction, while others go on storing
 
 
-@dataclass(frozen=True)
-class CellRecord:
-    """A finished cell as it is stored."""
+def _arrow_schema() -> Any:
+    import pyarrow as pa
 
-    key: str
-    cell: Cell
-    status: Status
-    weights: str
-    error: str = ""
-    measurements: tuple[Measurement, ...] = ()
-    pictures: tuple[str, ...] = ()
-    seconds: float = math.nan
-    peak_memory_mb: float = math.nan
-    device: str = "cpu"
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    finished: str = ""
-    marks: Marks = field(default_factory=Marks)
-
-
-def digest(parts: Any) -> str:
-    """sha256 of the canonical JSON of anything made of dicts, lists, strings and numbers."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def content_digest(stored: Mapping[str, Any]) -> str:
-    """The digest that a cell's file carries of everything else in it."""
-    return digest({name: value for name, value in stored.items() if name != "digest"})
+    types = {"str": pa.large_string(), "Int64": pa.int64(), "float64": pa.float64(), "boolean": pa.bool_()}
+    return pa.schema([(name, types[dtype]) for name, dtype in ROW_COLUMNS.items()])
 
 
 class Store:
@@ -84,53 +58,112 @@ class Store:
         elif not (folder / "cells").is_dir():
             raise UserError(f"{folder} holds no results (there is no folder {folder / 'cells'})")
 
+    # ------------------------------------------------------------------------------------------------------ one cell
+
     def path(self, key: str) -> Path:
+        """The file of a cell."""
         return self.folder / "cells" / f"{key}.json"
 
     def finished(self, key: str) -> bool:
         """True where the cell is stored and did not fail; a failed or unavailable one is due again."""
-        record = self.read(key)
-        return record is not None and record.status == "ok"
+        path = self.path(key)
+        return path.is_file() and head_of(path).status == "ok"
 
     def read(self, key: str) -> CellRecord | None:
         """The stored cell, None where there is none. Raises UserError naming a file that is no cell."""
         path = self.path(key)
-        return _parse(path) if path.is_file() else None
+        return from_file(path) if path.is_file() else None
 
     def save(self, record: CellRecord, pictures: Mapping[str, Array]) -> None:
         """Store a finished cell: its pictures (H, W, 3) uint8 first, then its file."""
         from PIL import Image
 
+        own = self.folder / "pictures" / record.key
+        remove_strays(own)
+        digests = {}
         for name, picture in pictures.items():
+            path = picture_path(self.folder, record.key, name)
             image = Image.fromarray(np.ascontiguousarray(picture))
-            write_atomically(self.folder / "pictures" / record.key / f"{name}.png", image.save)
-        stored = _without_nan(
-            {
-                **asdict(record),
-                "pictures": sorted(pictures),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "schema": SCHEMA_VERSION,
-            }
-        )
-        stored["digest"] = content_digest(stored)
-        write_text(self.path(record.key), json.dumps(stored, indent=1, sort_keys=True))
+            write_atomically(path, image.save)
+            digests[name] = picture_digest(path)
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        stored = replace(record, pictures=tuple(sorted(pictures)), picture_digests=digests, finished=finished)
+        write_text(self.path(record.key), to_text(stored))
 
-    def records(self) -> list[CellRecord]:
-        """All stored cells, the newest of each identity (an older one was run by older code or on older data)."""
-        newest: dict[tuple[Cell, str], CellRecord] = {}
-        for path in sorted((self.folder / "cells").glob("[0-9a-f]*.json")):
-            record = _parse(path)
-            held = newest.get((record.cell, record.weights))
-            if held is None or record.finished >= held.finished:
-                newest[record.cell, record.weights] = record
-        return [newest[identity] for identity in sorted(newest)]
+    # ----------------------------------------------------------------------------------------------------- all cells
 
-    def compact(self) -> pd.DataFrame:
-        """Write rows.parquet and rows.csv from all stored cells and return the rows."""
-        rows = rows_of(self.records())
-        write_atomically(self.folder / "rows.parquet", lambda path: rows.to_parquet(path, index=False))
-        write_atomically(self.folder / "rows.csv", lambda path: rows.to_csv(path, index=False))
+    def plan(self, keys: Mapping[Identity, str]) -> None:
+        """Take down the keys that a run asks for: from now on the folder's rows are of these (bench.results.planned). What
+        killed processes left behind is removed."""
+        remove_strays(self.folder)
+        remove_strays(self.folder / "cells")
+        planned.write_plan(self.folder, keys)
+
+    def finished_among(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that are stored and did not fail."""
+        there = {path.stem for path in cell_files(self.folder)}
+        return {key for key in keys if key in there and head_of(self.path(key)).status == "ok"}
+
+    def chosen(self) -> Chosen:
+        """The cells that the folder's rows are of, and what else is stored."""
+        return planned.choose(map(head_of, cell_files(self.folder)), planned.planned_keys(self.folder))
+
+    def records(self) -> Iterator[CellRecord]:
+        """The cells that the folder's rows are of, one of each identity, sorted by it; read one by one."""
+        return (from_file(self.path(head.key)) for head in self.chosen().heads)
+
+    def compact(self) -> int:
+        """Write rows.parquet and rows.csv from the stored cells, some cells at a time; returns the number of rows.
+
+        What other writers store meanwhile is taken up too, so that of several that end together none leaves rows out. One
+        that goes on storing will compact at its own end.
+        """
+        rows = 0
+        for _ in range(_MOST_ROUNDS):
+            before = _listing(self.folder)
+            rows = self._write_rows(self.chosen().heads)
+            if _listing(self.folder) == before:
+                break
         return rows
+
+    def row_chunks(self, heads: Sequence[Head]) -> Iterator[pd.DataFrame]:
+        """The rows of cells, CHUNK cells at a time, in the order of `heads`."""
+        for start in range(0, len(heads), CHUNK):
+            yield rows_of(from_file(self.path(head.key)) for head in heads[start : start + CHUNK])
+
+    def _write_rows(self, heads: Sequence[Head]) -> int:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        count = 0
+
+        def write(parquet: Path, csv: Path) -> None:
+            nonlocal count
+            count = 0
+            empty = rows_of(())
+            schema = pa.Table.from_pandas(empty, schema=_arrow_schema(), preserve_index=False).schema
+            with pq.ParquetWriter(parquet, schema) as writer, csv.open("w", encoding="utf-8", newline="") as text:
+                empty.to_csv(text, index=False)
+                for rows in self.row_chunks(heads):
+                    writer.write_table(pa.Table.from_pandas(rows, schema=schema, preserve_index=False))
+                    rows.to_csv(text, index=False, header=False)
+                    count += len(rows)
+
+        parquet, csv = (self.folder / name for name in ROWS_FILES)
+        write_atomically(csv, lambda text: write_atomically(parquet, lambda table: write(table, text)))
+        return count
+
+
+def cell_files(folder: Path) -> list[Path]:
+    """The files of a folder's cells, sorted by key; temporary files are not among them."""
+    with os.scandir(folder / "cells") as entries:
+        names = [entry.name for entry in entries if entry.name.endswith(".json") and not entry.name.startswith(".")]
+    return [folder / "cells" / name for name in sorted(names)]
+
+
+def _listing(folder: Path) -> dict[str, int]:
+    """What compaction reads, as far as a change of it shows."""
+    return {path.name: path.stat().st_mtime_ns for path in (*cell_files(folder), *planned.plan_files(folder))}
 
 
 def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:
@@ -161,9 +194,11 @@ def read_rows(folder: Path) -> pd.DataFrame:
     Raises UserError, naming the file, where the folder holds neither or where what they hold are no valid rows.
     """
     if (folder / "cells").is_dir():
-        return rows_of(Store(folder, create=False).records())
+        store = Store(folder, create=False)
+        chunks = list(store.row_chunks(store.chosen().heads))
+        return pd.concat(chunks, ignore_index=True) if chunks else rows_of(())
     path = rows_file(folder)
-    frame = migrated(read_table(path))
+    frame = read_table(path)
     if frame.empty:
         raise UserError(f"{path} holds no rows; run `bench run --out {folder}` first")
     problems = validate_rows(frame)
@@ -185,65 +220,21 @@ def rows_file(folder: Path) -> Path:
 
 def read_table(path: Path) -> pd.DataFrame:
     """What a .parquet or .csv file holds. Raises UserError, naming the file, where it cannot be read."""
+    return pd.concat(table_chunks(path), ignore_index=True)
+
+
+def table_chunks(path: Path) -> Iterator[pd.DataFrame]:
+    """What a .parquet or .csv file holds, some rows at a time, at least one chunk. Raises as `read_table`."""
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, **CSV_OPTIONS)
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            with pq.ParquetFile(path) as file:
+                for number in range(file.num_row_groups):
+                    yield migrated(file.read_row_group(number).to_pandas())
+                if not file.num_row_groups:
+                    yield migrated(file.read().to_pandas())
+        else:
+            yield from map(migrated, pd.read_csv(path, chunksize=_ROWS_AT_A_TIME, **CSV_OPTIONS))
     except Exception as error:  # readers raise whatever their file formats bring
         raise UserError(f"{path}: it cannot be read ({type(error).__name__}: {str(error).strip()})") from error
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: it is stored as null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return value
-
-
-def _parse(path: Path) -> CellRecord:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(stored, dict):
-            raise ValueError("it holds no object")
-        version = stored.pop("schema", SCHEMA_VERSION)
-        if version not in range(1, SCHEMA_VERSION + 1):
-            raise ValueError(f"its row format is version {version}, this suite reads versions 1 to {SCHEMA_VERSION}")
-        stored.pop("digest", None)
-        measurements = tuple(
-            Measurement(**{**row, "value": math.nan if row["value"] is None else row["value"]})
-            for row in stored["measurements"]
-        )
-        numbers = {name: math.nan if stored[name] is None else stored[name] for name in ("seconds", "peak_memory_mb")}
-        cell = Cell(**stored["cell"])
-        stored["marks"] = (
-            Marks(**stored["marks"]) if version > 1 else marks_of_version_1(cell.model, cell.pointmap, cell.protocol)
-        )
-        record = CellRecord(
-            **{**stored, "cell": cell, "measurements": measurements, "pictures": tuple(stored["pictures"]), **numbers}
-        )
-        _check_words(record)
-        return record
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not a stored cell ({type(error).__name__}: {error}); remove it and run again") from error
-
-
-def _check_words(record: CellRecord) -> None:
-    """Raises ValueError, naming the field, where one of a closed vocabulary or a number holds something else."""
-    choices: list[tuple[str, Any, tuple[Any, ...]]] = [
-        ("track", record.cell.track, TRACKS),
-        ("status", record.status, get_args(Status)),
-        ("weights", record.weights, WEIGHTS),
-        ("role", record.marks.role, ROLES),
-        ("start", record.marks.start, STARTS),
-        ("quick", record.marks.quick, (True, False)),
-        *(("status of a measurement", each.status, STATUSES) for each in record.measurements),
-    ]
-    for name, value, allowed in choices:
-        if value not in allowed:
-            raise ValueError(f"{name} is {value!r}, not one of {', '.join(map(str, allowed))}")
-    numbers: list[tuple[str, Any]] = [(each.metric, each.value) for each in record.measurements]
-    for name, value in [("seed", record.cell.seed), *numbers]:
-        if isinstance(value, bool) or not isinstance(value, int if name == "seed" else int | float):
-            raise ValueError(f"{name} is {value!r}, not a number")

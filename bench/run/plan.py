@@ -14,6 +14,7 @@ from bench.core.cells import INSTANTSPLAT, MODES, NO_MODEL, Cell, Track, Weights
 from bench.core.errors import Unavailable, UserError
 from bench.core.families import expanded
 from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, Model, PointmapInitialiser
+from bench.core.lookup import model_classes
 from bench.core.names import ModelName
 from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS, protocol_named
 from bench.core.registry import Registry, datasets, estimators, features, find_datasets, pointmaps
@@ -349,19 +350,3 @@ def _lack(check: Callable[[str, type[Model]], None], name: str, model: type[Mode
 def _models_and_initialiser(cell: Cell) -> list[tuple[str, type[Model]]]:
     initialiser = [] if cell.pointmap == "-" else [(cell.pointmap, pointmaps[cell.pointmap])]
     return [*model_classes(cell), *initialiser]
-
-
-def model_classes(cell: Cell) -> list[tuple[str, type[FeatureProvider]]] | list[tuple[str, type[GeometryEstimator]]]:
-    """Names and classes behind a cell's model: the parts of a concatenation, none for InstantSplat."""
-    if cell.track == "geometry":
-        return [(cell.model, estimators[cell.model])]
-    if cell.model == NO_MODEL:
-        return []
-    from bench.probe.features.composite import parse_features
-
-    names = [part.partition("@")[0] for part in parse_features(cell.model)]
-    return [(name, features[name]) for name in names]
-
-
-def dataset_of(cell: Cell) -> Dataset:
-    return datasets[cell.dataset]()

@@ -1,220 +1,136 @@
-"""Runs cells: skips what is stored, records status, time, memory and provenance, never lets one failure stop the rest."""
+"""Runs cells: skips what is stored, prepares what several need, maps the rest over an engine, tells how each ended."""
 
 from __future__ import annotations
 
 import functools
-import itertools
-import os
-import re
-import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-import torch
+from bench.core.cells import Cell
+from bench.core.errors import UserError
+from bench.core.residents import Residents
+from bench.core.track import Settings
+from bench.results.claims import Claims
+from bench.results.record import digest
+from bench.results.store import Store
+from bench.run import limits
+from bench.run.engines.base import Limits, MapGroups, WorkerDied
+from bench.run.keys import cell_key, weights_of
+from bench.run.tracks import track_of
+from bench.run.worker import Elsewhere, Report, Task, prepare, prepare_process, run_cell, store_failure
 
-from bench.core.cells import EXTRACTION, NOT_APPLICABLE, PERF, Cell, Measurement
-from bench.core.errors import Unavailable, UserError
-from bench.core.registry import find_datasets, load_plugin
-from bench.machine.provenance import measured, provenance
-from bench.native.memory import keep_freed_memory
-from bench.probe.features.cache import Extracted
-from bench.results.store import CellRecord, Status, Store, digest
-from bench.run import tracks
-from bench.run.engines.base import MapGroups, WorkerDied
-from bench.run.tracks import Settings
-
-
-@dataclass(frozen=True)
-class Report:
-    """How a cell ended, for the progress display."""
-
-    cell: Cell
-    status: Status
-    seconds: float
-    error: str = ""
+PRELOADED = ("bench.run.preload",)
+_LOOK_SECONDS = 0.5  #: between looks at what another run computes
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run: where it writes and what its cells share. threads: of each process while features are extracted."""
+    """A run: where it writes and what its cells share.
+
+    Attributes:
+        out: The results folder.
+        settings: What every cell is run with.
+        plugins: Files and modules that each worker loads.
+        jobs: How many worker processes run at a time.
+        threads: Of each process while things are prepared.
+        cell_seconds: The time limit of a cell; None for its protocol's (bench.run.limits).
+        memory_mb: The memory limit of a worker; None for nine tenths of the machine's.
+        lost: The preparations that failed in this run, each with its report. They are not tried again within it.
+    """
 
     out: Path
     settings: Settings
     plugins: tuple[str, ...] = ()
     jobs: int = 1
     threads: int = 1
+    cell_seconds: float | None = None
+    memory_mb: float | None = None
+    lost: dict[Cell, Report] = field(default_factory=dict)
 
     def due(self, cells: Sequence[Cell]) -> list[Cell]:
-        """The cells that are not yet stored. Raises UserError where a cell's data cannot be read."""
+        """The cells that are not yet stored. From now on the folder's rows of all these cells are those of the keys that
+        this code, these weights and data ask for. Raises UserError where a cell's data cannot be read."""
         store = Store(self.out)
-        return [cell for cell in cells if not store.finished(tracks.cell_key(cell, self.settings))]
+        keys = {cell: cell_key(cell, self.settings) for cell in cells}
+        store.plan({(cell, weights_of(cell, self.settings.weights)): key for cell, key in keys.items()})
+        finished = store.finished_among(keys.values())
+        return [cell for cell, key in keys.items() if key not in finished]
 
     def extract(self, cells: Sequence[Cell], map_groups: MapGroups) -> Iterator[Cell]:
-        """Compute the features that the cells need and the cache lacks, model by model; yields each cell that is served.
+        """Prepare what the cells need (features), a process for each model; yields each preparation that has ended.
 
-        What making them cost is stored, also where the cache held them. What fails here fails again, and is recorded, when
-        its cells are run. Raises UserError where a result cannot be stored.
+        What it cost is stored, also where it was made long ago. What fails is kept in `lost`. Raises UserError where a
+        result cannot be stored.
         """
-        wanted = {
-            (cell.model, cell.dataset, cell.scene, cell.protocol): cell
-            for cell in sorted(cells)
-            if cell.track == "probe" and tracks.reads_patch_features(cell)
-        }
-        groups = [list(group) for _, group in itertools.groupby(wanted.values(), key=lambda cell: cell.model)]
-        groups.sort(key=lambda group: "+" in group[0].model)  # the parts of a concatenation come before it
-        extract = functools.partial(_extract, out=self.out, settings=self.settings)
-        prepare = functools.partial(_prepare_process, self.plugins, self.settings.data_root, self.threads)
-        for cell, result in map_groups(extract, groups, jobs=self.jobs, initialise=prepare):
-            if isinstance(result, UserError):
-                raise result
-            yield cell
-        tracks.forget_models()
+        wanted = dict.fromkeys(each for cell in sorted(cells) for each in track_of(cell).preparations(cell))
+        tasks = [
+            Task(each, digest({"preparation": asdict(each), "device": self.settings.device}), self._seconds(each))
+            for each in wanted
+        ]
+        initialise = functools.partial(prepare_process, self.plugins, self.settings.data_root, self.threads)
+        for task, result in self._shared(prepare, tasks, lambda cell: (cell.model,), initialise, map_groups):
+            if isinstance(result, WorkerDied):
+                Claims(self.out).release(task.key)
+                result = Report(task.cell, "failed", float("nan"), str(result))
+            if result.status != "ok":
+                self.lost[task.cell] = result
+            yield task.cell
 
     def execute(self, cells: Sequence[Cell], map_groups: MapGroups) -> Iterator[Report]:
-        """Run the cells on an engine (`map_groups` of one in bench.run.engines) and yield how each ended, as they end.
+        """Run the cells on an engine and yield how each ended, as they end.
 
         Raises UserError where a result cannot be stored.
         """
-        groups = [list(group) for _, group in itertools.groupby(sorted(cells, key=_neighbours), key=_neighbours)]
-        run_one = functools.partial(run_cell, out=self.out, settings=self.settings)
+        tasks = []
+        for cell in cells:
+            task = Task(cell, cell_key(cell, self.settings), self._seconds(cell))
+            lost = next((self.lost[each] for each in track_of(cell).preparations(cell) if each in self.lost), None)
+            if lost is None:
+                tasks.append(task)
+            else:
+                message = f"no features of {lost.cell.model}: {lost.error}" if lost.cell.model != cell.model else lost.error
+                yield store_failure(task, lost.status, message, self.out, self.settings)
         # A probe's steps are many and small: threads inside one cell cost more than they give; cells run side by side.
-        prepare = functools.partial(_prepare_process, self.plugins, self.settings.data_root, 1)
-        for cell, result in map_groups(run_one, groups, jobs=self.jobs, initialise=prepare):
+        initialise = functools.partial(prepare_process, self.plugins, self.settings.data_root, 1)
+        for task, result in self._shared(run_cell, tasks, lambda cell: track_of(cell).group(cell), initialise, map_groups):
             if isinstance(result, WorkerDied):
-                result = _store_failure(cell, str(result), self.out, self.settings)
-            elif isinstance(result, UserError):
-                raise result
+                result = store_failure(task, "failed", str(result), self.out, self.settings)
             yield result
 
+    def _seconds(self, cell: Cell) -> float:
+        return limits.cell_seconds(cell, self.settings.device) if self.cell_seconds is None else self.cell_seconds
 
-def _neighbours(cell: Cell) -> tuple[str, ...]:
-    """Cells that share a scene and a model run one after the other in one process, so features are computed once."""
-    return (cell.track, cell.dataset, cell.model if cell.track == "geometry" else cell.scene, cell.model, cell.protocol)
-
-
-def _prepare_process(plugins: Sequence[str], root: Path | None, threads: int) -> None:
-    torch.set_num_threads(threads)
-    keep_freed_memory()
-    for plugin in plugins:
-        load_plugin(plugin)
-    find_datasets(root)
-
-
-def _extract(cell: Cell, *, out: Path, settings: Settings) -> UserError | None:
-    """Extract the features of a cell's model and store what they cost. Never raises; an error in writing is returned."""
-    extracted = tracks.extract_features(cell, settings)
-    while True:
-        try:
-            part, found = next(extracted)
-        except Exception:  # also at the end; what failed fails again, and is recorded, when its cells are run
-            return None
-        record = _extraction_record(cell, part, found, settings)
-        try:
-            store = Store(out)
-            if not store.finished(record.key):
-                store.save(record, {})
-        except UserError as error:
-            return error
-
-
-def _extraction_record(cell: Cell, part: str, extracted: Extracted, settings: Settings) -> CellRecord:
-    """What the features of one part of a cell's model cost when they were made, as a cell of the track "perf"."""
-    own = replace(cell, track=PERF, model=part, mode=EXTRACTION, pointmap=NOT_APPLICABLE, seed=0)
-    cost = extracted.cost
-    return CellRecord(
-        key=digest({"cell": asdict(own), "features": extracted.key, "device": cost.device}),
-        cell=own,
-        status="ok",
-        weights=tracks.weights_of(own, settings.weights),
-        marks=tracks.marks_of(replace(own, pointmap=NOT_APPLICABLE)),
-        measurements=(
-            Measurement("loading_seconds", cost.loading_seconds, unit="s", higher_is_better=False),
-            Measurement("extraction_seconds", cost.extraction_seconds, unit="s", higher_is_better=False),
-            Measurement("extraction_memory", cost.peak_memory_mb, unit="MB", higher_is_better=False),
-        ),
-        seconds=round(cost.loading_seconds + cost.extraction_seconds, 3),
-        peak_memory_mb=round(cost.peak_memory_mb, 1),
-        device=cost.device,
-        provenance={**cost.provenance, "weights": tracks.weights_identities(own, settings)},
-    )
-
-
-def run_cell(cell: Cell, *, out: Path, settings: Settings) -> Report | UserError:
-    """Run and store one cell. Never raises; an error in writing the result is returned, since then the run must stop."""
-    try:
-        store = Store(out)
-        key = tracks.cell_key(cell, settings)
-        weights = tracks.weights_of(cell, settings.weights)
-        marks = tracks.marks_of(cell)
-    except UserError as error:
-        return error
-    status: Status = "ok"
-    message, outcome = "", tracks.Outcome((), {})
-    tracks.forget_other_models(cell, settings)
-    with measured(settings.device) as cost:
-        try:
-            outcome = tracks.run(cell, settings)
-        except Unavailable as error:
-            status, message = "unavailable", str(error)
-        except UserError as error:
-            status, message = "failed", str(error)
-        except Exception as error:  # a model may raise anything; the cell says so and the rest goes on
-            status, message = "failed", f"{type(error).__name__}: {error} ({_where(error)})"
-    record = CellRecord(
-        key=key,
-        cell=cell,
-        status=status,
-        weights=weights,
-        marks=marks,
-        error=_shareable(message, settings),
-        measurements=outcome.measurements,
-        seconds=round(cost.seconds, 3),
-        peak_memory_mb=round(cost.peak_memory_mb, 1),
-        device=settings.device,
-        provenance=_origin(cell, settings),
-    )
-    try:
-        store.save(record, outcome.pictures)
-    except UserError as error:
-        return error
-    return Report(cell, status, cost.seconds, message)
-
-
-def _store_failure(cell: Cell, message: str, out: Path, settings: Settings) -> Report:
-    """Record a cell whose process died under it."""
-    record = CellRecord(
-        key=tracks.cell_key(cell, settings),
-        cell=cell,
-        status="failed",
-        weights=tracks.weights_of(cell, settings.weights),
-        marks=tracks.marks_of(cell),
-        error=message,
-        device=settings.device,
-        provenance=_origin(cell, settings),
-    )
-    Store(out).save(record, {})
-    return Report(cell, "failed", float("nan"), message)
-
-
-def _shareable(message: str, settings: Settings) -> str:
-    """A message as rows hold it: rows are published, and say nothing of where this machine keeps its files."""
-    places = {path: path.name for _, path in settings.checkpoints}
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (pathlib's raises where there is none)
-    places |= {settings.cache.absolute(): "<cache>", home: "~"}
-    places |= {} if settings.data_root is None else {settings.data_root.absolute(): "<data root>"}
-    for place in sorted(places, key=lambda path: len(str(path)), reverse=True):
-        if place.is_absolute() and len(place.parts) > 1:
-            whole = rf"(?<![\w.~/-]){re.escape(str(place))}(?![\w-])"  # not a part of another path
-            message = re.sub(whole, places[place].replace("\\", r"\\"), message)
-    return message
-
-
-def _origin(cell: Cell, settings: Settings) -> dict[str, Any]:
-    return {**provenance(settings.device), "weights": tracks.weights_identities(cell, settings)}
-
-
-def _where(error: BaseException) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(last.filename).name}:{last.lineno}"
+    def _shared(
+        self,
+        function: Callable[..., Report | UserError | Elsewhere],
+        tasks: Sequence[Task],
+        group: Callable[[Cell], tuple[Hashable, ...]],
+        initialise: Callable[[], None],
+        map_groups: MapGroups,
+    ) -> Iterator[tuple[Task, Report | WorkerDied]]:
+        """Map a worker's function over tasks in groups; what another run computes is looked at again once it has ended."""
+        bound = functools.partial(function, out=self.out, settings=self.settings, residents=Residents())
+        memory = limits.worker_memory_mb() if self.memory_mb is None else self.memory_mb
+        most = Limits(lambda task: task.seconds, memory)
+        # CUDA cannot be used in a process that was forked from one where a library has asked for it.
+        preload = PRELOADED if self.settings.device == "cpu" else ()
+        left = list(tasks)
+        while left:
+            left.sort(key=lambda task: (group(task.cell), task.cell))
+            groups = [list(members) for _, members in groupby(left, key=lambda task: group(task.cell))]
+            left = []
+            for task, result in map_groups(
+                bound, groups, jobs=self.jobs, initialise=initialise, limits=most, preload=preload
+            ):
+                if isinstance(result, UserError):
+                    raise result
+                if isinstance(result, Elsewhere):
+                    left.append(task)
+                else:
+                    yield task, result
+            claims = Claims(self.out)
+            while left and all(claims.holder(task.key) is not None for task in left):
+                time.sleep(_LOOK_SECONDS)

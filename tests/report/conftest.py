@@ -10,7 +10,8 @@ import pytest
 
 from bench.core.cells import Cell, Marks
 from bench.report.build import build_report
-from bench.results.store import CellRecord, Store, digest
+from bench.results.record import CellRecord, digest
+from bench.results.store import Store
 from bench.types import Measurement
 
 SIMULATED = Marks(start="simulated", quick=True)

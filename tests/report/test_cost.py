@@ -16,7 +16,8 @@ from bench.report.read import load_results
 from bench.report.say.means import table_means
 from bench.report.sections.cost import cost_section
 from bench.results.migration import marks_of_version_1
-from bench.results.store import CellRecord, Store, digest
+from bench.results.record import CellRecord, digest
+from bench.results.store import Store
 from bench.run.verify import verify
 from bench.types import Measurement
 

@@ -11,7 +11,8 @@ from PIL import Image
 from bench.core.cells import Cell
 from bench.report.figures.excerpt import KINDS, write_excerpt
 from bench.results.migration import marks_of_version_1
-from bench.results.store import CellRecord, Store
+from bench.results.record import CellRecord
+from bench.results.store import Store
 from bench.types import UserError
 
 

@@ -19,7 +19,8 @@ from bench.report.tables import papers as paper_tables
 from bench.report.tables.model import Line
 from bench.report.tables.runs import pose_table
 from bench.results.migration import marks_of_version_1
-from bench.results.store import CellRecord, Store, digest, rows_of
+from bench.results.record import CellRecord, digest
+from bench.results.store import Store, rows_of
 from bench.types import Measurement
 
 PSNR = {  # model -> by scene

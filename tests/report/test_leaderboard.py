@@ -24,8 +24,9 @@ from bench.report.leaderboard.page import to_page, write_leaderboard
 from bench.report.leaderboard.pictures import embedded_pictures
 from bench.report.say.means import table_means
 from bench.results.migration import marks_of_version_1
+from bench.results.record import CellRecord, digest
 from bench.results.schema import ROW_COLUMNS
-from bench.results.store import CellRecord, Store, digest, rows_of
+from bench.results.store import Store, rows_of
 from bench.stats.aggregate import unit_table
 from bench.stats.bootstrap import mean_intervals
 from bench.types import Measurement, UserError

@@ -14,10 +14,12 @@ import pandas as pd
 import pytest
 
 from bench.commands.verify import verify_command
+from bench.core.track import Outcome, Settings
+from bench.geometry.track import GeometryTrack
+from bench.probe.track import ProbeTrack
 from bench.results.schema import ROW_COLUMNS
 from bench.results.store import Store, read_rows
-from bench.run import tracks
-from bench.run.tracks import Outcome, Settings
+from bench.run import keys
 from bench.run.verify import verify
 from bench.types import Unavailable, UserError
 
@@ -99,7 +101,7 @@ def test_a_foreign_row_format_is_named(folder: Path) -> None:
     edited(path, lambda stored: stored.update(schema=7))
     assert any(path.name in problem and "version 7" in problem for problem in verify(folder).problems)
     with pytest.raises(UserError, match="version 7"):
-        Store(folder).records()
+        list(Store(folder).records())
 
 
 def test_a_row_against_the_schema_and_a_lost_picture_are_named(folder: Path) -> None:
@@ -203,24 +205,28 @@ def test_recomputed_cells_are_compared_value_by_value(folder: Path, monkeypatch:
         return Outcome(tuple(replace(m, value=m.value * (1 + shift)) for m in stored[cell].measurements), {})
 
     settings = Settings(None, tmp_path, "cpu", "none")
-    monkeypatch.setattr(tracks, "cell_key", lambda cell, settings: stored[cell].key)
-    monkeypatch.setattr(tracks, "run", run)
+    monkeypatch.setattr(keys, "cell_key", lambda cell, settings: stored[cell].key)
+    for track in (ProbeTrack, GeometryTrack):
+        monkeypatch.setattr(track, "run", lambda track, cell, settings, residents: run(cell, settings))
     verdict = verify(folder, 5, settings)
     assert (verdict.problems, verdict.recomputed) == ((), 5)
-    monkeypatch.setattr(tracks, "run", lambda cell, settings: run(cell, settings, 0.02))
+    for track in (ProbeTrack, GeometryTrack):
+        monkeypatch.setattr(track, "run", lambda track, cell, settings, residents: run(cell, settings, 0.02))
     problems = verify(folder, 5, settings).problems
     assert len(problems) >= 5
     assert any("is stored as" in problem and "now" in problem for problem in problems)
-    monkeypatch.setattr(tracks, "run", lambda cell, settings: run(cell, settings, 0.005))
+    for track in (ProbeTrack, GeometryTrack):
+        monkeypatch.setattr(track, "run", lambda track, cell, settings, residents: run(cell, settings, 0.005))
     assert verify(folder, 5, settings).problems == ()
 
 
 def test_a_cell_that_cannot_be_computed_anew_is_a_remark(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(cell: Any, settings: Settings) -> Outcome:
+    def run(track: ProbeTrack, cell: Any, settings: Settings, residents: Any) -> Outcome:
         raise Unavailable("there is no data set here")
 
-    monkeypatch.setattr(tracks, "cell_key", lambda cell, settings: "0" * 64)
-    monkeypatch.setattr(tracks, "run", run)
+    monkeypatch.setattr(keys, "cell_key", lambda cell, settings: "0" * 64)
+    for track in (ProbeTrack, GeometryTrack):
+        monkeypatch.setattr(track, "run", run)
     verdict = verify(folder, 1, Settings(None, folder, "cpu", "none"))
     assert (verdict.problems, verdict.recomputed) == ((), 0)
     assert any("another version of the code" in remark for remark in verdict.remarks)

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 from bench.core.cells import Cell
+from bench.results.record import CellRecord, digest
 from bench.results.schema import ROW_COLUMNS, validate_rows
-from bench.results.store import CellRecord, Store, digest, read_rows
+from bench.results.store import Store, read_rows
 from bench.types import Measurement, UserError
 
 CELL = Cell("probe", "procedural", "room", "iuvrgb", "G", "ground-truth", "quick-v1", 0)
@@ -53,7 +54,8 @@ def test_rows_are_tidy_and_valid(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.save(record(), {})
     store.save(record(replace(CELL, mode="T"), status="failed", error="boom", measurements=()), {})
-    rows = store.compact()
+    assert store.compact() == 3
+    rows = read_rows(tmp_path)
     assert list(rows) == list(ROW_COLUMNS)
     assert validate_rows(rows) == []
     assert sorted(rows["status"]) == ["failed", "ok", "unavailable"]
@@ -61,7 +63,6 @@ def test_rows_are_tidy_and_valid(tmp_path: Path) -> None:
     assert failed["note"] == "boom"
     assert math.isnan(failed["value"])
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "rows.parquet"), rows, check_dtype=False)
-    pd.testing.assert_frame_equal(read_rows(tmp_path), rows)
 
 
 def test_failed_cells_are_due_again(tmp_path: Path) -> None:
@@ -83,14 +84,14 @@ def test_leftover_temporary_files_are_not_cells(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.save(record(), {})
     (tmp_path / "cells" / ".half-written.json").write_text("{")
-    assert len(store.records()) == 1
+    assert len(list(store.records())) == 1
 
 
 def test_a_damaged_cell_is_named(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.path("ab").write_text("{")
     with pytest.raises(UserError, match=r"ab\.json is not a stored cell"):
-        store.records()
+        list(store.records())
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_a_damaged_cell_is_named(tmp_path: Path) -> None:
         (lambda stored: stored.update(weights=None), "weights is None, not one of"),
         (lambda stored: stored["measurements"][0].update(value="high"), "psnr is 'high', not a number"),
         (lambda stored: stored["measurements"][0].update(status="fine"), "status of a measurement is 'fine'"),
-        (lambda stored: stored["measurements"][0].pop("value"), "KeyError: 'value'"),
+        (lambda stored: stored["measurements"][0].pop("value"), "a measurement lacks or does not know value"),
     ],
 )
 def test_a_cell_edited_by_hand_is_named_with_the_field(tmp_path: Path, change: Any, said: str) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from in_process import map_groups
 from torch import Tensor
 
 from bench.core.cells import Cell
+from bench.core.residents import Residents
+from bench.core.track import Outcome, Settings
+from bench.probe.track import ProbeTrack
 from bench.registry import features
+from bench.results.record import CellRecord
 from bench.results.schema import validate_rows
-from bench.results.store import CellRecord, Store, rows_of
-from bench.run import tracks
-from bench.run.engines.local import map_groups
+from bench.results.store import Store, rows_of
+from bench.run.keys import cell_key
 from bench.run.plan import Selection, make_plan
-from bench.run.runner import Report, Run, run_cell
+from bench.run.runner import Run
 from bench.run.verify import verify
+from bench.run.worker import Report, Task, run_cell
 from bench.types import Card, FeatureProvider, UserError
 
 
@@ -40,23 +45,21 @@ class _Failing(_Grid):
 
 
 @pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     list(features)
     monkeypatch.setattr(features, "_classes", {**features._classes, "grid": _Grid, "failing": _Failing})
     for cls in (_Grid, _Failing):
         monkeypatch.setattr(cls, "loads", 0)
         monkeypatch.setattr(cls, "extractions", 0)
-    yield
-    tracks.forget_models()
 
 
 def _extracted(out: Path, cache: Path, *models: str, scenes: tuple[str, ...] = ("room",)) -> list[CellRecord]:
     """The records that extracting the features of these models leaves in `out`."""
     plan = make_plan(Selection(models=models, scenes=scenes, modes=("G", "T"), protocols=("quick-v1",), weights="random"))
-    run = Run(out, tracks.Settings(None, cache, "cpu", "random"))
+    run = Run(out, Settings(None, cache, "cpu", "random"))
     cells = [cell for cell in run.due(plan.cells) if cell.track == "probe"]
     assert list(run.extract(cells, map_groups))
-    return Store(out).records()
+    return list(Store(out).records())
 
 
 def _values(record: CellRecord) -> dict[str, float]:
@@ -80,7 +83,7 @@ def test_every_part_over_patches_has_one_record_a_scene(tmp_path: Path) -> None:
     assert records[1].provenance["weights"] == {"grid": "random:hf:a/b"}
     assert validate_rows(rows_of(records)) == []
     Store(out).compact()
-    verdict = verify(out, recompute=1, settings=tracks.Settings(None, tmp_path / "cache", "cpu", "random"))
+    verdict = verify(out, recompute=1, settings=Settings(None, tmp_path / "cache", "cpu", "random"))
     assert (verdict.problems, verdict.recomputed) == ((), 0), "costs are not recomputed"
 
 
@@ -116,13 +119,14 @@ def test_a_stored_error_says_nothing_of_where_this_machine_keeps_its_files(
     error = f"{data}/LLFF/fern/x.png: not readable; see {weights}, {home}/notes and {tmp_path / 'cache'}/features"
     error += f", not /mnt{data}/x, {home}2/x"
 
-    def run(cell: Cell, settings: tracks.Settings) -> tracks.Outcome:
+    def run(track: ProbeTrack, cell: Cell, settings: Settings, residents: Residents) -> Outcome:
         raise UserError(error)
 
-    monkeypatch.setattr(tracks, "run", run)
-    settings = tracks.Settings(data, tmp_path / "cache", "cpu", "pretrained", (("grid", weights),))
+    monkeypatch.setattr(ProbeTrack, "run", run)
+    settings = Settings(data, tmp_path / "cache", "cpu", "pretrained", (("grid", weights),))
     cell = Cell("probe", "procedural", "room", "rgb", "T", "simulated", "quick-v1", 0)
-    ended = run_cell(cell, out=tmp_path / "out", settings=settings)
+    monkeypatch.setattr("bench.run.worker.cell_key", lambda cell, settings: "0" * 64)
+    ended = run_cell(Task(cell, "0" * 64, 60.0), out=tmp_path / "out", settings=settings, residents=Residents())
     assert isinstance(ended, Report)
     assert ended.error == error
     (record,) = Store(tmp_path / "out").records()
@@ -144,11 +148,11 @@ def test_the_last_model_is_freed_before_the_next_is_built() -> None:
         def __del__(self) -> None:
             alive.discard(self.number)
 
-    latest = tracks._Latest(Network)
-    assert latest(1) is latest(1)
-    assert latest(2).number == 2
-    assert alive == {2}
-    latest.clear()
+    residents = Residents()
+    for number in (1, 1, 2):
+        residents.get("network", number, partial(Network, number))
+        assert alive == {number}
+    residents.free("network")
     assert not alive
 
 
@@ -158,6 +162,6 @@ def test_a_cells_key_follows_the_content_of_its_weights(tmp_path: Path) -> None:
     keys = []
     for content in (b"one", b"two", b"one"):
         file.write_bytes(content)
-        settings = tracks.Settings(None, tmp_path, "cpu", "pretrained", (("grid", file),))
-        keys.append(tracks.cell_key(cell, settings))
+        settings = Settings(None, tmp_path, "cpu", "pretrained", (("grid", file),))
+        keys.append(cell_key(cell, settings))
     assert keys[0] == keys[2] != keys[1]

@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from bench.core.cells import Cell
-from bench.core.registry import estimators, load_plugin
+from bench.core.registry import load_plugin
+from bench.core.residents import Residents
+from bench.core.track import Settings
+from bench.geometry.track import GeometryTrack
 from bench.machine.provenance import measured
-from bench.run import tracks
+from bench.registry import estimators
+from bench.run.keys import cell_key
 from bench.run.plan import Selection, make_plan
 from bench.types import Array, Card, GeometryEstimator, Prediction
 
@@ -32,11 +36,11 @@ class _Large(GeometryEstimator):
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tracks.Settings:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     list(estimators)
     monkeypatch.setattr(_Large, "loads", 0)
     monkeypatch.setattr(estimators, "_classes", {**estimators._classes, "large": _Large})
-    return tracks.Settings(None, tmp_path, "cpu", "random")
+    return Settings(None, tmp_path, "cpu", "random")
 
 
 def _cells(track: str, *models: str) -> list[Cell]:
@@ -44,45 +48,34 @@ def _cells(track: str, *models: str) -> list[Cell]:
     return [cell for cell in plan.cells if cell.track == track]
 
 
-def _peak(cell: Cell, settings: tracks.Settings) -> float:
-    tracks.forget_other_models(cell, settings)
+def _peak(cells: list[Cell], settings: Settings) -> float:
+    residents = Residents()
     with measured("cpu") as cost:
-        tracks.run(cell, settings)
+        for cell in cells:
+            GeometryTrack().run(cell, settings, residents)
     return cost.peak_memory_mb
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process reset its memory's high-water mark")
-def test_a_cell_is_not_charged_the_network_of_another(settings: tracks.Settings) -> None:
-    (large, *others), (plane, *_) = _cells("geometry", "large"), _cells("geometry", "plane")
-    tracks.run(plane, settings)  # what a first cell leaves behind for all later ones
+def test_a_cell_is_not_charged_the_network_of_another(settings: Settings) -> None:
+    large, plane = _cells("geometry", "large")[:2], _cells("geometry", "plane")[:1]
+    _peak(plane, settings)  # what a first cell leaves behind for all later ones
     alone = _peak(plane, settings)
     assert _peak(large, settings) > alone + _MEGABYTES * 0.7
     assert _peak(plane, settings) < alone + _MEGABYTES * 0.3
-    for cell in (large, *others[:1]):
-        tracks.run(cell, settings)
-    assert _Large.loads == 2, "neighbouring cells share a network"
-
-
-def test_the_other_tracks_network_is_freed(settings: tracks.Settings) -> None:
-    tracks._loaded_estimator("large", settings)
-    tracks._loaded_provider("rgb", settings)
-    tracks.forget_other_models(_cells("geometry", "large")[0], settings)
-    assert (tracks._loaded_estimator.holds, tracks._loaded_provider.holds) == (True, False)
-    tracks._loaded_provider("rgb", settings)
-    tracks.forget_other_models(_cells("probe", "rgb")[0], settings)
-    assert (tracks._loaded_estimator.holds, tracks._loaded_provider.holds) == (False, True)
+    assert _Large.loads == 1, "neighbouring cells share a network"
 
 
 def test_editing_a_constant_of_a_plugin_changes_the_key(
-    settings: tracks.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, keys = tmp_path / "own.py", []
     for level in (1, 2, 1):
         file.write_text(
             "from bench.registry import estimators\nfrom bench.types import Card, GeometryEstimator\n"
             f"LEVEL = {level}\n@estimators.register('own')\nclass Own(GeometryEstimator):\n    card = Card(name='Own')\n"
-            "    def predict(self, image, intrinsics=None):\n        return None\n"
+            "    def predict(self, image, intrinsics=None):\n        raise NotImplementedError\n"
         )
         load_plugin(str(file))
-        keys.append(tracks.cell_key(_cells("geometry", "own")[0], settings))
+        keys.append(cell_key(_cells("geometry", "own")[0], settings))
     assert keys[0] == keys[2] != keys[1]

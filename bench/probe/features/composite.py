@@ -22,6 +22,7 @@ from bench.core.interfaces import Card, FeatureInput, FeatureProvider
 from bench.core.names import UNTRAINED, ModelName, Part
 from bench.core.registry import features
 from bench.machine.provenance import Cost, class_identity, measured, provenance
+from bench.probe.border import checked_features
 from bench.probe.features.cache import Extracted, ExtractionCost, cached_features, feature_key
 from bench.probe.features.map import FeatureMap, feature_map
 
@@ -114,12 +115,9 @@ def scene_features(
     for part, provider in providers.items():
         if provider.per_pixel:
             load(provider)
-            values = provider.extract_scene(pixels)
+            values = checked_features(part, provider.extract_scene(pixels), pixels.images, provider.card, per_pixel=True)
         else:
             values = patch_features(part, provider, photos, load=load, cache=cache).values.to(photos.images.device)
-        if not values.isfinite().all():
-            broken = values.numel() - int(values.isfinite().sum())
-            raise UserError(f"{part}: {broken} of {values.numel()} feature values are NaN or infinite")
         parts.append((values, provider.per_pixel))
     (height, width), (rows, columns) = photos.images.shape[-2:], pixels.images.shape[-2:]
     return feature_map(parts, image_size=(height, width), grid=(rows, columns), channels=channels)
@@ -142,9 +140,10 @@ def patch_features(
         device = photos.images.device.type
         loading = load(provider)
         with measured(device) as extraction:
-            values = provider.extract_scene(photos)
+            given = provider.extract_scene(photos)
             if device == "cuda":
                 torch.cuda.synchronize()
+        values = checked_features(part, given, photos.images, provider.card, per_pixel=False)
         peak = max(loading.peak_memory_mb, extraction.peak_memory_mb)
         return values, ExtractionCost(loading.seconds, extraction.seconds, peak, device, provenance(device))
 

@@ -18,7 +18,7 @@ from bench.metrics.catalogue import headline
 from bench.report.say.cards import dataset_title, in_order, title_of
 from bench.report.say.marks import row_marks
 from bench.report.tables.papers import DEPTH_BLOCKS, POINT_BLOCKS
-from bench.results.store import CellRecord
+from bench.results.record import CellRecord
 
 _ALIGNMENTS = {**POINT_BLOCKS, **DEPTH_BLOCKS}
 #: An estimator's pictures show the first of these that can be measured (bench.geometry.evaluate.aligned_prediction).

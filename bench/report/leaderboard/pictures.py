@@ -13,7 +13,7 @@ from bench.core.errors import UserError
 from bench.report.figures.gallery import SCENES, Stored
 from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of
 from bench.report.say.marks import condition_marks, row_marks
-from bench.results.store import CellRecord
+from bench.results.record import CellRecord
 
 BUDGET = 4_000_000  #: bytes of data URIs
 LONG_SIDE = 320

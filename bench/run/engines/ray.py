@@ -11,6 +11,7 @@ from bench.run.engines.base import Limits, Result, Task, WorkerDied
 
 _LOOK = 1.0  #: seconds between looks at the time that tasks take
 
+
 def map_groups(
     function: Callable[[Task], Result],
     groups: Sequence[Sequence[Task]],

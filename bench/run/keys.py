@@ -1,0 +1,85 @@
+"""Keys: what decides a cell's numbers, and what a cell must say of itself."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.core import version
+from bench.core.cells import NOT_APPLICABLE, Cell, Marks, Weights
+from bench.core.interfaces import PointmapInitialiser
+from bench.core.lookup import dataset_of, model_classes, protocol_of
+from bench.core.registry import datasets, pointmaps
+from bench.core.track import Settings
+from bench.machine.provenance import class_identity
+from bench.machine.source import source_digest
+from bench.machine.weights import content, identity
+from bench.results.record import digest
+
+
+def cell_key(cell: Cell, settings: Settings) -> str:
+    """What identifies a cell's numbers.
+
+    Args:
+        cell: The cell.
+        settings: Of the run.
+
+    Returns:
+        sha256 of everything that determines them: the cell, its protocol, the cards, code and weights of its models, the
+        scene's data and the code that reads it, the device, the version of the numerics.
+
+    Raises:
+        UserError: Naming what of the data cannot be read.
+    """
+    weights = weights_identities(cell, settings)
+    models = [{**class_identity(cls), "weights": weights[name]} for name, cls in model_classes(cell)]
+    return digest(
+        {
+            "cell": asdict(cell),
+            "protocol": asdict(protocol_of(cell)),
+            "models": models,
+            "pointmap": None if cell.pointmap == NOT_APPLICABLE else _initialiser_identity(pointmaps[cell.pointmap]),
+            "data": fingerprint(cell.track, cell.dataset, cell.scene, settings.data_root),
+            "reader": source_digest(type(dataset_of(cell))),
+            "device": settings.device,
+            "numerics": version.NUMERICS_VERSION,
+        }
+    )
+
+
+def preparation_key(preparation: Cell, made: str, device: str) -> str:
+    """What identifies the cost of a preparation: what was made, and on which device."""
+    return digest({"cell": asdict(preparation), "made": made, "device": device})
+
+
+def weights_of(cell: Cell, weights: Weights) -> Weights:
+    """What a row says of its weights: "random" if any part's are, else "pretrained" if any part has some, else "none"."""
+    kinds = {cls(weights).weights for _, cls in model_classes(cell)}
+    return "random" if "random" in kinds else "pretrained" if "pretrained" in kinds else "none"
+
+
+def weights_identities(cell: Cell, settings: Settings) -> dict[str, str]:
+    """What identifies the weights of each of a cell's models, by name (bench.machine.weights.identity)."""
+    return {name: identity(cls(settings.weights, settings.checkpoint(name))) for name, cls in model_classes(cell)}
+
+
+def marks_of(cell: Cell) -> Marks:
+    """What a cell must say of itself: from the cards of its models, its initialiser and its protocol."""
+    roles = {cls.card.role for _, cls in model_classes(cell)}
+    return Marks(
+        role="oracle" if "oracle" in roles else "control" if "control" in roles else "model",
+        start=NOT_APPLICABLE if cell.pointmap == NOT_APPLICABLE else pointmaps[cell.pointmap].start,
+        quick=protocol_of(cell).quick,
+    )
+
+
+@functools.cache
+def fingerprint(track: Any, dataset: str, scene: str, root: Path | None) -> str:
+    """The digest of a scene's data. Raises UserError naming what cannot be read."""
+    return datasets[dataset]().fingerprint(root, scene, track)
+
+
+def _initialiser_identity(cls: type[PointmapInitialiser]) -> dict[str, Any]:
+    return {**class_identity(cls), **({"weights": content(cls)} if cls.card.weights else {})}
