@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from bench.core.errors import UserError
+from bench.core.registry import NAME, discover
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 
@@ -43,31 +45,27 @@ class Rates:
 class ProbeProtocol:
     """Feat2GS (arXiv:2412.09606), sections 3 and 4, and its official code where the paper is silent.
 
-    Where the official code (github.com/fanegg/Feat2GS, commit 0930a18) is not followed, whatever the protocol:
-
-    - InstantSplat's harmonics start at degree 0 and rise, as in 3D Gaussian splatting; the official model holds degree 3.
-    - Visibility masks are exact. The official ones of .jpg photos are stored as JPEG, whose blocks at the masks' edges drop
-      out, so that a smaller area is judged.
-    - The depth that a point must agree with is looked up at pixel centres, in the view that the point falls into; the
-      official code is half a pixel off and lets two views answer for each other.
-    - A held-out camera is registered by the similarity itself; the official code applies its scale twice to the translation.
-    - DTU's photos are rendered with their own intrinsics, not with those of their crop.
-    - `iuvrgb` joins last wherever it stands in a concatenation; in the official code what follows it skips its own PCA.
+    What is knowingly done otherwise, whatever the protocol, stands in bench.core.deviations, with its size.
     """
 
     name: str
     precision: Precision = "float32"  #: of the readout's matrix products alone; tf32 is float32 on a CPU
     feature_long_side: int = 512  #: photos are brought to this size before features are taken
+    #: How photos come to sides that are multiples of 16: squeezed, as in the official code, or cut at their borders (and
+    #: square ones to 4:3, as DUSt3R's own loader does)
+    framing: Literal["squeeze", "crop"] = "squeeze"
     grid_long_side: int = 512  #: one Gaussian a pixel of this grid
     photo_width: int | None = 1600  #: photos are rendered and compared at their own size, at most so wide; None: on the grid
     pca_channels: int = 256
+    #: Root of the mean squared deviation that features have per channel when they reach the readout; None: as they come
+    feature_deviation: float | None = None
     iterations: int = 8_000  #: warm start included
     warm_start: int = 1_000
     warm_start_rate: tuple[float, float] = (1e-2, 1e-4)
     rates: Rates = Rates()
     instantsplat_iterations: int = 7_000
     instantsplat_factor: float = 10.0  #: on `rates`: the 3DGS defaults
-    instantsplat_degree_every: int | None = 1_000  #: the SH degree rises by one every so many steps; None: 3 from the start
+    instantsplat_degree_every: int | None = None  #: the SH degree rises by one every so many steps; None: 3 from the start
     ssim_weight: float = 0.2
     iuv_scale_weight: float = 0.1  #: L1 of the log-scales to their initial value, IUV and IUVRGB only
     opacity_initial: float = 0.1
@@ -77,6 +75,7 @@ class ProbeProtocol:
     test_pose_translation_rate: float = 3e-4
     test_pose_rotation_rate: float = 1e-4
     visibility_threshold: float = 1e-2
+    masked_visibility: bool = False  #: a training view shows nothing where its point map's mask keeps no pixel
     alpha_max: float = 0.999
     quick: bool = False  #: labelled in every table
 
@@ -96,41 +95,68 @@ class GeometryProtocol:
     quick: bool = False
 
 
-_PAPER = ProbeProtocol("paper-v1")
+P = TypeVar("P", bound="ProbeProtocol | GeometryProtocol")
 
-PROBE_PROTOCOLS = {
-    p.name: p
-    for p in (
-        _PAPER,
-        replace(_PAPER, name="paper-v1-tf32", precision="tf32"),
-        replace(_PAPER, name="paper-v1-bf16", precision="bfloat16"),
-        # The paper's method sized for two CPU cores: a 50th of its Gaussians, a 40th of its iterations, half its PCA width.
-        # What so few iterations would leave undone is made up for by rates: the warm start's twice the paper's, the poses'
-        # three times, the rendering stage's ten times (3D Gaussian splatting's own, so that InstantSplat's factor is 1).
-        ProbeProtocol(
-            "quick-v1",
-            grid_long_side=72,
-            photo_width=None,
-            pca_channels=128,
-            iterations=200,
-            warm_start=110,
-            warm_start_rate=(2e-2, 2e-4),
-            rates=Rates(pose=(3e-4, 3e-5), pose_steps=160).scaled(10.0),
-            instantsplat_iterations=160,
-            instantsplat_factor=1.0,
-            instantsplat_degree_every=32,
-            test_pose_steps=25,
-            quick=True,
-        ),
-    )
-}
-GEOMETRY_PROTOCOLS = {
-    p.name: p
-    for p in (
-        GeometryProtocol("moge-v1"),
-        GeometryProtocol("exact-v1", alignment="exact", alignment_size=None),
-    )
-}
+
+class Protocols(Mapping[str, P]):
+    """The protocols of one track by name: the suite's own, then those of plug-ins."""
+
+    def __init__(self, own: Iterable[P]) -> None:
+        self._held: dict[str, P] = {protocol.name: protocol for protocol in own}
+
+    def __getitem__(self, name: str) -> P:
+        if name not in self._held:
+            discover()
+        return self._held[name]
+
+    def __iter__(self) -> Iterator[str]:
+        discover()
+        return iter(list(self._held))
+
+    def __len__(self) -> int:
+        discover()
+        return len(self._held)
+
+    def refuse(self, name: str) -> None:
+        """Raise UserError where a protocol of this track has that name."""
+        if name in self._held:
+            raise UserError(f"protocol {name!r}: the other track has one of that name")
+
+    def add(self, protocol: P) -> None:
+        """Add a protocol, or the same one again. Raises UserError where another one holds its name."""
+        if self._held.setdefault(protocol.name, protocol) != protocol:
+            raise UserError(f"protocol {protocol.name!r} is registered twice, with different settings")
+
+
+class ProtocolRegistry:
+    """What a plug-in registers protocols with (`from bench.registry import protocols`).
+
+    A protocol is a frozen value: all that it says goes into the keys of its cells.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> mine = replace(PROBE_PROTOCOLS["quick-v1"], name="quick-v1-narrow", pca_channels=8)
+        >>> protocols.register(mine).pca_channels
+        8
+    """
+
+    def register(self, protocol: P) -> P:
+        """Add a protocol of either track under its own name, and give it back.
+
+        Raises:
+            UserError: For another type, a malformed name, or a name that another protocol has.
+        """
+        if not isinstance(protocol, ProbeProtocol | GeometryProtocol):
+            raise UserError(f"a protocol is a ProbeProtocol or a GeometryProtocol, not {protocol!r}")
+        if not NAME.fullmatch(protocol.name):
+            raise UserError(f"protocol name {protocol.name!r}: use lower-case letters, digits, '-' and '.'")
+        if isinstance(protocol, ProbeProtocol):
+            GEOMETRY_PROTOCOLS.refuse(protocol.name)
+            PROBE_PROTOCOLS.add(protocol)
+        else:
+            PROBE_PROTOCOLS.refuse(protocol.name)
+            GEOMETRY_PROTOCOLS.add(protocol)
+        return protocol
 
 
 def protocol_named(name: str) -> ProbeProtocol | GeometryProtocol:
@@ -139,3 +165,43 @@ def protocol_named(name: str) -> ProbeProtocol | GeometryProtocol:
     if found is None:
         raise UserError(f"no protocol is named {name!r}; there are {', '.join([*PROBE_PROTOCOLS, *GEOMETRY_PROTOCOLS])}")
     return found
+
+
+_PAPER = ProbeProtocol("paper-v1")
+_QUICK = ProbeProtocol(
+    # The paper's method sized for two CPU cores: a 50th of its Gaussians, a 40th of its iterations, half its PCA width. What
+    # so few iterations would leave undone is made up for by rates: the warm start's twice the paper's, the poses' three
+    # times, the rendering stage's ten times (3D Gaussian splatting's own, so that InstantSplat's factor is 1).
+    "quick-v1",
+    framing="crop",
+    masked_visibility=True,
+    grid_long_side=72,
+    photo_width=None,
+    pca_channels=128,
+    iterations=200,
+    warm_start=110,
+    warm_start_rate=(2e-2, 2e-4),
+    rates=Rates(pose=(3e-4, 3e-5), pose_steps=160).scaled(10.0),
+    instantsplat_iterations=160,
+    instantsplat_factor=1.0,
+    instantsplat_degree_every=32,
+    test_pose_steps=25,
+    quick=True,
+)
+PROBE_PROTOCOLS: Protocols[ProbeProtocol] = Protocols(
+    (
+        _PAPER,
+        replace(_PAPER, name="paper-v1-tf32", precision="tf32"),
+        replace(_PAPER, name="paper-v1-bf16", precision="bfloat16"),
+        # The paper's, but that no feature gains or loses by the unit that its network happens to give it.
+        replace(_PAPER, name="calibrated-v1", feature_deviation=1.0),
+        _QUICK,
+    ),
+)
+GEOMETRY_PROTOCOLS: Protocols[GeometryProtocol] = Protocols(
+    (
+        GeometryProtocol("moge-v1"),
+        GeometryProtocol("exact-v1", alignment="exact", alignment_size=None),
+    ),
+)
+protocols = ProtocolRegistry()

@@ -27,7 +27,7 @@ from bench.core.names import BASE_PATTERN, ModelName, Part
 
 T = TypeVar("T")
 ENTRY_POINT_GROUP = "bench.plugins"
-_NAME = re.compile(BASE_PATTERN)
+NAME = re.compile(BASE_PATTERN)
 
 
 class Registry(Generic[T]):
@@ -43,7 +43,7 @@ class Registry(Generic[T]):
         method of its kind."""
 
         def add(cls: type[T]) -> type[T]:
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 raise UserError(f"{self.kind} name {name!r}: use lower-case letters, digits, '-' and '.' ('+' joins two)")
             if not (isinstance(cls, type) and issubclass(cls, self.base)):
                 raise UserError(f"{self.kind} {name!r}: {cls!r} must be a class derived from {self.base.__name__}")

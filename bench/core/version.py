@@ -4,4 +4,4 @@ from __future__ import annotations
 
 VERSION = "0.1.0"
 #: Part of every cell's key: a change that moves numbers raises it, so that stored cells run again.
-NUMERICS_VERSION = 3
+NUMERICS_VERSION = 4

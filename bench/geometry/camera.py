@@ -6,6 +6,7 @@ Intrinsics are (3, 3), normalised: the image is 1 wide and 1 high, so fx is in w
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -50,26 +51,84 @@ def points_from_depth(depth: Array, intrinsics: Array) -> Array:
 
 
 def recover_focal_and_shift(
-    points: Array, mask: Array | None = None, focal: float | None = None, size: int = 64
+    points: Array,
+    mask: Array | None = None,
+    focal: float | None = None,
+    size: int = 64,
+    solver: Literal["robust", "official"] = "robust",
 ) -> tuple[float, float]:
-    """Focal length and z-shift that make an affine point map (H, W, 3) a perspective one (MoGe, section 3.1, equation 2).
+    """Focal length and z-shift that make an affine point map a perspective one (MoGe, section 3.1, equation 2).
 
-    Minimises sum || f (x, y) / (z + t) - (u, v) ||^2 over f > 0 and t, on a size x size sampling; (u, v) is measured
-    from the image centre in image widths, so any aspect ratio will do. mask: (H, W) bool, the pixels to use. focal:
-    known, in image widths; then only t is sought. Gives f in image widths, and t in the map's unit; add t to z. f is
-    eliminated in closed form and t searched over a range of magnitudes, so that no starting value has to be near. The
-    nearest 1 % of the samples are left out: one stray point in front of the others would otherwise bound t. Raises
-    UserError where fewer than 8 samples are usable or the points have no extent.
+    Minimises sum || f (x, y) / (z + t) - (u, v) ||^2 over f and t, f in closed form; (u, v) is measured from the image
+    centre in image widths, so any aspect ratio will do.
+
+    Args:
+        points: (H, W, 3).
+        mask: (H, W) bool, the pixels to use.
+        focal: Known, in image widths; then only t is sought.
+        size: The map is sampled on a size x size raster.
+        solver: "robust" searches t over a range of magnitudes, so that no starting value has to be near, without the nearest
+            1 % of the samples: one stray point in front of the others would otherwise bound t. "official" is what MoGe's own
+            code does: Levenberg and Marquardt's method from t = 0 until the error falls by less than a thousandth, which
+            finds the answer where t = 0 lies near it, as in MoGe's own maps; where it leads to no camera (f not positive, or
+            most points behind it) the robust answer is given.
+
+    Returns:
+        f in image widths, and t in the map's unit; add t to z.
+
+    Raises:
+        UserError: Where fewer than 8 samples are usable or the points have no extent.
     """
-    height, width = points.shape[:2]
     usable: Array = np.asarray(np.isfinite(points).all(axis=-1))
     if mask is not None:
         usable &= np.asarray(mask, bool)
+    found = _official(points, usable, focal, size) if solver == "official" else None
+    return _robust(points, usable, focal, size) if found is None else found
+
+
+def _official(points: Array, usable: Array, focal: float | None, size: int) -> tuple[float, float] | None:
+    """As the official code recovers it; None where the answer is no camera."""
+    from scipy.optimize import least_squares
+
+    height, width = usable.shape
+    row, column = np.divmod(np.arange(size * size), size)
+    row, column = row * height // size, column * width // size
+    kept = usable[row, column]
+    row, column = row[kept], column[kept]
+    if len(row) < 8:
+        return None
+    sampled = np.asarray(points[row, column], np.float64)
+    lateral, z = sampled[:, :2], sampled[:, 2]
+    plane = _image_plane(row, column, height, width)
+
+    def best(shift: Array | float) -> tuple[float, Array]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            seen = lateral / (z + shift)[:, None]
+            return focal or float((seen * plane).sum() / (seen * seen).sum()), seen
+
+    def residuals(shift: Array) -> Array:
+        length, seen = best(shift)
+        return np.nan_to_num(length * seen - plane, nan=1e6, posinf=1e6, neginf=-1e6).ravel()
+
+    shift = float(least_squares(residuals, x0=0.0, ftol=1e-3, method="lm").x[0])
+    length, _ = best(shift)
+    in_front = float((z + shift > 0).mean())
+    return (length, shift) if math.isfinite(length) and length > 0 and in_front > 0.5 else None
+
+
+def _image_plane(row: Array, column: Array, height: int, width: int) -> Array:
+    """(N, 2): where pixels lie from the image's centre, in image widths."""
+    return np.stack([(column + 0.5 - width / 2) / width, (row + 0.5 - height / 2) / width], axis=-1)
+
+
+def _robust(points: Array, usable: Array, focal: float | None, size: int) -> tuple[float, float]:
+    """By a search over magnitudes of t; raises UserError as `recover_focal_and_shift` says."""
+    height, width = usable.shape
     index, found = masked_nearest(usable, min(size, height), min(size, width))
     chosen = index[found]
     sampled = take(np.asarray(points, np.float64), chosen)
     row, column = np.divmod(chosen, width)
-    plane = np.stack([(column + 0.5 - width / 2) / width, (row + 0.5 - height / 2) / width], axis=-1)
+    plane = _image_plane(row, column, height, width)
     if len(sampled) >= 100:
         kept = sampled[:, 2] >= np.quantile(sampled[:, 2], 0.01)
         sampled, plane = sampled[kept], plane[kept]

@@ -83,8 +83,11 @@ def prepare(
         pose_vectors(photographed.cameras, device),
         scene_extent(photographed.cameras),
     )
-    moved = None if features is None else features.to(device)
-    return Start(scene, frame, fine, photographed, pixels, initial, moved, views)
+    if features is not None:
+        features = features.to(device)
+        if settings.protocol.feature_deviation is not None:
+            features = features.with_deviation(settings.protocol.feature_deviation)
+    return Start(scene, frame, fine, photographed, pixels, initial, features, views)
 
 
 def _check(scene: ProbeScene, initialisation: Initialisation, features: FeatureMap | None, mode: Mode) -> tuple[int, int]:

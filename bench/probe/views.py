@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from bench.core.protocols import ProbeProtocol
 from bench.core.scenes import Array, MultiViewScene, View, nearest
 
 MULTIPLE = 16
+Framing = Literal["squeeze", "crop"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +41,10 @@ def probe_scene(loaded: MultiViewScene, protocol: ProbeProtocol) -> ProbeScene:
     Raises:
         UserError: As `prepare_scene` and `to_grid` say.
     """
-    prepared = prepare_scene(loaded, protocol.feature_long_side)
+    prepared = prepare_scene(loaded, protocol.feature_long_side, protocol.framing)
     grid = to_grid(prepared, protocol.grid_long_side)
     widest = protocol.photo_width
-    photos = grid if widest is None else full_size(loaded, protocol.feature_long_side, widest)
+    photos = grid if widest is None else full_size(loaded, protocol.feature_long_side, widest, protocol.framing)
     return ProbeScene(prepared, grid, photos)
 
 
@@ -57,15 +58,22 @@ def one_size(scene: MultiViewScene) -> tuple[int, int]:
     return sizes.pop()
 
 
-def prepare_scene(scene: MultiViewScene, long_side: int = 512) -> MultiViewScene:
+def prepare_scene(scene: MultiViewScene, long_side: int = 512, framing: Framing = "squeeze") -> MultiViewScene:
     """The scene with every view brought to the input that all feature providers share.
 
-    The photo's long side becomes `long_side` (Lanczos down, bicubic up), the centre is cut to multiples of 16, a square
-    photo to 4:3 (as DUSt3R's loader does). Depth, normal and mask are resampled nearest; the camera follows.
+    The photo's long side becomes `long_side` (Lanczos down, bicubic up); then its sides become multiples of 16. Depth,
+    normal and mask are resampled nearest; the camera follows.
 
-    Raises UserError where a photo is too elongated to leave 16 pixels, or its ground truth has another size.
+    Args:
+        scene: As loaded.
+        long_side: Pixels.
+        framing: "squeeze": each side is resampled to the multiple of 16 below it (linear, as the official code does), the
+            whole photo is kept. "crop": the centre is cut out, of a square photo 4:3 (as DUSt3R's own loader does).
+
+    Raises:
+        UserError: Where a photo is too elongated to leave 16 pixels, or its ground truth has another size.
     """
-    return _map_views(scene, lambda view: _prepared(view, long_side))
+    return _map_views(scene, lambda view: _prepared(view, long_side, framing))
 
 
 def to_grid(scene: MultiViewScene, long_side: int) -> MultiViewScene:
@@ -77,13 +85,13 @@ def to_grid(scene: MultiViewScene, long_side: int) -> MultiViewScene:
     return _map_views(scene, lambda view: _on_grid(view, long_side))
 
 
-def full_size(scene: MultiViewScene, long_side: int, widest: int) -> MultiViewScene:
+def full_size(scene: MultiViewScene, long_side: int, widest: int, framing: Framing = "squeeze") -> MultiViewScene:
     """The photos of a scene, as loaded, at their own size: of each what `prepare_scene` keeps, all in the size of the
     smallest and at most `widest` pixels wide (bicubic).
 
     They carry neither camera nor ground truth: the probe renders them from the initialiser's cameras.
     """
-    boxes = {id(view): _own_box(view, long_side) for view in scene.views}
+    boxes = {id(view): _own_box(view, long_side, framing) for view in scene.views}
     left, top, right, bottom = min(boxes.values(), key=lambda box: box[2] - box[0])
     width = min(widest, round(right - left))
     size = width, round(width * (bottom - top) / (right - left))
@@ -117,26 +125,30 @@ def _map_views(scene: MultiViewScene, change: Callable[[View], View]) -> MultiVi
     return replace(scene, train=tuple(map(change, scene.train)), test=tuple(map(change, scene.test)))
 
 
-def _prepared(view: View, long_side: int) -> View:
+def _prepared(view: View, long_side: int, framing: Framing) -> View:
     size = _scaled_size(view.image, long_side)
-    return _cropped(_resampled(view, *size, _photo_resized), *_kept(view.name, *size))
+    resized = _resampled(view, *size, _photo_resized)
+    kept = _kept(view.name, *size, framing)
+    return _cropped(resized, *kept) if framing == "crop" else _resampled(resized, *kept[2:], _photo_squeezed)
 
 
-def _kept(name: str, width: int, height: int) -> tuple[int, int, int, int]:
-    """What is kept of a resized photo: left, top, width, height."""
+def _kept(name: str, width: int, height: int, framing: Framing) -> tuple[int, int, int, int]:
+    """What is kept of a resized photo: left, top, width, height (of a photo that is squeezed, only the size counts)."""
     kept_width, kept_height = width // MULTIPLE * MULTIPLE, height // MULTIPLE * MULTIPLE
-    if width == height:
+    if width == height and framing == "crop":
         kept_height = kept_width * 3 // 4
     if not kept_width or not kept_height:
         raise UserError(f"{name}: a photo of {width}x{height} pixels leaves no {MULTIPLE} pixels on its short side")
     return width // 2 - kept_width // 2, height // 2 - kept_height // 2, kept_width, kept_height
 
 
-def _own_box(view: View, long_side: int) -> tuple[float, float, float, float]:
+def _own_box(view: View, long_side: int, framing: Framing) -> tuple[float, float, float, float]:
     """The same in the pixels of the photo as loaded: left, top, right, bottom."""
     full_height, full_width = view.image.shape[:2]
     size = _scaled_size(view.image, long_side)
-    left, top, width, height = _kept(view.name, *size)
+    left, top, width, height = _kept(view.name, *size, framing)
+    if framing == "squeeze":
+        return 0.0, 0.0, float(full_width), float(full_height)
     across, down = full_width / size[0], full_height / size[1]
     # Rounding must not lead out of the photo.
     return left * across, top * down, min((left + width) * across, full_width), min((top + height) * down, full_height)
@@ -190,6 +202,13 @@ def _photo_resized(image: Array, width: int, height: int) -> Array:
     smaller = max(width, height) < max(image.shape[:2])
     resampling = Image.Resampling.LANCZOS if smaller else Image.Resampling.BICUBIC
     return np.asarray(Image.fromarray(image).resize((width, height), resampling))
+
+
+def _photo_squeezed(image: Array, width: int, height: int) -> Array:
+    """Linear between the two nearest pixel centres in each direction, without averaging: the official code's resampling."""
+    planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    resampled = torch.nn.functional.interpolate(planes, (height, width), mode="bilinear", align_corners=False)
+    return resampled[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
 
 
 def _photo_averaged(image: Array, width: int, height: int) -> Array:

@@ -71,7 +71,7 @@ class MoGe(LibraryModel, GeometryEstimator):
         aspect = image.shape[1] / image.shape[0]
         known = None if intrinsics is None else float(intrinsics[0, 0])
         try:
-            focal, shift = recover_focal_and_shift(points, mask, known)
+            focal, shift = recover_focal_and_shift(points, mask, known, solver="official")
         except UserError:  # sky everywhere, say: like the authors, a focal length of half the diagonal, and no shift
             focal, shift = math.hypot(1, aspect) / (2 * aspect) if known is None else known, 0.0
         camera = intrinsics_from_focal(focal, aspect)

@@ -61,6 +61,39 @@ def test_focal_survives_noise_strays_and_holes() -> None:
     assert shift == pytest.approx(1.5, abs=0.1)
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize("fov", [40, 65, 95])
+def test_the_official_solver_finds_the_least_error_near_its_start(fov: float, noise: float) -> None:
+    """Against a dense search of the same error on the same pixels."""
+    rng = np.random.default_rng(fov)
+    points = points_from_depth(rng.uniform(2, 5, (96, 128)), intrinsics_from_fov(fov, 4 / 3))
+    points = points * rng.normal(1, noise, (96, 128, 1))
+    points[..., 2] -= 0.3
+    row, column = np.divmod(np.arange(64 * 64), 64)
+    row, column = row * 96 // 64, column * 128 // 64
+    samples = points[row, column]
+    plane = np.stack([(column + 0.5 - 64) / 128, (row + 0.5 - 48) / 128], axis=-1)
+
+    def error(shift: float) -> tuple[float, float]:
+        seen = samples[:, :2] / (samples[:, 2:] + shift)
+        focal = (seen * plane).sum() / (seen * seen).sum()
+        return float(((focal * seen - plane) ** 2).sum()), float(focal)
+
+    shifts = np.linspace(-0.5, 1.5, 4001)
+    best = shifts[np.argmin([error(shift)[0] for shift in shifts])]
+    focal, found = recover_focal_and_shift(points, solver="official")
+    assert error(found)[0] <= error(best)[0] * 1.001 + 1e-8
+    assert focal == pytest.approx(error(found)[1])
+    assert focal == pytest.approx(error(best)[1], rel=0.01)
+
+
+def test_where_the_official_solver_finds_no_camera_the_robust_answer_stands() -> None:
+    intrinsics = intrinsics_from_fov(60, 4 / 3)
+    points = points_from_depth(np.random.default_rng(0).uniform(1, 4, (90, 120)), intrinsics)
+    points[..., 2] -= 100  # all behind the camera at the official start
+    assert recover_focal_and_shift(points, solver="official") == recover_focal_and_shift(points)
+
+
 def test_shift_alone_under_a_known_focal() -> None:
     intrinsics = intrinsics_from_fov(50, 1.5)
     points = points_from_depth(np.random.default_rng(0).uniform(1, 2, (40, 60)), intrinsics)

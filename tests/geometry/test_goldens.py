@@ -25,9 +25,9 @@ NAMES = {
     "radius2_f1": "boundary_f1_radius2",
     "radius3_f1": "boundary_f1_radius3",
 }
-#: float32 against float64: the largest deviations seen are 1.3e-6 relative in Rel (affine depth, 1 / disparity: 8e-6),
-#: 3e-8 in shares, 5e-6 degrees, 5e-6 in F1 at radius 3. The bounds of the project (1e-3) are far above them.
-RELATIVE, SHARE = 2e-5, 2e-5
+#: float32 against float64. Over six scenes, three of which the suite was never fitted to, the largest deviations are 5.5e-5
+#: relative in Rel, 2.8e-4 in shares of inliers (a pixel on the threshold falls to either side), 1e-4 in F1, 3e-6 degrees.
+RELATIVE, SHARE = 6e-5, 3e-4
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -74,7 +74,9 @@ def test_visibility_is_sampled_on_the_grid(larger: MultiViewScene) -> None:
 def test_nothing_is_visible_without_points(larger: MultiViewScene) -> None:
     start = truth(larger)
     blind = replace(start, masks=tuple(np.zeros_like(mask) for mask in start.masks))
-    assert not visibility(blind, 72, 96, 0.03)[0].mask.any()
+    assert not visibility(blind, 72, 96, 0.03, masked=True)[0].mask.any()
+    unmasked = visibility(blind, 72, 96, 0.03)[0].mask
+    np.testing.assert_array_equal(unmasked, visibility(start, 72, 96, 0.03)[0].mask)  # the depths are there, kept or not
     sky = replace(start, test_depths=tuple(np.full_like(depth, np.inf) for depth in start.test_depths if depth is not None))
     assert not visibility(sky, 72, 96, 0.03)[0].mask.any()
 

@@ -209,8 +209,6 @@ def trajectory(mode: str, per_pixel: bool, monkeypatch: pytest.MonkeyPatch) -> O
         warm_start=WARM_START,
         iterations=WARM_START + RENDERING,
         instantsplat_iterations=RENDERING,
-        # The official InstantSplat evaluates all spherical harmonics from the start.
-        instantsplat_degree_every=None,
     )
     start = initial_values(points().reshape(-1, 3), photos().reshape(-1, 3) / 255, protocol.opacity_initial, cpu)
     values = torch.from_numpy(pixel_features() if per_pixel else patch_features())

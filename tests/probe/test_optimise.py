@@ -65,7 +65,9 @@ def test_schedules_of_the_paper() -> None:
         assert schedule.degree(1) == 3
     free = schedule_of(mode_named("instantsplat"), PAPER)
     assert (free.warm_start, free.rendering) == (0, 7000)
-    assert [free.degree(step) for step in (1, 999, 1000, 1999, 2000, 3000, 7000)] == [0, 0, 1, 1, 2, 3, 3]
+    assert free.degree(1) == 3
+    rising = schedule_of(mode_named("instantsplat"), replace(PAPER, instantsplat_degree_every=1000))
+    assert [rising.degree(step) for step in (1, 999, 1000, 1999, 2000, 3000, 7000)] == [0, 0, 1, 1, 2, 3, 3]
     rates = rendering_rates(free.rates, 1.0, 500)
     assert rates["colour_dc"] == pytest.approx(2.5e-3)
     assert rates["opacity"] == pytest.approx(0.05)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.probe.views import feature_input, full_size, image_tensor, prepare_scene, to_grid
+from bench.probe.views import Framing, feature_input, full_size, image_tensor, prepare_scene, to_grid
 from bench.types import Array, Camera, MultiViewScene, UserError, View
 
 
@@ -37,19 +37,22 @@ def _scene(*views: View) -> MultiViewScene:
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"),
+    ("size", "framing", "expected"),
     [
-        ((640, 480), (512, 384)),
-        ((480, 640), (384, 512)),
-        ((1008, 756), (512, 384)),
-        ((1920, 1080), (512, 288)),
-        ((300, 200), (512, 336)),
-        ((600, 600), (512, 384)),
-        ((512, 384), (512, 384)),
+        *((size, framing, expected) for framing in ("crop", "squeeze") for size, expected in [
+            ((640, 480), (512, 384)),
+            ((480, 640), (384, 512)),
+            ((1008, 756), (512, 384)),
+            ((1920, 1080), (512, 288)),
+            ((300, 200), (512, 336)),
+            ((512, 384), (512, 384)),
+        ]),
+        ((600, 600), "crop", (512, 384)),
+        ((600, 600), "squeeze", (512, 512)),
     ],
-)
-def test_prepared_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    prepared = prepare_scene(_scene(_view(*size), _view(*size, "b"))).train[0]
+)  # fmt: skip
+def test_prepared_sizes(size: tuple[int, int], framing: Framing, expected: tuple[int, int]) -> None:
+    prepared = prepare_scene(_scene(_view(*size), _view(*size, "b")), framing=framing).train[0]
     assert prepared.image.shape == (expected[1], expected[0], 3)
     assert prepared.depth is not None
     assert prepared.depth.shape == prepared.image.shape[:2]
@@ -62,9 +65,9 @@ def test_prepared_sizes(size: tuple[int, int], expected: tuple[int, int]) -> Non
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(100, 700), st.integers(100, 700))
-def test_the_camera_follows_resizing_and_cropping(width: int, height: int) -> None:
-    prepared = prepare_scene(_scene(_view(width, height), _view(width, height, "b"))).train[0]
+@given(st.integers(100, 700), st.integers(100, 700), st.sampled_from(["squeeze", "crop"]))
+def test_the_camera_follows_resizing_and_framing(width: int, height: int, framing: Framing) -> None:
+    prepared = prepare_scene(_scene(_view(width, height), _view(width, height, "b")), framing=framing).train[0]
     assert prepared.camera is not None
     assert prepared.depth is not None
     assert max(prepared.image.shape[:2]) <= 512
@@ -72,7 +75,7 @@ def test_the_camera_follows_resizing_and_cropping(width: int, height: int) -> No
     # The plane, rendered by the prepared camera, is the prepared depth: up to where nearest sampling picks inside a pixel.
     expected = _plane_depth(prepared.camera)
     step = np.abs(np.diff(expected, axis=0)).max() + np.abs(np.diff(expected, axis=1)).max()
-    half_source_pixel = 0.5 * 512 / max(width, height)
+    half_source_pixel = 0.5 * 512 / max(width, height) + (0.5 if framing == "squeeze" else 0)  # sampled twice
     assert np.abs(prepared.depth - expected).max() <= step * (half_source_pixel + 0.1)
 
 
@@ -87,9 +90,23 @@ def test_a_prepared_scene_is_left_as_it_is() -> None:
 def test_cropping_keeps_the_centre() -> None:
     image = np.zeros((345, 512, 3), np.uint8)
     image[172, 256] = 255
-    prepared = prepare_scene(_scene(View("a", image), View("b", image))).train[0]
+    prepared = prepare_scene(_scene(View("a", image), View("b", image)), framing="crop").train[0]
     assert prepared.image.shape == (336, 512, 3)
     assert np.argwhere(prepared.image[..., 0])[0].tolist() == [168, 256]
+
+
+def test_squeezing_keeps_the_whole_photo_and_interpolates_linearly() -> None:
+    """A ramp stays a ramp from border to border: at a pixel centre it has the value of that share of the height."""
+    ramp = np.repeat(np.repeat(np.arange(200, dtype=np.uint8)[:, None, None], 512, axis=1), 3, axis=2)
+    view = View("a", ramp, _view(512, 200).camera)
+    prepared = prepare_scene(_scene(view, view), framing="squeeze").train[0]
+    assert prepared.image.shape == (192, 512, 3)
+    expected = (np.arange(192) + 0.5) / 192 * 200 - 0.5
+    assert np.abs(prepared.image[:, 0, 0] - expected).max() <= 0.5
+    assert prepared.camera is not None
+    assert view.camera is not None
+    assert prepared.camera.intrinsics[0, 0] == view.camera.intrinsics[0, 0]
+    assert prepared.camera.intrinsics[1, 1] == pytest.approx(view.camera.intrinsics[1, 1] * 192 / 200)
 
 
 def test_the_grid_averages_area_exactly() -> None:
@@ -151,13 +168,16 @@ def test_feature_input_holds_world_points_only_where_all_views_know_them() -> No
         ([(640, 480), (640, 480)], (640, 480)),
         ([(2400, 1800), (2400, 1800)], (1600, 1200)),
         ([(2400, 1800), (800, 600)], (800, 600)),
-        ([(600, 600), (600, 600)], (600, 450)),
+        ([(600, 600), (600, 600)], (600, 600)),
         ([(300, 225), (300, 225)], (300, 225)),
     ],
 )
 def test_photos_at_their_own_size(sizes: list[tuple[int, int]], expected: tuple[int, int]) -> None:
-    photos = full_size(_scene(*(_view(*size, str(i)) for i, size in enumerate(sizes))), 512, 1600)
+    scene = _scene(*(_view(*size, str(i)) for i, size in enumerate(sizes)))
+    photos = full_size(scene, 512, 1600)
     assert {view.image.shape[1::-1] for view in photos.views} == {expected}
+    cut = (600, 450) if expected == (600, 600) else expected
+    assert {view.image.shape[1::-1] for view in full_size(scene, 512, 1600, "crop").views} == {cut}
     assert all(view.camera is None and view.depth is None for view in photos.views)
 
 
@@ -166,13 +186,15 @@ def test_a_photo_of_the_right_size_keeps_its_pixels() -> None:
     np.testing.assert_array_equal(full_size(scene, 512, 1600).train[0].image, scene.train[0].image)
 
 
+@pytest.mark.parametrize("framing", ["squeeze", "crop"])
 @pytest.mark.parametrize("size", [(1707, 1280), (980, 546), (900, 900), (480, 853)])
-def test_photos_show_what_the_prepared_ones_show(size: tuple[int, int]) -> None:
+def test_photos_show_what_the_prepared_ones_show(size: tuple[int, int], framing: Framing) -> None:
     """A ramp in x and one in y have the same colour at the same share of the width and height."""
     column, row = np.meshgrid((np.arange(size[0]) + 0.5) / size[0], (np.arange(size[1]) + 0.5) / size[1])
     ramp = np.rint(255 * np.stack([column, row, 0 * row], axis=-1)).astype(np.uint8)
     scene = _scene(View("a", ramp), View("b", ramp))
-    prepared, own = (made.train[0].image.astype(float) for made in (prepare_scene(scene), full_size(scene, 512, 700)))
+    made = prepare_scene(scene, framing=framing), full_size(scene, 512, 700, framing)
+    prepared, own = (each.train[0].image.astype(float) for each in made)
     for axis in (0, 1):
         curves = [image[..., 1 - axis].mean(axis=1 - axis) for image in (prepared, own)]
         lines = [np.polyfit((np.arange(len(curve)) + 0.5) / len(curve), curve, 1) for curve in curves]

@@ -19,6 +19,9 @@ from bench.geometry.resample import masked_nearest
 from bench.geometry.training.differentiable import differentiable_fit
 
 TRUNCATION = 1.0  #: of each coordinate's weighted residual, in the alignments
+NEAREST_SHARE = 0.1  #: of the harmonic mean of true depths: nearer points weigh no more in the local loss
+ANGLES = math.radians(1), math.radians(90)  #: what angles between normals are clamped to
+ANGLE_HUBER = math.radians(3)  #: below it the normal loss is quadratic
 LOCAL_SCALES = (1 / 4, 1 / 16, 1 / 64)  #: radii of the local balls, as shares of the photo's diagonal
 LEAST_POINTS = 32  #: a local ball with fewer points is left out
 
@@ -59,7 +62,9 @@ def local_loss(
 
     focal: in pixels. The ball about p_j has the radius alpha z_j sqrt(W^2 + H^2) / (2 focal): a share alpha of what the
     photo shows at that depth. Balls of fewer than LEAST_POINTS points, or whose scale is not positive, are left out.
-    The full objective sums it over LOCAL_SCALES. Raises UserError where focal or alpha is not positive.
+    The alignment measures residuals in radii, so that truncation leaves out what lies a radius away; the loss measures them
+    in depths, as the official training code does. The full objective sums it over LOCAL_SCALES. Raises UserError where focal
+    or alpha is not positive.
     """
     if not (focal > 0 and alpha > 0):
         raise UserError(f"local loss: focal = {focal} and alpha = {alpha} must be positive")
@@ -71,28 +76,32 @@ def local_loss(
     ball, row = torch.nonzero(torch.cdist(centres, q) <= radius[:, None], as_tuple=True)
     count = torch.bincount(ball, minlength=anchors)
     kept = (count >= LEAST_POINTS)[ball]
-    ball, row, count = ball[kept], row[kept], count[count >= LEAST_POINTS]
+    ball, row, radius, count = ball[kept], row[kept], radius[count >= LEAST_POINTS], count[count >= LEAST_POINTS]
     if len(count) == 0:
         return prediction.sum() * 0
     ball = torch.repeat_interleave(torch.arange(len(count), device=ball.device), count)
     inside_p, inside_q = p[row], q[row]
-    weight = 1 / inside_q[:, 2]
+    weight = 1 / radius[ball]
     offsets = [0, *count.cumsum(0).tolist()]
     found = align_points_groups(inside_p.detach(), inside_q, weight, offsets, shift="xyz", truncation=truncation)
     fit = differentiable_fit(found, inside_p, inside_q, weight, shifted=(True, True, True), offsets=offsets)
     usable = fit.valid & (fit.scale > 0)
     if not usable.any():
         return prediction.sum() * 0
-    error = (fit.scale[ball, None] * inside_p + fit.shift[ball] - inside_q).abs().sum(dim=1) * weight
+    nearest = NEAREST_SHARE / (1 / q[:, 2]).mean()
+    error = (fit.scale[ball, None] * inside_p + fit.shift[ball] - inside_q).abs().sum(dim=1)
+    error = error / inside_q[:, 2].clamp_min(nearest)
     mean = torch.zeros(len(count), dtype=error.dtype, device=error.device).index_add(0, ball, error) / count
     return mean[usable].mean()
 
 
 def normal_loss(prediction: Tensor, truth: Tensor) -> Tensor:
-    """L_N: mean angle in radians between predicted and true normals, the cross products at the four corners of every
-    2x2 cell.
+    """L_N: mean penalty of the angle in radians between predicted and true normals, the cross products at the four corners
+    of every 2x2 cell.
 
-    A corner counts where its three true points are known. Neither scale nor shift of the prediction matters.
+    As in the official training code, angles are clamped to ANGLES and the penalty is Huber's of ANGLE_HUBER (the paper has
+    the angle itself). A corner counts where its three true points are known. Neither scale nor shift of the prediction
+    matters.
     """
     known = torch.isfinite(truth).all(dim=-1)
     angles = []
@@ -100,8 +109,9 @@ def normal_loss(prediction: Tensor, truth: Tensor) -> Tensor:
         _corner_normals(prediction, known), _corner_normals(torch.where(known[..., None], truth, 0.0), known), strict=True
     ):
         angles.append(_angle(predicted[valid], true[valid]))
-    found = torch.cat(angles)
-    return found.mean() if len(found) else prediction.sum() * 0
+    found = torch.cat(angles).clamp(*ANGLES)
+    penalty = torch.where(found < ANGLE_HUBER, 0.5 * found.square() / ANGLE_HUBER, found - 0.5 * ANGLE_HUBER)
+    return penalty.mean() if len(found) else prediction.sum() * 0
 
 
 def mask_loss(prediction: Tensor, sky: Tensor) -> Tensor:

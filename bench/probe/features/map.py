@@ -40,6 +40,15 @@ class FeatureMap:
         """The same features on that device."""
         return replace(self, values=self.values.to(device))
 
+    def with_deviation(self, deviation: float) -> FeatureMap:
+        """The features multiplied by one number, so that their mean squared deviation per channel is `deviation` squared.
+
+        The directions and the relative sizes of the channels stay (nothing is whitened); a constant feature stays whole.
+        """
+        flat = self.values.flatten(0, 2).double()
+        own = (flat - flat.mean(dim=0)).square().mean().sqrt()
+        return self if own == 0 else replace(self, values=(self.values.double() * (deviation / own)).to(self.values.dtype))
+
     def upsampled(self) -> Tensor:
         """(B, height, width, C): bilinear, `align_corners=False`; the values themselves where they are per pixel."""
         return self.values if self.per_pixel else resize(self.values, self.height, self.width)

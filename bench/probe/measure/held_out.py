@@ -41,7 +41,8 @@ def held_out_views(start: Start, gaussians: Gaussians, settings: ProbeSettings) 
     """Every held-out view of a probe, its camera refined while the Gaussians stay (Feat2GS, section 4)."""
     scene, protocol = start.scene, settings.protocol
     height, width = scene.grid.train[0].image.shape[:2]
-    masks = visibility(start.fine, height, width, protocol.visibility_threshold)
+    threshold, masked = protocol.visibility_threshold, protocol.masked_visibility
+    masks = visibility(start.fine, height, width, threshold, masked=masked)
     found = []
     for view, full, camera, seen in zip(
         scene.grid.test, scene.photos.test, start.photographed.test_cameras, masks, strict=True

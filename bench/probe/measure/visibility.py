@@ -25,19 +25,23 @@ class Visibility:
     note: str = ""
 
 
-def visibility(initialisation: Initialisation, height: int, width: int, threshold: float) -> tuple[Visibility, ...]:
+def visibility(
+    initialisation: Initialisation, height: int, width: int, threshold: float, *, masked: bool = False
+) -> tuple[Visibility, ...]:
     """For each held-out view its visible pixels on the grid (height, width).
 
     A pixel is visible where its surface point, from the view's own depth, projects into some training view and has, within
-    `threshold`, the depth that this view's point map has there (bilinear; without a point there is no depth). The point
-    maps are used at the resolution of `initialisation`, which may be finer than the grid.
+    `threshold`, the depth that this view's point map has there (bilinear; without a finite point there is no depth). The
+    point maps are used at the resolution of `initialisation`, which may be finer than the grid. masked: a pixel that the
+    point map's mask leaves out has no depth either (in the official code the mask only decides where Gaussians stand).
 
     Where the initialiser gives no depth of a held-out view, a pixel is visible where a training point falls into it or into
     one of its eight neighbours, and the note says so.
     """
+    usable = usable_masks(initialisation)
     depths = [
-        _depth_map(*view)
-        for view in zip(initialisation.points, usable_masks(initialisation), initialisation.cameras, strict=True)
+        _depth_map(points, kept if masked else np.ones_like(kept), camera)
+        for points, kept, camera in zip(initialisation.points, usable, initialisation.cameras, strict=True)
     ]
     found = []
     for camera, depth in zip(initialisation.test_cameras, initialisation.test_depths, strict=True):
