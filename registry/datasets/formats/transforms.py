@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -413,14 +413,20 @@ def _unused(frames: Sequence[_Frame]) -> tuple[str, ...]:
     """The fields that nothing is made of, and those that another one overrules."""
     used = _LENS_FIELDS | _FRAME_FIELDS | _FILE_FIELDS
     names = dict.fromkeys(name for frame in frames for name in frame.settings if name not in used)
-    overruled = dict.fromkeys(
-        f"{name} ({best[0]} is used)"
-        for frame in frames
-        for axis in "xy"
-        if len(best := [name for name in _FOCAL_FIELDS[axis] if name in frame.settings]) > 1
-        for name in best[1:]
-    )
+    overruled = dict.fromkeys(name for frame in frames for name in _overruled(frame))
     return (*names, *overruled)
+
+
+def _overruled(frame: _Frame) -> Iterator[str]:
+    """The focal lengths that are given and not used: a frame's own come first, then fl before fov before camera_angle."""
+    own, shared = (
+        [name for axis in "xy" for name in _FOCAL_FIELDS[axis] if name in of] for of in (frame.frame, frame.content)
+    )
+    if own:
+        yield from (f"{name} (frames have {own[0]})" for name in shared)
+    for axis in "xy":
+        first, *others = [name for name in _FOCAL_FIELDS[axis] if name in (own or shared)] or [""]
+        yield from (f"{name} ({first} is used)" for name in others)
 
 
 TRANSFORMS = Layout(lambda folder: bool(transforms_files(folder)), read_transforms)
