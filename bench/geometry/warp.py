@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.core.errors import UserError
 from bench.core.scenes import Array
 from bench.geometry.camera import rays
 from bench.geometry.resample import masked_nearest, take
 from bench.metrics.depth import norms
 
+#: The photo is resized to at most so many times the pixels of the photo, or of the view where that has more.
+LARGEST_MAGNIFICATION = 4.0
 FARTHEST = 1000.0  #: depth beyond this multiple of the 1 % quantile is dropped
 
 
@@ -35,6 +38,8 @@ def warp_view(
     None. The image is first resized with antialiasing to the view's pixel size, then sampled bilinearly (its border
     pixels repeated); depth is carried over as the distance along the ray, nearest and never across unknown pixels; the
     segmentation nearest. Depth beyond FARTHEST times the 1 % quantile becomes NaN.
+
+    Raises UserError where the camera would ask for far more pixels than the photo and the view have.
     """
     from PIL import Image
 
@@ -43,6 +48,11 @@ def warp_view(
     # Rounded down, but not for a rounding error: a photo that is its own view must come out unchanged.
     rows = max(1, int(height / (extent_y * intrinsics[1, 1]) + 1e-6))
     columns = max(1, int(width / (extent_x * intrinsics[0, 0]) + 1e-6))
+    if rows * columns > LARGEST_MAGNIFICATION * max(width * height, source_height * source_width):
+        raise UserError(
+            f"no sound camera: with the intrinsics {np.round(intrinsics, 4).tolist()} a view of {width} x {height} pixels "
+            f"would need the photo at {columns} x {rows} pixels"
+        )
     view = np.array([[1 / extent_x, 0, 0.5], [0, 1 / extent_y, 0.5], [0, 0, 1]])
 
     # Where each pixel of the view lies in the resized photo, in pixels whose centres are at + 0.5.

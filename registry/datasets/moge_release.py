@@ -64,7 +64,10 @@ class MoGeRelease(Dataset):
             if values is not None and values.shape != image.shape[:2]:
                 raise UserError(f"{folder / file}: {values.shape} pixels (H, W), but {folder / IMAGE} has {image.shape[:2]}")
         width, height = self.size or (image.shape[1], image.shape[0])
-        view = warp_view(image, depth, intrinsics, segmentation, width, height)
+        try:
+            view = warp_view(image, depth, intrinsics, segmentation, width, height)
+        except UserError as error:
+            raise UserError(f"{folder / META}: {error}") from error
         if not np.isfinite(view.depth).any():
             raise UserError(f"{folder / DEPTH}: no pixel of the evaluated view has a known depth")
         sample = MonocularSample(

@@ -268,6 +268,7 @@ def test_samples_that_cannot_lie_side_by_side_are_refused(tmp_path: Path) -> Non
         ((20, 20, 0, 0), "principal point is not within the photo"),
         ((20, 20, 1, -1), "principal point is not within the photo"),
         ((3.5, 3.5, 12, 8), "in another unit"),
+        ((20, 50, 12, 8), "fx and fy are of different units"),
         ((4000, 4000, 12, 8), "in another unit"),
         ((80, 80, 48, 32), "principal point is not within the photo"),
         ((10, 10, 6, 4), r"look like those at 0\.5 times its size"),
@@ -444,6 +445,40 @@ def test_any_name_of_a_file_is_a_name_of_a_sample(tmp_path: Path, name: str) -> 
     depth(tmp_path / "in/depth" / f"{name}.png", 50)
     run(tmp_path / "in", tmp_path / "out")
     assert greys(tmp_path / "out") == {name: 50}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such names")
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb"])
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path, name: bytes) -> None:
+    for folder, write in (("rgb", photo), ("depth", depth)):
+        write(tmp_path / "in" / folder / "x.png", 50)
+        os.rename(tmp_path / "in" / folder / "x.png", os.fsencode(tmp_path / "in" / folder) + b"/" + name + b".png")  # noqa: PTH104
+    with pytest.raises(UserError, match="cannot name a sample"):
+        run(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[1, 0, 0.5], [0, 1, 0.5], [0, 0, 0]],
+        [[1, 0, 0.5], [0.1, 1, 0.5], [0, 0, 1]],
+        [[0.0067, 0, 0.0039], [0, 0.012, 0.0052], [0, 0, 1]],
+        [[99, 0, 0.5], [0, 0.21, 0.5], [0, 0, 1]],
+        [[1, 0, 1.9], [0, 1, -0.9], [0, 0, 1]],
+        [[1, 0, 3], [0, 1, 0.5], [0, 0, 1]],
+        [[1e308, 0, 0.5], [0, 1e308, 0.5], [0, 0, 1]],
+    ],
+)
+def test_a_sample_with_an_impossible_camera_is_refused_before_memory_is_taken(tmp_path: Path, matrix: Any) -> None:
+    from bench.registry import datasets
+
+    photo(tmp_path / "in/rgb/a.png", 50)
+    depth(tmp_path / "in/depth/a.png", 50)
+    run(tmp_path / "in", tmp_path / "mono_folders")
+    (tmp_path / "mono_folders/a/meta.json").write_text(json.dumps({"intrinsics": matrix}))
+    with pytest.raises(UserError, match=r"meta\.json: "):
+        datasets["mono-folders"]().load_sample(tmp_path, "a")
 
 
 @pytest.mark.parametrize("line", ["../elsewhere", "/etc", "a/../../b"])

@@ -21,6 +21,8 @@ from bench.machine.text import read_json, read_text
 Array = NDArray[Any]
 Camera = tuple[float, float, float, float]  #: fx, fy, cx, cy in pixels
 
+#: No camera's pixels are so many times as wide as high, or as high as wide.
+MOST_STRETCHED = 2.0
 #: The principal point lies within this share of each side.
 EDGE = 0.05
 #: Where both coordinates of the principal point lie at one share of the sides, that is the middle, but for this much.
@@ -105,6 +107,8 @@ def normalised(camera: Camera, width: int, height: int, photo: Path) -> Array:
         raise UserError(f"{told}: the focal lengths look {kind}; give them in pixels of this photo")
     if not (EDGE < x < 1 - EDGE and EDGE < y < 1 - EDGE):
         raise UserError(f"{told}: the principal point is not within the photo; give it in pixels from the upper left corner")
+    if not 1 / MOST_STRETCHED <= fx / fy <= MOST_STRETCHED:
+        raise UserError(f"{told}: fx and fy are of different units, or of a photo of other proportions")
     if abs(x - y) < SAME_SHARE and abs(x - 0.5) > OFF_CENTRE:
         raise UserError(f"{told}: they look like those at {2 * x:.3g} times its size; give those of this size")
     return np.array([[fx / width, 0, x], [0, fy / height, y], [0, 0, 1]])

@@ -104,8 +104,9 @@ def check_names(names: Sequence[str], where: Path) -> None:
     taken = set(names)
     for name in names:
         path = PurePosixPath(name)
-        if any(part.startswith(".") for part in path.parts) or any(unicodedata.category(letter) == "Cc" for letter in name):
-            raise UserError(f"{where}: {name!r} cannot name a sample: hidden, or with control characters; rename the file")
+        is_hidden = any(part.startswith(".") for part in path.parts)
+        if is_hidden or any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in name):
+            raise UserError(f"{where}: {name!r} cannot name a sample (hidden, or no plain text); rename the file")
         over = next((str(parent) for parent in path.parents if str(parent) in taken), None)
         if over is not None:
             raise UserError(f"{where}: the sample {name!r} would lie in the folder of the sample {over!r}; rename one")

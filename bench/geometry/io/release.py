@@ -153,12 +153,18 @@ def read_intrinsics(path: Path) -> Array:
         raise UserError(
             f"{path}: the field 'intrinsics' must be 3x3, finite and with positive focal lengths: {intrinsics.tolist()}"
         )
+    if intrinsics[1, 0] or not np.array_equal(intrinsics[2], [0, 0, 1]):
+        raise UserError(
+            f"{path}: the field 'intrinsics' must be [[fx, s, cx], [0, fy, cy], [0, 0, 1]]: {intrinsics.tolist()}"
+        )
     (fx, _, cx), (_, fy, cy) = intrinsics[:2]
     told = f"{path}: the field 'intrinsics' says fx, fy, cx, cy = {fx:g}, {fy:g}, {cx:g}, {cy:g}"
     if max(abs(cx), abs(cy)) > 5 or max(fx, fy) > MOST_FOCAL:
         raise UserError(f"{told}: that looks like pixels; divide its rows by the image's width and height")
     if min(fx, fy) < LEAST_FOCAL:
         raise UserError(f"{told}: no photo has such a field of view; the rows are those for an image of width = height = 1")
+    if not (-1 < cx < 2 and -1 < cy < 2):
+        raise UserError(f"{told}: the principal point lies far outside of the photo")
     return intrinsics
 
 
