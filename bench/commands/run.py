@@ -25,6 +25,7 @@ from bench.commands.checkpoints import checkpoints
 from bench.core.cells import NO_MODEL, Cell, Weights
 from bench.core.errors import UserError
 from bench.core.interfaces import Model, PointmapInitialiser
+from bench.core.lookup import dataset_of
 from bench.core.track import Settings
 from bench.machine.files import check_writable
 from bench.machine.locations import cache_root, data_root
@@ -34,7 +35,7 @@ from bench.results.store import Store
 from bench.run.engines import local, ray
 from bench.run.engines.base import MapGroups
 from bench.run.keys import fingerprint
-from bench.run.plan import Plan, Selection, keep_available, keep_readable, make_plan
+from bench.run.plan import Plan, Selection, keep_available, keep_readable, make_plan, with_notes
 from bench.run.runner import Run
 from bench.run.worker import Report
 
@@ -96,6 +97,7 @@ def run_command(options: Options, console: Console, errors: Console) -> int:
         plan = keep_readable(
             plan, selection, lambda cell: fingerprint(cell.track, cell.dataset, cell.scene, selection.data_root)
         )
+        plan = with_notes(plan, lambda cell: dataset_of(cell).scene_note(selection.data_root, cell.scene))
     plan = _that_runs_here(plan, selection, device, {name for name, _ in local_weights}, options.dry_run)
     _print_plan(plan, console)
     if options.dry_run:

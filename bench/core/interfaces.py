@@ -216,6 +216,10 @@ class Dataset(ABC):
         """A sample of the geometry track. Raises UserError naming the file at fault."""
         raise NotImplementedError("a data set of this track gives load_sample(root, name)")
 
+    def scene_note(self, root: Path | None, name: str) -> str:
+        """What a run says of a scene before it starts: photos that cannot be used, and why; "" for nothing."""
+        return ""
+
     @abstractmethod
     def fingerprint(self, root: Path | None, name: str, track: Track) -> str:
         """A digest of everything on disk that decides what is loaded (for embedded data: the version of the generator)."""

@@ -78,7 +78,10 @@ class ProbeTrack:
         protocol = PROBE_PROTOCOLS[cell.protocol]
         how = ProbeSettings(mode_named(cell.mode), protocol, cell.seed, settings.torch_device, _holds_scales(cell))
         outcome = run_probe(scenes, initialisation, found, how)
-        return ProbeOutcome(outcome.measurements, outcome.pictures, outcome.gaussians, initialisation.cameras)
+        source = scenes.prepared.source
+        said = source.note if source else ""  # photos that the scene did without
+        measurements = tuple(replace(measured, note=measured.note or said) for measured in outcome.measurements)
+        return ProbeOutcome(measurements, outcome.pictures, outcome.gaussians, initialisation.cameras)
 
 
 def _scenes(cell: Cell, settings: Settings, residents: Residents) -> ProbeScene:

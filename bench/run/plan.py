@@ -302,6 +302,13 @@ def keep_readable(plan: Plan, selection: Selection, read: Callable[[Cell], objec
     return Plan(kept, (*plan.left_out, *left_out))
 
 
+def with_notes(plan: Plan, note: Callable[[Cell], str]) -> Plan:
+    """The plan, what its scenes do without added to what is left out. note: of a scene, "" for nothing; called once each."""
+    scenes = {(cell.dataset, cell.scene): cell for cell in plan.cells if cell.track == "probe"}
+    notes = {f"photos of {dataset}/{scene}": note(cell) for (dataset, scene), cell in scenes.items()}
+    return Plan(plan.cells, (*plan.left_out, *(LeftOut(what, said) for what, said in notes.items() if said)))
+
+
 def keep_available(plan: Plan, selection: Selection, check: Callable[[str, type[Model]], None]) -> Plan:
     """The plan less the cells whose model or point-map initialiser `check` finds unavailable; these are listed as left out.
 

@@ -58,6 +58,9 @@ class SceneFolders(Dataset):
         photo_set, split = self._prepare(root, name)
         return load(photo_set, split, self.key, name, self.card.unit)
 
+    def scene_note(self, root: Path | None, name: str) -> str:
+        return self._prepare(root, name)[0].source.note
+
     def fingerprint(self, root: Path | None, name: str, track: Track) -> str:
         return digest(*self._prepare(root, name))
 
