@@ -14,11 +14,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from bench.machine.text import decoded, read_text
 from bench.types import Array, UserError
 from registry.datasets.formats.lens import COLMAP_PARAMETERS, Lens, colmap_lens
 from registry.datasets.formats.points import Points, checked_points
 from registry.datasets.formats.poses import from_quaternion
-from registry.datasets.formats.text import decoded, read_text
 
 _BY_NUMBER = dict(enumerate(COLMAP_PARAMETERS))
 Entry = TypeVar("Entry", "StoredCamera", "StoredImage")

@@ -9,6 +9,7 @@ from scipy.ndimage import binary_erosion
 
 from bench.machine.depths import read_depth
 from bench.machine.images import photo_size, read_mask
+from bench.machine.text import read_text
 from bench.types import Array, UserError
 from registry.datasets.formats.layout import Layout
 from registry.datasets.formats.lens import Lens
@@ -16,7 +17,6 @@ from registry.datasets.formats.photo_set import Photo, PhotoSet, ReadExtras, usa
 from registry.datasets.formats.photos import nearest, photos_under, view_names
 from registry.datasets.formats.plain import best_folder
 from registry.datasets.formats.poses import from_world_to_camera
-from registry.datasets.formats.text import read_text
 
 #: The mask is shrunk by a square of this many pixels, as the official preparation does.
 MASK_EROSION = 10

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from bench.machine.images import EXTENSIONS, photo_size, pictures_in
+from bench.machine.text import plain_path
 from bench.types import Array, UserError, View
 from registry.datasets.formats.lens import resized_photo
-from registry.datasets.formats.text import plain_path
 
 #: Photo folders that a scene may hold, beside one another, at falling sizes.
 FOLDERS = ("images", "images_2", "images_4", "images_8")

@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.machine.depths import read_depth
 from bench.machine.images import photo_size, pictures_in
+from bench.machine.text import read_text
 from bench.types import Array, UserError
 from registry.datasets.formats.layout import Layout
 from registry.datasets.formats.lens import Lens
@@ -18,7 +19,7 @@ from registry.datasets.formats.mvsnet import lens_of
 from registry.datasets.formats.photo_set import Photo, PhotoSet, ReadExtras, usable
 from registry.datasets.formats.photos import nearest
 from registry.datasets.formats.poses import from_camera_to_world, from_quaternion
-from registry.datasets.formats.text import read_matrix, read_text
+from registry.datasets.formats.text import read_matrix
 from registry.datasets.formats.transforms import check_proportions
 
 Value = TypeVar("Value")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from bench.machine.text import read_json
 from bench.types import Array, UserError
 
 
@@ -59,8 +59,9 @@ def read_split_file(path: Path) -> dict[str, dict[str, Split]]:
 
     Raises UserError for a file that is not {dataset: {scene: {"train": [stem, ...], "test": [stem, ...]}}}.
     """
+    shape = '{dataset: {scene: {"train": [stem, …], "test": [stem, …]}}}'
+    content = read_json(path, f"split file of the form {shape}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return {
             dataset.lower(): {
                 scene: Split(*(tuple(str(stem) for stem in _names(views, half)) for half in ("train", "test")))
@@ -68,8 +69,7 @@ def read_split_file(path: Path) -> dict[str, dict[str, Split]]:
             }
             for dataset, scenes in content.items()
         }
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError, TypeError, KeyError) as error:
-        shape = '{dataset: {scene: {"train": [stem, …], "test": [stem, …]}}}'
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(f"{path}: not a split file of the form {shape} ({type(error).__name__}: {error})") from error
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from bench.core.text import listed
 from bench.machine.depths import read_depth
 from bench.machine.images import EXTENSIONS, photo_size, read_mask
+from bench.machine.text import plain_path, read_json
 from bench.types import Array, SparsePoints, UserError
 from registry.datasets.formats.layout import Layout
 from registry.datasets.formats.lens import Lens, colmap_lens
@@ -19,7 +20,7 @@ from registry.datasets.formats.photo_set import Photo, PhotoSet, ReadExtras, usa
 from registry.datasets.formats.photos import PhotoIndex, nearest, photo_folders, view_names
 from registry.datasets.formats.points import read_cloud
 from registry.datasets.formats.poses import from_camera_to_world
-from registry.datasets.formats.text import number, plain_path, read_json
+from registry.datasets.formats.text import number
 
 #: nerfstudio: depth maps are in thousandths of the scene's unit unless the file says otherwise.
 _DEPTH_SCALE = 1e-3
