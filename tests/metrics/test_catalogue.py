@@ -54,7 +54,8 @@ def test_a_metric_is_added_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None
         {
             "track": "geometry", "dataset": "nyuv2", "scene": "a", "view": "a", "model": model, "mode": "-", "pointmap": "-",
             "alignment": "depth_scale_invariant", "protocol": "moge-v1", "seed": 0, "metric": metric, "value": value,
-            "unit": "share", "higher_is_better": metric == "delta", "status": "ok", "note": "", "weights": "pretrained", "role": "model", "start": "-", "quick": False,
+            "unit": "share", "higher_is_better": metric == "delta", "status": "ok", "note": "", "weights": "pretrained",
+            "role": "model", "start": "-", "quick": False,
         }
         for model, values in {"moge": (0.1, 0.9, 0.5), "unidepth": (0.2, 0.8, 0.1)}.items()
         for metric, value in zip(("rel", "delta", "rmse"), values, strict=True)

@@ -13,7 +13,7 @@ from scene_writers import Posed, ring, write_colmap_binary, write_photo
 from bench.core.cells import Cell
 from bench.machine import requirements
 from bench.run.plan import Selection, keep_readable, make_plan
-from bench.run.tracks import fingerprint
+from bench.run.keys import fingerprint
 from bench.types import Unavailable, UserError
 from registry.datasets.feat2gs_release import LLFFScenes
 
