@@ -72,6 +72,13 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
+def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
+    for each in _names(text):
+        if not each.isdecimal():
+            raise UserError(f"{option}: {each!r} is not a whole number")
+    return tuple(dict.fromkeys(int(each) for each in _names(text)))
+
+
 @app.command()
 def run(
     models: Annotated[
@@ -96,6 +103,13 @@ def run(
     data_root: DataRoot = None,
     jobs: Annotated[int, typer.Option(help="Cells at a time; 0: one a core on a CPU, one on a GPU.", min=0)] = 0,
     engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
+    cell_timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds after which a cell is ended and recorded as failed; by default its protocol's."),
+    ] = None,
+    memory: Annotated[
+        float | None, typer.Option(help="MB that a worker process may take; by default 90 % of the machine's.")
+    ] = None,
     plugin: Plugins = None,
     out: Annotated[Path, typer.Option(help="Results folder.")] = Path("results/run"),
     report: Annotated[Path | None, typer.Option("--report", help="By default reports/<name of --out>.")] = None,
@@ -103,32 +117,33 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
 ) -> None:
     """Run every selected cell that is not yet stored, then write the report. Repeat the command to resume."""
-    from bench.commands.run import Options, run_command
+    from bench.commands.checkpoints import checkpoints
+    from bench.commands.run import run_command
+    from bench.core.names import split_names
+    from bench.run.request import Request
 
     _load(plugin)
-    code = run_command(
-        Options(
-            models=_names(models),
-            datasets=_names(datasets),
-            scenes=tuple(text for text in scenes if _names(text)),
-            modes=_names(modes),
-            pointmap=pointmap,
-            protocols=() if protocol == "auto" else _names(protocol),
-            seeds=_names(seeds),
-            device=device,
-            weights=weights,
-            data_root=data_root,
-            jobs=jobs,
-            engine=engine,
-            checkpoints=tuple(checkpoint or ()),
-            plugins=tuple(plugin or ()),
-            out=out,
-            report=None if no_report else report or Path("reports") / out.name,
-            dry_run=dry_run,
-        ),
-        console,
-        errors,
+    request = Request(
+        models=tuple(dict.fromkeys(split_names(models))),
+        datasets=_names(datasets),
+        scenes=tuple(text for text in scenes if _names(text)),
+        modes=_names(modes),
+        pointmap=pointmap,
+        protocols=() if protocol == "auto" else _names(protocol),
+        seeds=_whole_numbers("--seeds", seeds),
+        weights=weights,  # type: ignore[arg-type]  # the request says what is wrong with it
+        checkpoints=checkpoints(checkpoint or ()),
+        data_root=data_root,
+        device=device,
+        jobs=jobs,
+        engine=engine,
+        cell_timeout=cell_timeout,
+        memory_mb=memory,
+        plugins=tuple(plugin or ()),
+        out=out,
     )
+    written = None if no_report else report or Path("reports") / out.name
+    code = run_command(request, written, dry_run, console, errors)
     raise typer.Exit(code)
 
 

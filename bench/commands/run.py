@@ -1,13 +1,9 @@
-"""`bench run`: from the options to the rows and the report."""
+"""`bench run`: what a run tells, printed; its exit code."""
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeVar, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,204 +17,91 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bench.commands.checkpoints import checkpoints
-from bench.core.cells import NO_MODEL, Cell, Weights
-from bench.core.errors import UserError
-from bench.core.interfaces import Model, PointmapInitialiser
-from bench.core.lookup import dataset_of
-from bench.core.track import Settings
+from bench.core.cells import NO_MODEL, Cell
 from bench.machine.files import check_writable
-from bench.machine.locations import cache_root, data_root
-from bench.machine.requirements import check
-from bench.machine.weights import fetch
-from bench.results.store import Store
-from bench.run.engines import local, ray
-from bench.run.engines.base import MapGroups
-from bench.run.keys import fingerprint
-from bench.run.plan import Plan, Selection, keep_available, keep_readable, make_plan, with_notes
-from bench.run.runner import Run
+from bench.run.plan import Plan
+from bench.run.request import Request
+from bench.run.session import Doing, Ended, Event, Extracted, Planned, Resumed, plan_of, run_request
 from bench.run.worker import Report
 
 INTERRUPTED = 130
-SEEDS = 2**32  #: what every generator takes
-Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line said, unchecked."""
-
-    models: tuple[str, ...]
-    datasets: tuple[str, ...]
-    scenes: tuple[str, ...]
-    modes: tuple[str, ...]
-    pointmap: str
-    protocols: tuple[str, ...]
-    seeds: tuple[str, ...]
-    device: str
-    weights: str
-    data_root: Path | None
-    jobs: int
-    engine: str
-    checkpoints: tuple[str, ...]
-    plugins: tuple[str, ...]
-    out: Path
-    report: Path | None
-    dry_run: bool
-
-
-def run_command(options: Options, console: Console, errors: Console) -> int:
-    """Run the plan and write the report; returns the exit code. Raises UserError for a user's mistake."""
-    for option in ("models", "datasets", "scenes", "modes", "seeds"):
-        if not getattr(options, option):
-            raise UserError(f"--{option}: name at least one")
-    if options.report is not None:
-        check_writable(options.report)
-    device = choose_device(options.device)
-    weights = _choice("--weights", options.weights, ("pretrained", "random"))
-    engine = _choice("--engine", options.engine, ("local", "ray"))
-    selection = Selection(
-        models=options.models,
-        datasets=options.datasets,
-        scenes=options.scenes,
-        modes=options.modes,
-        pointmap=options.pointmap,
-        protocols=options.protocols,
-        seeds=_seeds(options.seeds),
-        weights=cast(Weights, weights),
-        data_root=data_root(options.data_root),
-        on_gpu=device == "cuda",
-    )
-    local_weights = checkpoints(options.checkpoints)
-    if local_weights and weights == "random":
-        raise UserError("--checkpoint names weights and --weights random asks for none: give one of them")
-    plan = make_plan(selection)
-    with console.status("reading what the scenes hold"):
-        plan = keep_readable(
-            plan, selection, lambda cell: fingerprint(cell.track, cell.dataset, cell.scene, selection.data_root)
-        )
-        plan = with_notes(plan, lambda cell: dataset_of(cell).scene_note(selection.data_root, cell.scene))
-    plan = _that_runs_here(plan, selection, device, {name for name, _ in local_weights}, options.dry_run)
-    _print_plan(plan, console)
-    if options.dry_run:
+def run_command(request: Request, report: Path | None, dry_run: bool, console: Console, errors: Console) -> int:
+    """Run the request and write the report; returns the exit code. Raises UserError for a user's mistake."""
+    if report is not None:
+        check_writable(report)
+    if dry_run:
+        print_plan(plan_of(request.on_this_machine(), fetching=False), console)
         return 0
-    jobs = options.jobs or (1 if device == "cuda" else os.cpu_count() or 1)
-    run = Run(
-        out=options.out,
-        settings=Settings(selection.data_root, cache_root(), device, selection.weights, local_weights),
-        plugins=options.plugins,
-        jobs=jobs,
-        threads=max(1, (os.cpu_count() or 1) // jobs),
-    )
-    map_groups: MapGroups = local.map_groups
-    if engine == "ray":
-        map_groups = functools.partial(ray.map_groups, gpus=1 if device == "cuda" else 0)
-    try:
-        failures = _execute(run, map_groups, plan, console)
-    except KeyboardInterrupt:
-        Store(options.out).compact()
-        errors.print("interrupted; the finished cells are kept: the same command goes on from here", soft_wrap=True)
+    with _Progress(console) as listen:
+        ran = run_request(request, listen)
+    if ran.interrupted:
+        done = f"{listen.done} of {listen.due} cells are done" if listen.due else "no cell was due"
+        errors.print(f"interrupted; {done}, the finished cells are kept: the same command goes on from here", soft_wrap=True)
         return INTERRUPTED
-    rows = Store(options.out).compact()
-    console.print(f"rows: {options.out / 'rows.csv'} ({rows})", highlight=False, soft_wrap=True)
-    _print_failures(failures, errors)
-    if options.report is not None:
+    console.print(f"rows: {request.out / 'rows.csv'} ({ran.rows})", highlight=False, soft_wrap=True)
+    print_failures(ran.failures, errors)
+    if report is not None:
         from bench.report.build import build_report
 
-        index = build_report([options.out], options.report)
-        console.print(f"report: {index}", highlight=False, soft_wrap=True)
-    return 1 if failures else 0
+        console.print(f"report: {build_report([request.out], report)}", highlight=False, soft_wrap=True)
+    return 1 if ran.failures else 0
 
 
-def choose_device(asked: str) -> Literal["cpu", "cuda"]:
-    """ "auto" is the GPU where there is one. Raises UserError for a device that this machine lacks."""
-    import torch
+class _Progress:
+    """A listener that draws: a spinner while something takes time, a bar while cells run; one line a cell where the output
+    is no terminal."""
 
-    _choice("--device", asked, ("auto", "cpu", "cuda"))
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: PyTorch sees no CUDA device on this machine; use --device cpu")
-    return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.done = self.due = 0
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
 
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        self._task = self._bar.add_task("", total=None)
+        return self
 
-def _choice(option: str, value: str, allowed: Sequence[str]) -> str:
-    if value not in allowed:
-        raise UserError(f"{option} {value}: must be one of {', '.join(allowed)}")
-    return value
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
 
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Doing(what):
+                self._describe(what)
+            case Planned(plan):
+                print_plan(plan, self.console)
+            case Resumed(stored, planned):
+                self.due = planned - stored
+                if stored:
+                    self.console.print(f"{stored} of {planned} cells are stored already", highlight=False)
+            case Extracted(cell):
+                self._describe(f"features of {cell.model}, {cell.dataset}/{cell.scene}")
+            case Ended(report, done, due):
+                self.done, self.due = done, due
+                line = f"{report.cell.label} ({report.seconds:.1f} s)"
+                self._bar.update(self._task, description=escape(line), completed=done, total=due)
+                if not self.console.is_terminal:
+                    said = "" if report.status == "ok" else f"{report.status}: "
+                    self.console.print(f"{done}/{due} {said}{escape(line)}", highlight=False, soft_wrap=True)
 
-def _seeds(texts: Sequence[str]) -> tuple[int, ...]:
-    for text in texts:
-        if not text.isdecimal():
-            raise UserError(f"--seeds: {text!r} is not a whole number")
-        if int(text) >= SEEDS:
-            raise UserError(f"--seeds: {text} is too large; seeds are below {SEEDS}")
-    return tuple(dict.fromkeys(int(text) for text in texts))
-
-
-def _that_runs_here(plan: Plan, selection: Selection, device: str, local: set[str], dry_run: bool) -> Plan:
-    """The plan less what this machine cannot run: packages, memory, and weights, which are fetched unless dry_run.
-
-    local: the models whose weights are local files. Raises Unavailable where something lacks that the user named.
-    """
-
-    def weights_of(model: type[Model]) -> Weights:
-        return "pretrained" if issubclass(model, PointmapInitialiser) else selection.weights
-
-    def check_machine(name: str, model: type[Model]) -> None:
-        check(name, model, weights_of(model), device)
-
-    def fetch_weights(name: str, model: type[Model]) -> None:
-        # A local file stands in for a model's weights, not for those of the initialiser of the same name.
-        if weights_of(model) == "pretrained" and (name not in local or issubclass(model, PointmapInitialiser)):
-            fetch(model, name)
-
-    plan = keep_available(plan, selection, check_machine)
-    return plan if dry_run else keep_available(plan, selection, fetch_weights)
-
-
-def _execute(run: Run, map_groups: MapGroups, plan: Plan, console: Console) -> list[Report]:
-    """Run what is due under a progress bar; returns the cells that did not end well."""
-    with console.status("looking at what is stored"):
-        due = run.due(plan.cells)
-    stored = len(plan.cells) - len(due)
-    if stored:
-        console.print(f"{stored} of {len(plan.cells)} cells are stored already", highlight=False)
-    failures: list[Report] = []
-    with _progress(console) as progress:
-        extraction = progress.add_task("features", total=None)
-        for cell in _closing(run.extract(due, map_groups)):
-            progress.update(extraction, description=escape(f"features of {cell.model}, {cell.dataset}/{cell.scene}"))
-        progress.remove_task(extraction)
-        task = progress.add_task("cells", total=len(due))
-        for report in _closing(run.execute(due, map_groups)):
-            if report.status != "ok":
-                failures.append(report)
-            progress.update(task, advance=1, description=escape(f"{report.cell.label} ({report.seconds:.1f} s)"))
-    return failures
+    def _describe(self, what: str) -> None:
+        self._bar.update(self._task, description=escape(what))
 
 
-def _closing(results: Iterator[Result]) -> Iterator[Result]:
-    """Pass results on and close the source however the loop ends, so that no worker outlives it."""
-    try:
-        yield from results
-    finally:
-        results.close()  # type: ignore[attr-defined]
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-
-
-def _print_plan(plan: Plan, console: Console) -> None:
+def print_plan(plan: Plan, console: Console) -> None:
+    """One line for each data set, track, point map and protocol; then what is left out, and why."""
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in plan.cells:
         groups.setdefault((cell.track, cell.dataset, cell.pointmap, cell.protocol), []).append(cell)
@@ -239,7 +122,8 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _print_failures(failures: Sequence[Report], errors: Console) -> None:
+def print_failures(failures: Sequence[Report], errors: Console) -> None:
+    """One line a reason: the first of the cells that it ended, and how many more."""
     by_reason: dict[tuple[str, str], list[Cell]] = {}
     for failure in failures:
         by_reason.setdefault((failure.status, failure.error), []).append(failure.cell)

@@ -12,7 +12,6 @@ import numpy as np
 from rich.console import Console
 
 from bench.commands.checkpoints import checkpoints
-from bench.commands.run import choose_device
 from bench.core.cells import Weights
 from bench.core.errors import Unavailable, UserError
 from bench.core.residents import Residents
@@ -24,6 +23,7 @@ from bench.probe.track import ProbeTrack
 from bench.results.record import CellRecord
 from bench.results.store import Store
 from bench.run.keys import cell_key
+from bench.run.request import found_device
 from bench.run.verify import other_weights
 from bench.splat import SH_0, Gaussians, rotation_matrix, write_ply
 
@@ -123,7 +123,7 @@ def trained_again(
     if record.cell.track != "probe":
         raise UserError(f"{record.cell.label} is a cell of the {record.cell.track} track; only probes make Gaussians")
     weights: Weights = "random" if record.weights == "random" else "pretrained"
-    settings = Settings(data_root(root), cache_root(), choose_device("auto"), weights, local_weights)
+    settings = Settings(data_root(root), cache_root(), found_device("auto"), weights, local_weights)
     if lack := other_weights(record, settings):
         raise UserError(f"{record.cell.label} ({record.key[:12]}): {lack}")
     if cell_key(record.cell, settings) != record.key:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from bench.core.errors import UserError
 from bench.machine.files import write_text
+from bench.report import FORMATS
 from bench.report.figures.drawing import write_figure
 from bench.report.figures.gallery import copy_pictures
 from bench.report.page.page import Page, to_html, to_markdown_page
 from bench.report.page.render import latex_document, to_csv
-
-FORMATS = ("html", "md", "latex", "csv")
 
 
 def write_page(page: Page, out: Path, formats: Sequence[str] = FORMATS) -> Path:

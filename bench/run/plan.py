@@ -7,10 +7,9 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-from bench.core.cells import INSTANTSPLAT, MODES, NO_MODEL, Cell, Track, Weights
+from bench.core.cells import INSTANTSPLAT, MODES, NO_MODEL, Cell, Track
 from bench.core.errors import Unavailable, UserError
 from bench.core.families import expanded
 from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, Model, PointmapInitialiser
@@ -20,29 +19,7 @@ from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS, protocol_n
 from bench.core.registry import Registry, datasets, estimators, features, find_datasets, pointmaps
 from bench.core.text import MOST_NAMED, listed
 from bench.machine.weights import to_be_downloaded
-
-ALL = "all"
-AUTO = "auto"
-EMBEDDED = "embedded"  #: every model that needs no download
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What `bench run` was asked for.
-
-    Names may be `all`; models may be `embedded`; scenes and pointmap may be `auto`: the data set's own choice.
-    """
-
-    models: tuple[str, ...] = (EMBEDDED,)
-    datasets: tuple[str, ...] = ("procedural",)
-    scenes: tuple[str, ...] = (AUTO,)
-    modes: tuple[str, ...] = (ALL,)
-    pointmap: str = AUTO
-    protocols: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0,)
-    weights: Weights = "pretrained"
-    data_root: Path | None = None
-    on_gpu: bool = False
+from bench.run.request import ALL, AUTO, EMBEDDED, Request
 
 
 @dataclass(frozen=True)
@@ -61,7 +38,7 @@ class Plan:
     left_out: tuple[LeftOut, ...]
 
 
-def make_plan(selection: Selection) -> Plan:
+def make_plan(selection: Request) -> Plan:
     """Expand a selection. Raises UserError for a name that is not registered, a mode or scene that does not exist, a data
     set that is not on disk (unless it came in through `all`), or a selection that holds no cell at all. Scenes for which the
     data set knows no point-map initialiser that runs here are refused too; of several data sets the others are run."""
@@ -118,7 +95,7 @@ def _probes(providers: Sequence[str], modes: Sequence[str]) -> list[tuple[str, s
     return [*pairs, (NO_MODEL, INSTANTSPLAT)] if INSTANTSPLAT in modes else pairs
 
 
-def _pointmaps(name: str, scenes: Sequence[str], selection: Selection) -> tuple[dict[str, str], list[LeftOut]]:
+def _pointmaps(name: str, scenes: Sequence[str], selection: Request) -> tuple[dict[str, str], list[LeftOut]]:
     """The initialiser of each scene, and the scenes for which the data set knows none that runs here."""
     if selection.pointmap != AUTO:
         return dict.fromkeys(scenes, selection.pointmap), []
@@ -137,7 +114,7 @@ def _pointmaps(name: str, scenes: Sequence[str], selection: Selection) -> tuple[
     ]
 
 
-def _protocols(selection: Selection) -> tuple[str, str]:
+def _protocols(selection: Request) -> tuple[str, str]:
     """The probe's and the geometry track's protocol. Unnamed: paper-v1 on a GPU, quick-v1 on a CPU; moge-v1."""
     probe, geometry = ("paper-v1" if selection.on_gpu else "quick-v1"), "moge-v1"
     for name in selection.protocols:
@@ -152,7 +129,7 @@ def _protocols(selection: Selection) -> tuple[str, str]:
     return (probes or [probe])[0], (geometries or [geometry])[0]
 
 
-def _models(selection: Selection, registry: Registry[Any]) -> list[str]:
+def _models(selection: Request, registry: Registry[Any]) -> list[str]:
     """The selected names that this registry holds, each in its one spelling; raises where no registry holds a name."""
     chosen: list[str] = []
     for asked in selection.models:
@@ -271,14 +248,14 @@ def _check_scenes(asked: Sequence[str], known: Sequence[str], datasets_asked: Se
             raise UserError(f"--scenes: {','.join(datasets_asked)} has no scene {name!r}; there are {', '.join(near)}, …")
 
 
-def _nothing(selection: Selection) -> str:
+def _nothing(selection: Request) -> str:
     return (
         f"nothing to run: models {','.join(selection.models)} on datasets {','.join(selection.datasets)} "
         f"(scenes {','.join(selection.scenes)}) share no track; see `bench list models` and `bench list datasets`"
     )
 
 
-def keep_readable(plan: Plan, selection: Selection, read: Callable[[Cell], object]) -> Plan:
+def keep_readable(plan: Plan, selection: Request, read: Callable[[Cell], object]) -> Plan:
     """The plan less the scenes that `read` raises UserError for, which are listed as left out.
 
     read: called once for each scene. Of data sets that the user named every scene must be sound: one UserError names all
@@ -309,7 +286,7 @@ def with_notes(plan: Plan, note: Callable[[Cell], str]) -> Plan:
     return Plan(plan.cells, (*plan.left_out, *(LeftOut(what, said) for what, said in notes.items() if said)))
 
 
-def keep_available(plan: Plan, selection: Selection, check: Callable[[str, type[Model]], None]) -> Plan:
+def keep_available(plan: Plan, selection: Request, check: Callable[[str, type[Model]], None]) -> Plan:
     """The plan less the cells whose model or point-map initialiser `check` finds unavailable; these are listed as left out.
 
     check: called once for each name and class; it raises Unavailable. What the user named must run: the Unavailable of a

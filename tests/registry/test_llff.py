@@ -12,8 +12,9 @@ from scene_writers import Posed, ring, write_colmap_binary, write_photo
 
 from bench.core.cells import Cell
 from bench.machine import requirements
-from bench.run.plan import Selection, keep_readable, make_plan
 from bench.run.keys import fingerprint
+from bench.run.plan import keep_readable, make_plan
+from bench.run.request import Request
 from bench.types import Unavailable, UserError
 from registry.datasets.feat2gs_release import LLFFScenes
 
@@ -206,7 +207,7 @@ def test_one_broken_scene_among_five_is_named_and_the_others_are_offered(tmp_pat
     def read(cell: Cell) -> str:
         return fingerprint(cell.track, cell.dataset, cell.scene, tmp_path)
 
-    selection = Selection(models=("rgb",), modes=("T",), datasets=("llff",), data_root=tmp_path)
+    selection = Request(models=("rgb",), modes=("T",), datasets=("llff",), data_root=tmp_path)
     with pytest.raises(UserError) as raised:
         keep_readable(make_plan(selection), selection, read)
     broken, advice = str(raised.value).splitlines()

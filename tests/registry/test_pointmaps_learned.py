@@ -18,7 +18,8 @@ from scene_writers import pose_at, ring, write_colmap_binary, write_photo
 from bench.machine import requirements
 from bench.metrics.similarity import Similarity, umeyama
 from bench.registry import pointmaps
-from bench.run.plan import Selection, make_plan
+from bench.run.plan import make_plan
+from bench.run.request import Request
 from bench.types import Camera, Initialisation, MultiViewScene, Unavailable, UserError, View
 
 WIDTH, HEIGHT, FOCAL = 64, 48, 60.0
@@ -401,7 +402,7 @@ def test_scenes_without_cameras_are_initialised_by_dust3r(
         write_colmap_binary(model, [("PINHOLE", 64, 48, (60.0, 60.0, 32.0, 24.0))], ring(4), np.zeros((1, 3)), [[1, 2]])
     else:
         (tmp_path / folder / "posed" / "cams").mkdir()
-    selection = Selection(models=("rgb",), modes=("G",), datasets=(dataset,), data_root=tmp_path)
+    selection = Request(models=("rgb",), modes=("G",), datasets=(dataset,), data_root=tmp_path)
     assert {cell.scene: cell.pointmap for cell in make_plan(selection).cells} == {"bare": "dust3r", "posed": own}
     chosen = make_plan(replace(selection, pointmap="simulated")).cells
     assert {cell.pointmap for cell in chosen} == {"simulated"}

@@ -10,12 +10,13 @@ import pytest
 
 from bench.core.cells import MODES, Cell
 from bench.registry import datasets
-from bench.run.plan import Plan, Selection, keep_available, keep_readable, make_plan, scene_names
+from bench.run.plan import Plan, keep_available, keep_readable, make_plan, scene_names
+from bench.run.request import Request
 from bench.types import Dataset, DatasetCard, GeometryEstimator, Model, MultiViewScene, Track, Unavailable, UserError
 
 
 def test_the_default_covers_both_tracks_without_any_download() -> None:
-    plan = make_plan(Selection())
+    plan = make_plan(Request())
     assert {cell.track for cell in plan.cells} == {"probe", "geometry"}
     assert {cell.dataset for cell in plan.cells} == {"procedural"}
     assert {cell.mode for cell in plan.cells if cell.track == "probe"} == set(MODES)
@@ -25,7 +26,7 @@ def test_the_default_covers_both_tracks_without_any_download() -> None:
 
 
 def test_instantsplat_is_one_cell_a_scene_whatever_the_models() -> None:
-    plan = make_plan(Selection(models=("rgb", "iuv"), modes=("G", "instantsplat")))
+    plan = make_plan(Request(models=("rgb", "iuv"), modes=("G", "instantsplat")))
     baseline = [cell for cell in plan.cells if cell.mode == "instantsplat"]
     scenes = {cell.scene for cell in plan.cells}
     assert len(baseline) == len(scenes)
@@ -34,16 +35,16 @@ def test_instantsplat_is_one_cell_a_scene_whatever_the_models() -> None:
 
 
 def test_the_data_set_decides_the_track() -> None:
-    plan = make_plan(Selection(models=("oracle",), modes=("G",)))
+    plan = make_plan(Request(models=("oracle",), modes=("G",)))
     assert {cell.track for cell in plan.cells} == {"geometry"}
-    plan = make_plan(Selection(models=("iuvrgb+daisy",), modes=("G",)))
+    plan = make_plan(Request(models=("iuvrgb+daisy",), modes=("G",)))
     assert {cell.model for cell in plan.cells} == {"iuvrgb+daisy"}
     assert {cell.track for cell in plan.cells} == {"probe"}
 
 
 def test_patterns_expand_and_equal_models_are_planned_once() -> None:
     def models(*asked: str) -> list[str]:
-        plan = make_plan(Selection(models=asked, modes=("G",)))
+        plan = make_plan(Request(models=asked, modes=("G",)))
         return list(dict.fromkeys(cell.model for cell in plan.cells))
 
     assert models("dinov2:*") == ["dinov2:S", "dinov2", "dinov2:L", "dinov2:g"]
@@ -59,7 +60,7 @@ def test_a_size_of_a_pattern_that_cannot_run_is_listed_and_a_named_one_stops_the
         if "dinov2 g" in model.card.name.lower():
             raise Unavailable(f"{name} does not fit")
 
-    asked = Selection(models=("dinov2:*",), scenes=("room",), modes=("G",))
+    asked = Request(models=("dinov2:*",), scenes=("room",), modes=("G",))
     plan = keep_available(make_plan(asked), asked, check)
     assert {cell.model for cell in plan.cells} == {"dinov2:S", "dinov2", "dinov2:L"}
     assert [each.what for each in plan.left_out] == ["model dinov2:g"]
@@ -69,46 +70,46 @@ def test_a_size_of_a_pattern_that_cannot_run_is_listed_and_a_named_one_stops_the
 
 
 def test_networks_in_packages_need_no_download() -> None:
-    models = {cell.model for cell in make_plan(Selection()).cells}
+    models = {cell.model for cell in make_plan(Request()).cells}
     assert {"xfeat", "aliked", "disk", "efficientnet-lite0", "efficientnet-lite2", "constant"} <= models
 
 
 def test_protocols_follow_the_device_unless_named() -> None:
-    def probe_protocol(selection: Selection) -> set[str]:
+    def probe_protocol(selection: Request) -> set[str]:
         return {cell.protocol for cell in make_plan(selection).cells}
 
-    assert probe_protocol(Selection(models=("rgb",), modes=("G",))) == {"quick-v1"}
-    assert probe_protocol(Selection(models=("rgb",), modes=("G",), on_gpu=True)) == {"paper-v1"}
-    assert probe_protocol(Selection(models=("rgb",), modes=("G",), protocols=("quick-v1",), on_gpu=True)) == {"quick-v1"}
-    assert probe_protocol(Selection(models=("oracle",), protocols=("exact-v1",))) == {"exact-v1"}
+    assert probe_protocol(Request(models=("rgb",), modes=("G",))) == {"quick-v1"}
+    assert probe_protocol(Request(models=("rgb",), modes=("G",), device="cuda")) == {"paper-v1"}
+    assert probe_protocol(Request(models=("rgb",), modes=("G",), protocols=("quick-v1",), device="cuda")) == {"quick-v1"}
+    assert probe_protocol(Request(models=("oracle",), protocols=("exact-v1",))) == {"exact-v1"}
 
 
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        (Selection(models=("dinov22",)), "did you mean dinov2"),
-        (Selection(models=("rgb+nothing",)), "no feature provider is named 'nothing'"),
-        (Selection(models=("dinov2:XL",)), "no size 'XL'.*S, B, L, g"),
-        (Selection(models=("dinov2@layer=13",)), "layer is one of 1 to 12, not 13"),
-        (Selection(models=("rgb:*",)), "rgb has no sizes"),
-        (Selection(models=("rgb@untrained",)), "no trained weights"),
-        (Selection(models=("oracle@jbu",)), "no geometry estimator is named 'oracle@jbu'"),
-        (Selection(datasets=("procedura",)), "did you mean procedural"),
-        (Selection(modes=("X",)), "no mode is named 'X'"),
-        (Selection(models=("rgb",), pointmap="nowhere"), "no point-map initialiser is named 'nowhere'"),
-        (Selection(models=("rgb",), scenes=("room", "atlantis")), "has no scene 'atlantis'"),
-        (Selection(protocols=("paper-v0",)), "no protocol is named 'paper-v0'"),
+        (Request(models=("dinov22",)), "did you mean dinov2"),
+        (Request(models=("rgb+nothing",)), "no feature provider is named 'nothing'"),
+        (Request(models=("dinov2:XL",)), "no size 'XL'.*S, B, L, g"),
+        (Request(models=("dinov2@layer=13",)), "layer is one of 1 to 12, not 13"),
+        (Request(models=("rgb:*",)), "rgb has no sizes"),
+        (Request(models=("rgb@untrained",)), "no trained weights"),
+        (Request(models=("oracle@jbu",)), "no geometry estimator is named 'oracle@jbu'"),
+        (Request(datasets=("procedura",)), "did you mean procedural"),
+        (Request(modes=("X",)), "no mode is named 'X'"),
+        (Request(models=("rgb",), pointmap="nowhere"), "no point-map initialiser is named 'nowhere'"),
+        (Request(models=("rgb",), scenes=("room", "atlantis")), "has no scene 'atlantis'"),
+        (Request(protocols=("paper-v0",)), "no protocol is named 'paper-v0'"),
     ],
 )
-def test_mistakes_are_named(selection: Selection, message: str) -> None:
+def test_mistakes_are_named(selection: Request, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_plan(selection)
 
 
 def test_a_named_data_set_that_is_not_on_disk_stops_the_run_and_all_lists_it(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        make_plan(Selection(models=("rgb",), datasets=("mipnerf360",), data_root=tmp_path))
-    plan = make_plan(Selection(models=("rgb",), modes=("G",), datasets=("all",), data_root=tmp_path))
+        make_plan(Request(models=("rgb",), datasets=("mipnerf360",), data_root=tmp_path))
+    plan = make_plan(Request(models=("rgb",), modes=("G",), datasets=("all",), data_root=tmp_path))
     assert {cell.dataset for cell in plan.cells} == {"procedural"}
     assert "dataset mipnerf360" in {left_out.what for left_out in plan.left_out}
 
@@ -127,7 +128,7 @@ def _without(*absent: str) -> Callable[[str, type[Model]], None]:
 
 
 def test_what_cannot_run_is_left_out_under_all_and_stops_the_run_where_it_was_named() -> None:
-    every = Selection(models=("all",), modes=("G",), weights="random")
+    every = Request(models=("all",), modes=("G",), weights="random")
     plan = make_plan(every)
     kept = keep_available(plan, every, _without("vggt-decoder", "midas"))
     assert {cell.model for cell in plan.cells} - {cell.model for cell in kept.cells} == {"vggt-decoder", "midas"}
@@ -144,7 +145,7 @@ def test_what_cannot_run_is_left_out_under_all_and_stops_the_run_where_it_was_na
 
 
 def test_a_name_of_two_models_runs_as_the_one_that_can() -> None:
-    both = Selection(models=("midas",), modes=("G",))
+    both = Request(models=("midas",), modes=("G",))
     plan = make_plan(both)
     assert {cell.track for cell in plan.cells} == {"probe", "geometry"}
 
@@ -160,7 +161,7 @@ def test_a_name_of_two_models_runs_as_the_one_that_can() -> None:
 
 
 def test_an_initialiser_that_cannot_run_takes_its_cells_along() -> None:
-    everywhere = Selection(models=("rgb",), modes=("G",), datasets=("all",))
+    everywhere = Request(models=("rgb",), modes=("G",), datasets=("all",))
     cells = tuple(
         Cell("probe", name, "scene", "rgb", "G", pointmap, "quick-v1", 0)
         for name, pointmap in (("photos", "dust3r"), ("colmap", "sparse"))
@@ -205,7 +206,7 @@ def two_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("two_scenes")
 def test_scenes_without_a_point_map_stop_one_data_set_and_are_listed_beside_others() -> None:
-    alone = Selection(models=("rgb",), modes=("G",), datasets=("two",))
+    alone = Request(models=("rgb",), modes=("G",), datasets=("two",))
     with pytest.raises(Unavailable, match=r"^scenes two/photos, two/mountain: no estimator is installed$"):
         make_plan(alone)
     assert {cell.scene for cell in make_plan(replace(alone, scenes=("points",))).cells} == {"points"}
@@ -235,7 +236,7 @@ def test_a_scene_that_cannot_be_read_stops_the_run_and_is_left_out_under_all() -
         if cell.scene in ("b", "d"):
             raise UserError(f"{cell.scene}/poses_bounds.npy: must hold numbers")
 
-    named = Selection(models=("rgb",), datasets=("llff",))
+    named = Request(models=("rgb",), datasets=("llff",))
     with pytest.raises(UserError) as raised:
         keep_readable(Plan((*cells, replace(cells[0], mode="T")), ()), named, read)
     assert asked == ["a", "b", "c", "d", "e"], "each scene once"

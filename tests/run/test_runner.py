@@ -19,7 +19,8 @@ from bench.results.record import CellRecord
 from bench.results.schema import validate_rows
 from bench.results.store import Store, rows_of
 from bench.run.keys import cell_key
-from bench.run.plan import Selection, make_plan
+from bench.run.plan import make_plan
+from bench.run.request import Request
 from bench.run.runner import Run
 from bench.run.verify import verify
 from bench.run.worker import Report, Task, run_cell
@@ -55,7 +56,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _extracted(out: Path, cache: Path, *models: str, scenes: tuple[str, ...] = ("room",)) -> list[CellRecord]:
     """The records that extracting the features of these models leaves in `out`."""
-    plan = make_plan(Selection(models=models, scenes=scenes, modes=("G", "T"), protocols=("quick-v1",), weights="random"))
+    plan = make_plan(Request(models=models, scenes=scenes, modes=("G", "T"), protocols=("quick-v1",), weights="random"))
     run = Run(out, Settings(None, cache, "cpu", "random"))
     cells = [cell for cell in run.due(plan.cells) if cell.track == "probe"]
     assert list(run.extract(cells, map_groups))
@@ -157,7 +158,7 @@ def test_the_last_model_is_freed_before_the_next_is_built() -> None:
 
 
 def test_a_cells_key_follows_the_content_of_its_weights(tmp_path: Path) -> None:
-    (cell,) = (c for c in make_plan(Selection(models=("grid",), scenes=("room",), modes=("G",))).cells if c.track == "probe")
+    (cell,) = (c for c in make_plan(Request(models=("grid",), scenes=("room",), modes=("G",))).cells if c.track == "probe")
     file = tmp_path / "weights.bin"
     keys = []
     for content in (b"one", b"two", b"one"):

@@ -17,7 +17,8 @@ from bench.geometry.track import GeometryTrack
 from bench.machine.provenance import measured
 from bench.registry import estimators
 from bench.run.keys import cell_key
-from bench.run.plan import Selection, make_plan
+from bench.run.plan import make_plan
+from bench.run.request import Request
 from bench.types import Array, Card, GeometryEstimator, Prediction
 
 _MEGABYTES = 200
@@ -44,7 +45,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def _cells(track: str, *models: str) -> list[Cell]:
-    plan = make_plan(Selection(models=models, modes=("G",), protocols=(), weights="random"))
+    plan = make_plan(Request(models=models, modes=("G",), protocols=(), weights="random"))
     return [cell for cell in plan.cells if cell.track == track]
 
 
