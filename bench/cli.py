@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets: where they lie, what is missing.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+add_app = typer.Typer(help="Put data of your own where the suite finds it.", no_args_is_help=True)
+data_app.add_typer(add_app, name="add")
 weights_app = typer.Typer(help="Weights: what is on this machine, what each costs, fetching them.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 console = Console()
@@ -234,16 +236,12 @@ def view(
 def list_(
     kind: Annotated[str, typer.Argument(help="models, estimators, datasets, pointmaps, protocols or metrics.")],
     plugin: Plugins = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All that the cards say, for programs.")] = False,
 ) -> None:
     """Show what is registered."""
-    from bench.commands.listing import listing_json, print_listing
+    from bench.commands.listing import print_listing
 
     _load(plugin)
-    if as_json:
-        print(listing_json(kind))
-    else:
-        print_listing(kind, console)
+    print_listing(kind, console)
 
 
 @app.command()
@@ -316,6 +314,18 @@ def data_convert(
     from bench.commands.data import Conversion, convert
 
     convert(Conversion(source, destination, depth_unit, intrinsics, farthest, pair, overwrite), console)
+
+
+@add_app.command("photos")
+def data_add_photos(
+    source: Annotated[Path, typer.Argument(help="Folder with the photos of one scene.")],
+    name: Annotated[str | None, typer.Option(help="Name of the scene; by default the folder's.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Copy a folder of photos into the data set `photos`; the cameras are estimated when it is run (extra `sfm`)."""
+    from bench.commands.data_add import add_photos
+
+    add_photos(source, name, data_root, console)
 
 
 @weights_app.command("check")

@@ -13,8 +13,9 @@ from bench.types import Array, Card, Initialisation, MultiViewScene, PointmapIni
 from registry.support.guided_depth import LEAST_POINTS, guided_depth
 from registry.support.reconstruction import training_views
 from registry.support.sfm.correspondences import Correspondences, find_correspondences
-from registry.support.sfm.joining import joined, registered, transformed
-from registry.support.sfm.mapping import SparseModel, reconstruct
+from registry.support.sfm.joining import registered, transformed
+from registry.support.sfm.mapping import SparseModel
+from registry.support.sfm.structure import reconstruct
 
 _REMEDY = 'pip install "vfm3d-bench[sfm]"'
 
@@ -69,8 +70,7 @@ class ColmapFromPhotos(PointmapInitialiser):
 def _whole(scene: MultiViewScene, views: Sequence[View], found: Correspondences, focal: float | None) -> SparseModel:
     """The reconstruction of the views, all of them in one frame. Raises UserError naming those that do not connect."""
     height, width = views[0].image.shape[:2]
-    models = reconstruct(found, width, height, focal)
-    whole = joined(models) if models else None
+    whole = reconstruct(found, width, height, focal)
     left = [view.name for photo, view in enumerate(views) if whole is None or photo not in whole.cameras]
     if whole is None or left:
         which = "training photos" if focal is None else "photos"

@@ -18,7 +18,8 @@ from registry.pointmaps import colmap
 from registry.support.sfm import cache
 from registry.support.sfm.correspondences import Correspondences, Learned, Matcher, Sift, find_correspondences, ratio_matches
 from registry.support.sfm.joining import joined, registered, transformed
-from registry.support.sfm.mapping import SparseModel, reconstruct
+from registry.support.sfm.mapping import SparseModel
+from registry.support.sfm.structure import likely_focal, reconstruct
 
 WIDTH, HEIGHT, FOCAL = 256, 192, 230.0
 POINTS = np.random.default_rng(0).uniform((-1.5, -1.2, -1), (1.5, 1.2, 1), (300, 3))
@@ -68,20 +69,34 @@ def agree(found: list[Camera], true: list[Camera], degrees: float, share: float)
 def test_the_mapper_finds_the_cameras_and_the_focal_length() -> None:
     pytest.importorskip("pycolmap")
     true = cameras()
-    model, *_ = reconstruct(seen_by(true, noise=0.3), WIDTH, HEIGHT)
+    model = reconstruct(seen_by(true, noise=0.3), WIDTH, HEIGHT)
+    assert model is not None
     assert sorted(model.cameras) == [0, 1, 2, 3, 4]
     agree([model.cameras[photo] for photo in range(5)], true, degrees=0.5, share=0.01)
     assert model.focal == pytest.approx(FOCAL, rel=0.03)
     assert model.error < 0.6
-    again, *_ = reconstruct(seen_by(true, noise=0.3), WIDTH, HEIGHT)
+    again = reconstruct(seen_by(true, noise=0.3), WIDTH, HEIGHT)
+    assert again is not None
     np.testing.assert_array_equal(model.points, again.points)
 
 
 def test_a_known_focal_length_is_held_and_photos_without_matches_give_no_model() -> None:
     pytest.importorskip("pycolmap")
-    model, *_ = reconstruct(seen_by(cameras()), WIDTH, HEIGHT, focal=FOCAL)
+    model = reconstruct(seen_by(cameras()), WIDTH, HEIGHT, focal=FOCAL)
+    assert model is not None
     assert model.focal == FOCAL
-    assert reconstruct(seen_by(cameras(), pairs=set()), WIDTH, HEIGHT) == []
+    assert reconstruct(seen_by(cameras(), pairs=set()), WIDTH, HEIGHT) is None
+
+
+def test_the_focal_length_to_begin_with_comes_from_the_matches() -> None:
+    pytest.importorskip("pycolmap")
+    # Two cameras whose axes meet tell nothing of a focal length that they share: these look past one another.
+    centres = np.array([[-2.5, -4.5, 0.3], [0.3, -5.5, -1.0], [2.8, -4.0, 1.2]])
+    targets = np.array([[0.6, 0.0, -0.5], [-0.7, 0.2, 0.4], [0.1, -0.3, 0.9]])
+    for focal in (180.0, 400.0, 600.0):
+        intrinsics = np.array([[focal, 0, WIDTH / 2], [0, focal, HEIGHT / 2], [0, 0, 1]])
+        given = [Camera(intrinsics, pose_at(*pose), WIDTH, HEIGHT) for pose in zip(centres, targets, strict=True)]
+        assert likely_focal(seen_by(given), WIDTH, HEIGHT) == pytest.approx(focal, rel=0.3)
 
 
 def model_of(photos: list[int], frame: Similarity) -> SparseModel:
@@ -114,7 +129,16 @@ def test_a_chain_of_models_is_joined_and_what_shares_no_photo_is_left() -> None:
 def test_too_few_points_in_the_shared_photo_join_nothing() -> None:
     first, second = model_of([0, 1, 2], Similarity.identity()), model_of([2, 3, 4], FRAME)
     few = replace(second, seen={**second.seen, 2: second.seen[2][:7]})
-    assert sorted(joined([first, few]).cameras) == [0, 1, 2]
+    assert sorted(joined([first, few]).cameras) == [0, 1, 2]  # neither points in common nor enough to compare
+
+
+def test_models_that_share_a_photo_but_no_point_are_joined_by_neighbouring_points() -> None:
+    first, second = model_of([0, 1, 2], Similarity.identity()), model_of([2, 3, 4], FRAME)
+    whole = joined([replace(first, seen={**first.seen, 2: first.seen[2][::2]}),
+                    replace(second, seen={**second.seen, 2: second.seen[2][1::2]})])  # fmt: skip
+    assert sorted(whole.cameras) == [0, 1, 2, 3, 4]
+    away = np.linalg.norm(whole.cameras[4].centre - cameras()[2].centre)
+    assert away == pytest.approx(np.linalg.norm(cameras()[4].centre - cameras()[2].centre), rel=0.1)
 
 
 def test_one_model_is_registered_to_another_in_spite_of_wrong_points() -> None:

@@ -6,21 +6,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from bench.metrics.similarity import Similarity, umeyama
 from bench.types import Array, UserError
 from registry.support.sfm.mapping import SparseModel
 
-#: Two models are joined over a photo in which they share at least so many points.
+#: Two models are joined over a photo in which they share at least so many points. Where they share fewer, so many pairs of
+#: points count as shared, those nearest to one another in the photo.
 LEAST_COMMON_POINTS = 8
+NEAREST_PAIRS = 20
 #: Of corresponding points, those farther apart than this many times the median distance do not count.
 OUTLYING = 3.0
 
 
 def joined(models: Sequence[SparseModel]) -> SparseModel:
-    """The first model, and what connects to it: every model that shares a photo with at least 8 points in common.
+    """The first model, and what connects to it: every model that shares a photo with it.
 
-    The shared photo's camera gives the rotation and the position, the median ratio of the common points' depths the scale.
+    The shared photo's camera gives the rotation and the position, the median ratio of the shared points' depths the scale;
+    where both see other things in that photo, the points nearest to one another in it, and the scale is then a rough one.
     Nothing is adjusted afterwards. models: at least one, all of the same keypoints and of one focal length or nearly so.
     """
     whole, waiting = models[0], list(models[1:])
@@ -41,18 +45,35 @@ def joined(models: Sequence[SparseModel]) -> SparseModel:
 
 def over_shared_photo(source: SparseModel, target: SparseModel) -> Similarity | None:
     """The similarity from one model's frame to another's, from the shared photo with most points in common; None where no
-    photo has enough."""
-    shared = source.cameras.keys() & target.cameras.keys()
-    common = {photo: _common(source.seen[photo], target.seen[photo]) for photo in sorted(shared)}
-    photo = max(common, key=lambda photo: len(common[photo]), default=None)
-    if photo is None or len(common[photo]) < LEAST_COMMON_POINTS:
+    photo is shared in which both see 8 points."""
+    shared = sorted(source.cameras.keys() & target.cameras.keys())
+    common = {photo: _common(source.seen[photo], target.seen[photo]) for photo in shared}
+    for photo, pairs in common.items():
+        if len(pairs) < LEAST_COMMON_POINTS:
+            common[photo] = _neighbours(source, target, photo)
+    if max(map(len, common.values()), default=0) < LEAST_COMMON_POINTS:
         return None
+    photo = max(common, key=lambda photo: len(common[photo]))
     first, second = source.cameras[photo], target.cameras[photo]
     of_source, of_target = common[photo].T
     ratio = second.project(target.points[of_target])[1] / first.project(source.points[of_source])[1]
     scale = float(np.median(ratio))
     rotation = second.world_to_camera[:3, :3].T @ first.world_to_camera[:3, :3]
     return Similarity(scale, rotation, second.centre - scale * rotation @ first.centre)
+
+
+def _neighbours(source: SparseModel, target: SparseModel, photo: int) -> Array:
+    """(K, 2), K <= NEAREST_PAIRS: points of source in a photo that lie nearest to one of target's, and these; none where
+    either sees fewer than 8."""
+    seen = [model.seen[photo][:, 1] for model in (source, target)]
+    if min(map(len, seen)) < LEAST_COMMON_POINTS:
+        return np.zeros((0, 2), np.int64)
+    pixels, others = (
+        model.cameras[photo].project(model.points[index])[0] for model, index in zip((source, target), seen, strict=True)
+    )
+    away, nearest = cKDTree(others).query(pixels)
+    chosen = np.argsort(away, kind="stable")[:NEAREST_PAIRS]
+    return np.stack([seen[0][chosen], seen[1][nearest[chosen]]], axis=1)
 
 
 def registered(source: SparseModel, target: SparseModel, photos: Sequence[int]) -> Similarity:

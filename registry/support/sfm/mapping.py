@@ -2,8 +2,8 @@
 
 All photos of a scene share one pinhole camera whose principal point is the centre and whose focal length is estimated: the
 photos of a probe are of one size, cut about their centres, and freed of distortion where it is known. More unknowns are not
-determined by the few photos that a probe trains with: with a free radial distortion five photos of the plush toys gave a
-field of view of 4 degrees.
+determined by the few photos that a probe trains with: with a free radial distortion, five photos gave a field of view of 4
+degrees.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 
 from bench.types import Array, Camera
-from registry.support.sfm.correspondences import Correspondences, quiet
+from registry.support.sfm.correspondences import Correspondences
 
-#: The first focal length, as a share of the long side; the mapper refines it within these bounds.
-FOCAL_SHARE = 1.2
-FOCAL_BOUNDS = 0.4, 4.0
+#: The least and the largest focal length, as shares of the long side.
+FOCAL_BOUNDS = 0.4, 3.0
 #: Few photos have few matches between them: the mapper starts from pairs of at least so many inliers (COLMAP: 100) at this
-#: angle in degrees (16), and adds photos of at least so many (30); points that two photos alone see are kept.
+#: angle in degrees (16); points that two photos alone see are kept.
 LEAST_PAIR_INLIERS = 30
 LEAST_ANGLE = 4.0
-LEAST_PHOTO_INLIERS = 15
+#: So many pairs of photos, those with most matches, are offered to start from.
+STARTS = 3
 #: Points are left out from this reprojection error on, in pixels of photos whose long side is 512.
 MOST_REPROJECTION_ERROR = 2.0
 
@@ -45,75 +45,91 @@ class SparseModel:
     error: float
 
     @property
+    def observations(self) -> int:
+        """How many keypoints the points explain."""
+        return sum(map(len, self.seen.values()))
+
+    @property
     def focal(self) -> float:
         """In pixels; all photos share it."""
         return float(next(iter(self.cameras.values())).intrinsics[0, 0])
 
 
-def reconstruct(found: Correspondences, width: int, height: int, focal: float | None = None) -> list[SparseModel]:
-    """The models that the photos, all of width x height pixels, give: several where not all of them connect, and photos may
-    be in more than one. Most photos first, then most points; none where no two photos match well enough.
+class Mapper:
+    """COLMAP's database of some photos, verified, in a folder of its own, and the mapper run on it."""
 
-    focal: in pixels, where it is known; it is then held. Seeded, on one thread: one machine gives the same model every time.
-    """
-    import pycolmap
+    def __init__(self, folder: Path, found: Correspondences, width: int, height: int, focal: float) -> None:
+        """found: as `reconstruct`. folder: empty; what is written there is not needed afterwards. focal: to begin with."""
+        import pycolmap
 
-    quiet(pycolmap)
-    with tempfile.TemporaryDirectory(prefix="bench-sfm-") as name:
-        folder = Path(name)
-        database = folder / "database.db"
-        names = _write_database(database, found, width, height, focal)
-        pairs = folder / "pairs.txt"
-        pairs.write_text("".join(f"{names[i]} {names[j]}\n" for (i, j), pair in found.matches.items() if len(pair)))
-        if not pairs.stat().st_size:
-            return []
-        pycolmap.set_random_seed(0)
-        verification = pycolmap.TwoViewGeometryOptions()
-        verification.ransac.random_seed = 0
-        pycolmap.verify_matches(database, pairs, verification)
-        for empty in ("photos", "models"):
-            (folder / empty).mkdir()
-        made = pycolmap.incremental_mapping(
-            database, folder / "photos", folder / "models", _options(focal is None, width, height)
-        )
-        models = [_model(each, names) for each in made.values()]
-    return sorted(models, key=lambda model: (len(model.cameras), len(model.points)), reverse=True)
-
-
-def _write_database(path: Path, found: Correspondences, width: int, height: int, focal: float | None) -> list[str]:
-    """COLMAP's database of the photos; returns the names that it has for them."""
-    import pycolmap
-
-    with pycolmap.Database.open(path) as database:
-        length = focal or FOCAL_SHARE * max(width, height)
+        self._folder = folder
+        self._names = [f"{photo:06d}" for photo in range(len(found.keypoints))]
+        matched = {pair: matches for pair, matches in found.matches.items() if len(matches)}
+        most_first = sorted(matched, key=lambda pair: (-len(matched[pair]), pair))
+        #: Pairs of photos to start from.
+        self.starts = [pair for pair in most_first if len(matched[pair]) >= LEAST_PAIR_INLIERS][:STARTS]
         camera = pycolmap.Camera(
             model="SIMPLE_PINHOLE",
             width=width,
             height=height,
-            params=[length, width / 2, height / 2],
-            has_prior_focal_length=focal is not None,
+            params=[focal, width / 2, height / 2],
+            has_prior_focal_length=True,  # pairs are then verified by essential matrices, which planes do not mislead
         )
-        camera.camera_id = database.write_camera(camera)
-        rig = pycolmap.Rig()
-        rig.add_ref_sensor(camera.sensor_id)
-        rig.rig_id = database.write_rig(rig)
-        names, numbers = [f"{photo:06d}" for photo in range(len(found.keypoints))], []
-        for name, keypoints in zip(names, found.keypoints, strict=True):
-            image = pycolmap.Image(name=name, camera_id=camera.camera_id)
-            image.image_id = database.write_image(image)
-            frame = pycolmap.Frame()
-            frame.rig_id = rig.rig_id
-            frame.add_data_id(image.data_id)
-            database.write_frame(frame)
-            database.write_keypoints(image.image_id, keypoints.astype(np.float32))
-            numbers.append(image.image_id)
-        for (i, j), pair in found.matches.items():
-            if len(pair):
-                database.write_matches(numbers[i], numbers[j], pair.astype(np.uint32))
-    return names
+        self._options = _options(max(width, height))
+        self._numbers = self._write(camera, found, matched)
+        pairs = folder / "pairs.txt"
+        pairs.write_text("".join(f"{self._names[i]} {self._names[j]}\n" for i, j in matched))
+        options = pycolmap.TwoViewGeometryOptions()
+        options.ransac.random_seed = 0
+        if self.starts:
+            pycolmap.set_random_seed(0)
+            pycolmap.verify_matches(self._database, pairs, options)
+
+    def models(self, refine_focal: bool, start: tuple[int, int] | None = None) -> list[SparseModel]:
+        """What the mapper makes. start: the two photos to start from, for one model; None: the mapper's choice, and as many
+        models as it takes."""
+        import pycolmap
+
+        if not self.starts:
+            return []
+        options = self._options
+        options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = refine_focal
+        options.multiple_models = start is None
+        options.init_image_id1, options.init_image_id2 = (self._numbers[photo] for photo in start) if start else (-1, -1)
+        with tempfile.TemporaryDirectory(dir=self._folder) as results:
+            made = pycolmap.incremental_mapping(self._database, self._folder / "photos", results, options)
+            return [_model(each, self._names) for each in made.values()]
+
+    @property
+    def _database(self) -> Path:
+        return self._folder / "database.db"
+
+    def _write(self, camera: Any, found: Correspondences, matched: Mapping[tuple[int, int], Array]) -> list[int]:
+        """Fill the database; returns the numbers that it has for the photos."""
+        import pycolmap
+
+        (self._folder / "photos").mkdir()  # the mapper wants one, but reads no photo
+        with pycolmap.Database.open(self._database) as database:
+            camera.camera_id = database.write_camera(camera)
+            rig = pycolmap.Rig()
+            rig.add_ref_sensor(camera.sensor_id)
+            rig.rig_id = database.write_rig(rig)
+            numbers = []
+            for name, keypoints in zip(self._names, found.keypoints, strict=True):
+                image = pycolmap.Image(name=name, camera_id=camera.camera_id)
+                image.image_id = database.write_image(image)
+                frame = pycolmap.Frame()
+                frame.rig_id = rig.rig_id
+                frame.add_data_id(image.data_id)
+                database.write_frame(frame)
+                database.write_keypoints(image.image_id, keypoints.astype(np.float32))
+                numbers.append(image.image_id)
+            for (i, j), matches in matched.items():
+                database.write_matches(numbers[i], numbers[j], matches.astype(np.uint32))
+        return numbers
 
 
-def _options(refine_focal: bool, width: int, height: int) -> Any:
+def _options(long_side: int) -> Any:
     import pycolmap
 
     options = pycolmap.IncrementalPipelineOptions(
@@ -121,16 +137,16 @@ def _options(refine_focal: bool, width: int, height: int) -> Any:
         random_seed=0,
         min_model_size=2,
         extract_colors=False,
-        ba_refine_focal_length=refine_focal,
         min_focal_length_ratio=FOCAL_BOUNDS[0],
         max_focal_length_ratio=FOCAL_BOUNDS[1],
     )
     options.triangulation.ignore_two_view_tracks = False
     options.mapper.init_min_num_inliers = LEAST_PAIR_INLIERS
     options.mapper.init_min_tri_angle = LEAST_ANGLE
-    options.mapper.abs_pose_min_num_inliers = LEAST_PHOTO_INLIERS
-    options.mapper.abs_pose_refine_focal_length = refine_focal
-    options.mapper.filter_max_reproj_error = MOST_REPROJECTION_ERROR * max(width, height) / 512
+    # Without points in common COLMAP would place a photo by its pairs alone, wrongly where they show planes, and its other
+    # matches are lost; left to a model of its own, it is joined over a photo that both models have.
+    options.structure_less_registration_fallback = False
+    options.mapper.filter_max_reproj_error = MOST_REPROJECTION_ERROR * long_side / 512
     return options
 
 
