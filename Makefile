@@ -23,9 +23,10 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
-# The readers of scenes on 2,000 damaged scenes of each format (`make test` tries 50).
+# The readers on 2,000 damaged scenes, samples, photos and depth maps of each format (`make test` tries 50).
 fuzz: setup
 	BENCH_FUZZ=2000 $(BIN)/pytest tests/registry/test_fuzz_readers.py
+	BENCH_FUZZ=2000 $(BIN)/pytest tests/machine/test_images.py tests/machine/test_depths.py tests/geometry/test_convert.py -k spoilt
 
 lint: setup
 	$(BIN)/ruff check --fix .

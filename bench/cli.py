@@ -236,12 +236,16 @@ def view(
 def list_(
     kind: Annotated[str, typer.Argument(help="models, estimators, datasets, pointmaps, protocols or metrics.")],
     plugin: Plugins = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All that the cards say, for programs.")] = False,
 ) -> None:
     """Show what is registered."""
-    from bench.commands.listing import print_listing
+    from bench.commands.listing import listing_json, print_listing
 
     _load(plugin)
-    print_listing(kind, console)
+    if as_json:
+        print(listing_json(kind))
+    else:
+        print_listing(kind, console)
 
 
 @app.command()

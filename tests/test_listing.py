@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from bench import cli
 from bench.commands.listing import print_listing
 from bench.registry import features
 
@@ -16,14 +20,14 @@ def listed(width: int, terminal: bool) -> list[str]:
     return printed.get().splitlines()
 
 
-@pytest.mark.parametrize("width", [90, 120, 400])
+@pytest.mark.parametrize("width", [80, 120, 400])
 def test_a_name_is_never_broken(width: int) -> None:
     first = [line.strip("│").split("│")[0].strip() for line in listed(width, terminal=True)]
     assert set(features) <= set(first)
 
 
 def test_a_narrow_terminal_goes_without_the_longest_columns_and_says_so() -> None:
-    narrow, wide = ("\n".join(listed(width, terminal=True)) for width in (120, 400))
+    narrow, wide = ("\n".join(listed(width, terminal=True)) for width in (80, 400))
     assert "timm/" not in narrow
     assert "bench show NAME" in narrow
     assert "hf:timm/vit_base_patch14_dinov2.lvd142m" in wide
@@ -32,4 +36,30 @@ def test_a_narrow_terminal_goes_without_the_longest_columns_and_says_so() -> Non
 
 def test_in_a_pipe_a_model_is_one_line() -> None:
     (line,) = [line for line in listed(80, terminal=False) if " dinov2 " in line]
-    assert [cell.strip() for cell in line.strip("│").split("│")][:4] == ["dinov2", "ViT-B/14", "768", "14"]
+    assert [cell.strip() for cell in line.strip("│").split("│")][:5] == ["dinov2", "S B L g", "ViT-B/14", "768", "14"]
+
+
+@pytest.mark.parametrize("kind", ["models", "estimators", "datasets", "pointmaps"])
+def test_eighty_columns_are_enough(kind: str) -> None:
+    console = Console(width=80, force_terminal=True, color_system=None)
+    with console.capture() as printed:
+        print_listing(kind, console)
+    assert max(map(len, printed.get().splitlines())) <= 80
+
+
+def test_a_family_stands_together() -> None:
+    first = [line.strip("│").split("│")[0].strip() for line in listed(80, terminal=False)]
+    names = [name for name in first if name in features]
+    start = names.index("dino")
+    assert set(names[start : start + 6]) >= {"dino", "dinov2", "dinov2-reg", "dinov3", "dinov3-convnext"}
+
+
+def test_json_holds_the_cards_of_all_sizes() -> None:
+    result = CliRunner().invoke(cli.app, ["list", "models", "--json"])
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert set(found) == set(features)
+    assert found["dinov2"]["sizes"]["L"]["channels"] == 1024
+    assert found["dinov2"]["settings"]["layer"] == list(range(1, 13))
+    assert found["rgb"]["sizes"] == {}
+    assert {entry["state"] for entry in found.values()} <= {"-", "cached", "to be fetched", "package absent"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.core.errors import UserError
-from bench.core.registry import estimators, features
+from bench.core.registry import estimators, features, pointmaps
 
 
 def checkpoints(texts: Sequence[str]) -> tuple[tuple[str, Path], ...]:
@@ -20,7 +20,7 @@ def checkpoints(texts: Sequence[str]) -> tuple[tuple[str, Path], ...]:
         name, _, file = text.partition("=")
         if not name or not file:
             raise UserError(f"--checkpoint {text}: write NAME=PATH")
-        classes = [registry[name] for registry in (features, estimators) if name in registry]
+        classes = [registry[name] for registry in (features, estimators, pointmaps) if name in registry]
         if not classes:
             raise UserError(f"--checkpoint {text}: no model is named {name!r}; `bench list models` shows them all")
         if not any(cls.card.weights for cls in classes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any
@@ -10,13 +11,27 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.core.errors import Unavailable, UserError
+from bench.core.families import told
 from bench.core.interfaces import Model
 from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS
 from bench.core.registry import Registry, datasets, estimators, features, pointmaps
 from bench.machine.requirements import check_packages
 from bench.machine.weights import check
 
-_SPARED = ("domain", "weights")  #: columns that a terminal too narrow for all of them goes without
+#: Columns that a terminal too narrow for all of them goes without, the first ones first.
+_SPARED = (
+    "weights",
+    "domain",
+    "data",
+    "paper",
+    "view_range",
+    "train_views",
+    "supervision",
+    "stride",
+    "channels",
+    "license",
+    "note",
+)
 _WIDEST = 300  #: characters of a line in a file or a pipe, which has no width of its own
 
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -42,14 +57,38 @@ def print_listing(kind: str, console: Console) -> None:
     if kind not in tables:
         raise UserError(f"bench list {kind}: there are {', '.join(tables)}")
     table = tables[kind]()
-    unfolded = table.__rich_measure__(console, console.options.update(max_width=_WIDEST)).maximum
+
+    def width() -> int:
+        return table.__rich_measure__(console, console.options.update(max_width=_WIDEST)).maximum
+
     if not console.is_terminal:
-        console.width = max(console.width, unfolded)
-    elif unfolded > console.width:
-        for column in [column for column in table.columns if column.header in _SPARED]:
+        console.width = max(console.width, width())
+    for spared in _SPARED if console.is_terminal else ():
+        if width() > console.width and (column := next((each for each in table.columns if each.header == spared), None)):
             table.columns.remove(column)
             table.caption = "`bench show NAME` tells the rest"
     console.print(table)
+
+
+def listing_json(kind: str) -> str:
+    """One list as JSON: a card for each name, with its sizes' cards and settings, and whether it can run here.
+
+    Raises:
+        UserError: For a kind that is not one of models, estimators, datasets, pointmaps.
+    """
+    if kind not in REGISTRIES:
+        raise UserError(f"bench list {kind} --json: there are {', '.join(REGISTRIES)}")
+    registry = REGISTRIES[kind]
+    found = {}
+    for name in registry:
+        cls = registry[name]
+        entry = asdict(cls.card)
+        if registry is not datasets:
+            entry["sizes"] = {size: asdict(registry[f"{name}:{size}"].card) for size in cls.sizes}
+            entry["settings"] = {key: list(setting.values) for key, setting in cls.offers().items()}
+            entry["state"] = _state(name, cls)
+        found[name] = entry
+    return json.dumps(found, indent=2, ensure_ascii=False)
 
 
 def print_one(name: str, console: Console) -> None:
@@ -62,7 +101,13 @@ def print_one(name: str, console: Console) -> None:
     for kind, registry in REGISTRIES.items():
         if name in registry:
             found = True
-            _print_fields(f"{kind[:-1]} {name}", asdict(registry[name].card), console)
+            values = asdict(registry[name].card)
+            if registry is not datasets:
+                values["sizes"] = " ".join(registry[name].sizes)
+                values["settings"] = ", ".join(
+                    f"{key}: {told(each.values)}" for key, each in registry[name].offers().items()
+                )
+            _print_fields(f"{kind[:-1]} {name}", values, console)
     for protocols in (PROBE_PROTOCOLS, GEOMETRY_PROTOCOLS):
         if name in protocols:
             found = True
@@ -75,20 +120,29 @@ def print_one(name: str, console: Console) -> None:
 def _print_fields(title: str, values: dict[str, Any], console: Console) -> None:
     table = Table(title=title, title_justify="left", show_header=False)
     for field, value in values.items():
-        if value not in ("", "-", None):
+        if value not in ("", "-", None, 0.0):
             table.add_row(field, str(value))
     console.print(table)
 
 
 def _cards(registry: Registry[Any], columns: tuple[str, ...]) -> Table:
-    table = Table(title=f"{len(registry)} {registry.kind}s", title_justify="left")
+    """A line for each name, those of one module together under what it says of itself."""
     stateful = registry is not datasets
-    for column in ("name", *columns, *(["state"] if stateful else [])):
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    table = Table(title=f"{len(registry)} {registry.kind}s", title_justify="left")
+    sized = stateful and any(registry[name].sizes for name in registry)
+    headers = ("name", *(["sizes"] if sized else []), *columns, *(["state"] if stateful else []))
+    for header in headers:
+        table.add_column(header, overflow="fold", no_wrap=header == "name")
+    modules: dict[str, list[str]] = {}
     for name in registry:
-        card = registry[name].card
-        state = [_state(name, registry[name])] if stateful else []
-        table.add_row(name, *(str(getattr(card, column)) for column in columns), *state)
+        modules.setdefault(registry[name].__module__, []).append(name)
+    for names in modules.values():
+        table.add_section()
+        for name in names:
+            cls = registry[name]
+            sizes = [" ".join(cls.sizes)] if sized else []
+            state = [_state(name, cls)] if stateful else []
+            table.add_row(name, *sizes, *(str(getattr(cls.card, column)) for column in columns), *state)
     return table
 
 

@@ -182,7 +182,7 @@ def canonical(cls: type[Family], part: Part) -> Part:
             raise UserError(_unknown(part, "setting", key, list(offered)))
         setting = offered[key]
         if not value.isdecimal() or int(value) not in setting.values:
-            raise UserError(f"model {part}: {key} is one of {_told(setting.values)}, not {value}")
+            raise UserError(f"model {part}: {key} is one of {told(setting.values)}, not {value}")
         if int(value) != setting.default:
             kept.append((key, str(int(value))))
     if part.untrained and not cls.card.weights:
@@ -218,7 +218,8 @@ def _unknown(part: Part, kind: str, asked: str, known: list[str]) -> str:
     return f"model {part}: {part.base} has no {kind} {asked!r}; {hint}there is {', '.join(known)}"
 
 
-def _told(values: Sequence[int]) -> str:
+def told(values: Sequence[int]) -> str:
+    """Numbers as messages give them: "1 to 12", "0, 1, 2"."""
     numbers = list(values)
     if len(numbers) > 3 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]} to {numbers[-1]}"

@@ -74,8 +74,9 @@ class WeightState:
 
 
 def sources(model: type[Any]) -> tuple[str, ...]:
-    """One source per file that a provider's or estimator's class needs; none where its card names none that is kept here."""
-    weights: str = model.card.weights
+    """One source per file that a model's class needs; none where its card names none that is kept here, nor for an untrained
+    twin."""
+    weights: str = "" if getattr(model, "untrained", False) else model.card.weights
     kind, _, rest = weights.partition(":")
     if kind == "hf" and rest.count("/") == 1:
         return tuple(f"{weights}/{file}" for file in getattr(model, "weights_files", (DEFAULT_FILE,)))

@@ -93,7 +93,7 @@ def _scenes(cell: Cell, settings: Settings, residents: Residents) -> ProbeScene:
 
 def _initialisation(cell: Cell, scenes: ProbeScene, settings: Settings, residents: Residents) -> Initialisation:
     def build() -> Initialisation:
-        initialiser = pointmaps[cell.pointmap]()
+        initialiser = pointmaps[cell.pointmap](checkpoint=settings.checkpoint(cell.pointmap))
         initialiser.load(settings.torch_device)
         return checked_initialisation(cell.pointmap, initialiser.initialise(scenes.prepared, cell.seed), scenes.prepared)
 

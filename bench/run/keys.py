@@ -9,7 +9,6 @@ from typing import Any
 
 from bench.core import version
 from bench.core.cells import NOT_APPLICABLE, Cell, Marks, Weights
-from bench.core.interfaces import PointmapInitialiser
 from bench.core.lookup import dataset_of, model_classes, protocol_of
 from bench.core.registry import datasets, pointmaps
 from bench.core.track import Settings
@@ -40,7 +39,7 @@ def cell_key(cell: Cell, settings: Settings) -> str:
             "cell": asdict(cell),
             "protocol": asdict(protocol_of(cell)),
             "models": models,
-            "pointmap": None if cell.pointmap == NOT_APPLICABLE else _initialiser_identity(pointmaps[cell.pointmap]),
+            "pointmap": None if cell.pointmap == NOT_APPLICABLE else _initialiser_identity(cell.pointmap, settings),
             "data": fingerprint(cell.track, cell.dataset, cell.scene, settings.data_root),
             "reader": source_digest(type(dataset_of(cell))),
             "device": settings.device,
@@ -81,5 +80,6 @@ def fingerprint(track: Any, dataset: str, scene: str, root: Path | None) -> str:
     return datasets[dataset]().fingerprint(root, scene, track)
 
 
-def _initialiser_identity(cls: type[PointmapInitialiser]) -> dict[str, Any]:
-    return {**class_identity(cls), **({"weights": content(cls)} if cls.card.weights else {})}
+def _initialiser_identity(name: str, settings: Settings) -> dict[str, Any]:
+    cls = pointmaps[name]
+    return {**class_identity(cls), **({"weights": content(cls, settings.checkpoint(name))} if cls.card.weights else {})}

@@ -116,8 +116,7 @@ def plan_of(request: Request, listen: Listener = lambda event: None, *, fetching
         check(name, model, weights_of(model), request.device)
 
     def fetch_weights(name: str, model: type[Model]) -> None:
-        # A local file stands in for a model's weights, not for those of the initialiser of the same name.
-        if weights_of(model) == "pretrained" and (name not in local or issubclass(model, PointmapInitialiser)):
+        if weights_of(model) == "pretrained" and name not in local:
             fetch(model, name)
 
     plan = keep_available(plan, request, check_machine)

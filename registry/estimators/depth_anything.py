@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from bench.registry import estimators
-from bench.types import Card, Prediction
+from bench.types import Card, Prediction, Size
 from registry.support.images import IMAGENET, at_size, normalised, resized, short_side_at
 from registry.support.transformers import TransformersEstimator
 
-#: width, heads, layers, neck and fusion channels of the published sizes
-SIZES: dict[str, tuple[int, int, int, list[int], int]] = {
-    "S": (384, 6, 12, [48, 96, 192, 384], 64),
-    "B": (768, 12, 12, [96, 192, 384, 768], 128),
-    "L": (1024, 16, 24, [256, 512, 1024, 1024], 256),
+#: width, heads, neck and fusion channels of the published sizes
+SHAPES: dict[str, tuple[int, int, list[int], int]] = {
+    "S": (384, 6, [48, 96, 192, 384], 64),
+    "B": (768, 12, [96, 192, 384, 768], 128),
+    "L": (1024, 16, [256, 512, 1024, 1024], 256),
 }
 #: which blocks' tokens the head reads, counted from 1
 LAYERS = {1: {12: [9, 10, 11, 12], 24: [21, 22, 23, 24]}, 2: {12: [3, 6, 9, 12], 24: [5, 12, 18, 24]}}
-TERMS = {"S": "Apache-2.0", "B": "CC-BY-NC-4.0", "L": "CC-BY-NC-4.0"}
 
 
 class DepthAnything(TransformersEstimator):
     """The photo with its shorter side at 518 pixels, both multiples of 14, as the authors' code does it."""
 
-    architecture = "DepthAnythingForDepthEstimation"
+    library_class = "DepthAnythingForDepthEstimation"
     version: ClassVar[int]
-    size: ClassVar[str]
     side: ClassVar[int] = 518
 
     def config(self, transformers: Any) -> Any:
-        width, heads, layers, neck, fusion = SIZES[self.size]
+        width, heads, neck, fusion = SHAPES[self.size]
+        layers = self.sizes[self.size].depth
         backbone = transformers.Dinov2Config(
             hidden_size=width,
             num_attention_heads=heads,
@@ -55,54 +55,35 @@ class DepthAnything(TransformersEstimator):
         return Prediction(disparity_affine_invariant=at_size(self.disparity(image), *image.shape[-2:]))
 
 
-def _card(name: str, size: str, weights: str, paper: str, data: str, terms: str) -> Card:
-    return Card(
-        name=name,
-        arch=f"ViT-{size}/14",
-        supervision="Depth regression",
-        domain="3D",
-        data=data,
-        license=terms,
-        weights=f"hf:{weights}",
-        paper=f"arXiv:{paper}",
-    )
-
-
-def _second(name: str, size: str, published: str) -> Card:
-    return _card(name, size, f"depth-anything/Depth-Anything-V2-{published}-hf", "2406.09414", "DA-V2-Mix", TERMS[size])
-
-
-def _first(name: str, size: str, published: str) -> Card:
-    return _card(name, size, f"LiheYoung/depth-anything-{published}-hf", "2401.10891", "DA-V1-Mix", "Apache-2.0")
-
-
 @estimators.register("depth-anything-v2")
 class DepthAnythingV2(DepthAnything):
-    """Depth Anything V2, ViT-L: the published tables' row."""
+    """Depth Anything V2; ViT-L is the published tables' row, ViT-S the one with an open licence."""
 
-    card = _second("DA V2", "L", "Large")
-    version, size = 2, "L"
-
-
-@estimators.register("depth-anything-v2-base")
-class DepthAnythingV2Base(DepthAnything):
-    """Depth Anything V2, ViT-B."""
-
-    card = _second("DA V2 (B)", "B", "Base")
-    version, size = 2, "B"
-
-
-@estimators.register("depth-anything-v2-small")
-class DepthAnythingV2Small(DepthAnything):
-    """Depth Anything V2, ViT-S: the one with an open licence."""
-
-    card = _second("DA V2 (S)", "S", "Small")
-    version, size = 2, "S"
+    card = Card(name="DA V2", supervision="Depth regression", domain="3D", data="DA-V2-Mix", license="CC-BY-NC-4.0",
+                weights="hf:depth-anything/{architecture}", paper="arXiv:2406.09414")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "S": Size("ViT-S/14", 0, 12, 24.8, "Depth-Anything-V2-Small-hf", license="Apache-2.0"),
+            "B": Size("ViT-B/14", 0, 12, 97.5, "Depth-Anything-V2-Base-hf"),
+            "L": Size("ViT-L/14", 0, 24, 335.3, "Depth-Anything-V2-Large-hf"),
+        }
+    )
+    default_size = "L"
+    version = 2
 
 
 @estimators.register("depth-anything-v1")
 class DepthAnythingV1(DepthAnything):
-    """Depth Anything V1, ViT-L: the published tables' row."""
+    """Depth Anything V1; ViT-L is the published tables' row."""
 
-    card = _first("DA V1", "L", "large")
-    version, size = 1, "L"
+    card = Card(name="DA V1", supervision="Depth regression", domain="3D", data="DA-V1-Mix", license="Apache-2.0",
+                weights="hf:LiheYoung/{architecture}", paper="arXiv:2401.10891")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "S": Size("ViT-S/14", 0, 12, 24.8, "depth-anything-small-hf"),
+            "B": Size("ViT-B/14", 0, 12, 97.5, "depth-anything-base-hf"),
+            "L": Size("ViT-L/14", 0, 24, 335.3, "depth-anything-large-hf"),
+        }
+    )
+    default_size = "L"
+    version = 1

@@ -28,7 +28,7 @@ class DepthPro(TransformersEstimator):
         weights="hf:apple/DepthPro-hf",
         paper="arXiv:2410.02073",
     )
-    architecture = "DepthProForDepthEstimation"
+    library_class = "DepthProForDepthEstimation"
 
     def config(self, transformers: Any) -> Any:
         encoder = {"model_type": "dinov2", "hidden_size": 1024, "num_attention_heads": 16, "num_hidden_layers": 24}

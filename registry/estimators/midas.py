@@ -28,7 +28,7 @@ class MiDaS(TransformersEstimator):
         weights="hf:Intel/dpt-large",
         paper="arXiv:2103.13413",
     )
-    architecture = "DPTForDepthEstimation"
+    library_class = "DPTForDepthEstimation"
     side: ClassVar[int] = 384
 
     def config(self, transformers: Any) -> Any:
@@ -65,7 +65,7 @@ class ZoeDepth(TransformersEstimator):
         weights="hf:Intel/zoedepth-nyu-kitti",
         paper="arXiv:2302.12288",
     )
-    architecture = "ZoeDepthForDepthEstimation"
+    library_class = "ZoeDepthForDepthEstimation"
     frame: ClassVar[tuple[int, int]] = (384, 512)  #: height and width
 
     def config(self, transformers: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -13,14 +14,15 @@ from torch import Tensor
 from bench.machine.requirements import check_packages
 from bench.machine.weights import locate
 from bench.registry import features
-from bench.types import Card
+from bench.types import Card, Setting
 from registry.networks.stable_diffusion import autoencoder, autoencoder_keys, text_encoder, text_keys, unet
 from registry.support.checkpoints import State, load_strictly, read_state
 from registry.support.seeding import SEED, bytes_of, seeded
 from registry.support.timm import NetworkProvider
 
 _EMPTY_PROMPT = (49406, 49407, *[0] * 75)  #: begin, end, then the padding of version 2.1's tokenizer
-_TIME_STEP, _UP_BLOCK = 1, 1
+#: Channels and stride of what each up block gives.
+_UP_BLOCKS = ((1280, 32), (1280, 16), (640, 8), (320, 8))
 
 
 class _Reached(Exception):
@@ -33,7 +35,8 @@ def _stop(module: Any, inputs: Any, output: Tensor) -> None:
 
 @features.register("sd")
 class StableDiffusion(NetworkProvider):
-    """Stable Diffusion 2.1: the output of up block 1 at time step 1 under the empty prompt; the latent's mode, seeded noise.
+    """Stable Diffusion 2.1: the output of an up block at a time step, of block 1 at step 1 where a name sets no other, under
+    the empty prompt; the latent's mode, seeded noise.
 
     checkpoint: a folder in diffusers' layout.
     """
@@ -51,6 +54,15 @@ class StableDiffusion(NetworkProvider):
     needs = MappingProxyType(dict.fromkeys(("diffusers", "transformers"), "pip install 'vfm3d-bench[sd]'"))
 
     @classmethod
+    def offers(cls) -> Mapping[str, Setting]:
+        return {"t": Setting(range(1000), 1), "block": Setting(range(len(_UP_BLOCKS)), 1)}
+
+    @classmethod
+    def tapped(cls, card: Card) -> Card:
+        channels, stride = _UP_BLOCKS[cls.setting("block")]
+        return replace(card, channels=channels, stride=stride)
+
+    @classmethod
     def parameter_bytes(cls) -> int | None:
         return bytes_of(autoencoder, unet)  # the text encoder is gone before the first photo
 
@@ -65,13 +77,13 @@ class StableDiffusion(NetworkProvider):
         del text
         self.autoencoder = self._filled(autoencoder, autoencoder_file, autoencoder_keys).to(device)
         self.network = self._filled(unet, unet_file, dict).to(device)
-        self.network.up_blocks[_UP_BLOCK].register_forward_hook(_stop)
+        self.network.up_blocks[self.setting("block")].register_forward_hook(_stop)
         self.scheduler: Any = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 
     def forward(self, images: Tensor) -> Tensor:
         latents = self.autoencoder.encode(images).latent_dist.mode() * self.autoencoder.config.scaling_factor
         noise = torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(SEED)).to(latents)
-        step = torch.tensor(_TIME_STEP, device=images.device)
+        step = torch.tensor(self.setting("t"), device=images.device)
         noisy = self.scheduler.add_noise(latents, noise.expand_as(latents), step)
         try:
             self.network(noisy, step, encoder_hidden_states=self.prompt.expand(len(images), -1, -1))

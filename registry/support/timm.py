@@ -94,7 +94,10 @@ class NetworkProvider(FeatureProvider):
         self.network.eval().requires_grad_(False).to(device)
 
     def _weights_path(self) -> Path:
+        """The file of the weights: the publisher's, or a local one, which may lie in a folder under the publisher's name."""
         (source,) = sources(type(self))
+        if self.checkpoint is not None and self.checkpoint.is_dir():
+            return self.checkpoint / source.rpartition("/")[2]
         return self.checkpoint or locate(source, self.card.name)
 
     def prepared(self, images: Tensor) -> Tensor:

@@ -17,12 +17,12 @@ from registry.support.seeding import bytes_of, seeded
 
 
 class TransformersEstimator(LibraryModel, GeometryEstimator):
-    """A depth model of the transformers library. Subclasses give `architecture`, `config` and `infer`.
+    """A depth model of the transformers library. Subclasses give `library_class`, `config` and `infer`.
 
-    architecture: the model's class there. --checkpoint is a folder as that library saves it.
+    library_class: the model's name there. --checkpoint is a folder as that library saves it.
     """
 
-    architecture: ClassVar[str]
+    library_class: ClassVar[str]
     needs = MappingProxyType({"transformers": "pip install 'vfm3d-bench[hf]'"})
     model: Any
 
@@ -36,7 +36,7 @@ class TransformersEstimator(LibraryModel, GeometryEstimator):
 
     def load(self, device: torch.device) -> None:
         transformers = self.module("transformers")
-        network = getattr(transformers, self.architecture)
+        network = getattr(transformers, self.library_class)
         if self.weights == "pretrained":
             model = _pretrained(network, self.weights_folder("transformers"))
         else:
@@ -46,7 +46,7 @@ class TransformersEstimator(LibraryModel, GeometryEstimator):
     @classmethod
     def parameter_bytes(cls) -> int | None:
         transformers = importlib.import_module("transformers")
-        return bytes_of(lambda: getattr(transformers, cls.architecture)(cls("random").config(transformers)))
+        return bytes_of(lambda: getattr(transformers, cls.library_class)(cls("random").config(transformers)))
 
     @torch.no_grad()
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:

@@ -180,6 +180,9 @@ class _Provider(FeatureProvider):
     card = Card(name="Provider", weights="hf:a/b")
     weights_files = ("1.bin", "2.bin")
 
+    def extract(self, images: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
 
 def test_pretrained_weights_are_identified_by_their_content_where_it_is_at_hand(caches: Path) -> None:
     assert weights.identity(_Provider()) == "pretrained:hf:a/b"

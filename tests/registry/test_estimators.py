@@ -154,7 +154,7 @@ def tiny(name: str) -> TransformersEstimator:
 
 KINDS = {
     "depth-anything-v2": {"disparity_affine_invariant"},
-    "depth-anything-v2-small": {"disparity_affine_invariant"},
+    "depth-anything-v2:S": {"disparity_affine_invariant"},
     "depth-anything-v1": {"disparity_affine_invariant"},
     "midas": {"disparity_affine_invariant"},
     "zoedepth": {"depth_metric"},
@@ -199,19 +199,19 @@ def test_random_weights_do_not_disturb_the_random_state() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    tiny("depth-anything-v2-small")
+    tiny("depth-anything-v2:S")
     torch.testing.assert_close(torch.rand(3), expected)
 
 
 def test_weights_are_loaded_from_a_folder_and_nothing_is_filled_in(tmp_path: Path) -> None:
     """A saved network comes back whole; a folder that lacks a tensor is refused by name."""
     image = np.random.default_rng(0).integers(0, 256, (45, 80, 3), dtype=np.uint8)
-    first = tiny("depth-anything-v2-small")
+    first = tiny("depth-anything-v2:S")
     with torch.no_grad():
         for parameter in first.model.parameters():
             parameter.add_(0.01)
     first.model.save_pretrained(tmp_path)
-    second = estimators["depth-anything-v2-small"](weights="pretrained", checkpoint=tmp_path)
+    second = estimators["depth-anything-v2:S"](weights="pretrained", checkpoint=tmp_path)
     second.side = first.side  # type: ignore[attr-defined]
     second.load(CPU)
     expected, found = held(first.predict(image)), held(second.predict(image))
@@ -234,8 +234,8 @@ def test_the_published_sizes_are_the_papers() -> None:
     """Parameters in millions as the papers state them: 24.8, 97.5, 335.3 (Depth Anything), 344 (MiDaS DPT-Large)."""
     transformers = pytest.importorskip("transformers")
     stated = {
-        "depth-anything-v2-small": 24.8,
-        "depth-anything-v2-base": 97.5,
+        "depth-anything-v2:S": 24.8,
+        "depth-anything-v2:B": 97.5,
         "depth-anything-v2": 335.3,
         "depth-anything-v1": 335.3,
         "midas": 344,
@@ -245,7 +245,7 @@ def test_the_published_sizes_are_the_papers() -> None:
     for name, millions in stated.items():
         cls: Any = estimators[name]
         with torch.device("meta"):
-            network = getattr(transformers, cls.architecture)(cls(weights="random").config(transformers))
+            network = getattr(transformers, cls.library_class)(cls(weights="random").config(transformers))
         assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, rel=0.01), name
 
 

@@ -390,6 +390,27 @@ def tiny_diffusion(monkeypatch: pytest.MonkeyPatch) -> Any:
     return provider
 
 
+@pytest.mark.parametrize(("block", "channels", "stride"), [(0, 32, 32), (2, 16, 8), (3, 8, 8)])
+def test_another_block_and_step_of_stable_diffusion(tiny_diffusion: Any, block: int, channels: int, stride: int) -> None:
+    member: Any = features[f"sd@block={block},t=261"]
+    assert member.card.stride == stride
+    provider = member("random")
+    provider.load(CPU)
+    photos = _photos(96, 128)
+    ours = provider.extract(photos)
+    assert ours.shape == (1, 96 // stride, 128 // stride, channels)
+    unet, seen = provider.network, []
+    unet.up_blocks[block]._forward_hooks.clear()
+    unet.up_blocks[block].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with torch.no_grad():
+        encoded = provider.autoencoder.encode(images.normalised(photos, images.IMAGENET)).latent_dist.mode()
+        noise = torch.randn(encoded.shape, generator=torch.Generator().manual_seed(SEED))
+        kept = (1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)[:262].prod()
+        noisy = kept.sqrt() * encoded * 0.18215 + (1 - kept).sqrt() * noise
+        unet(noisy, torch.tensor(261), encoder_hidden_states=provider.prompt)
+    assert torch.allclose(ours[0], seen[0][0].permute(1, 2, 0), atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [(64, 128), (144, 112)])
 def test_stable_diffusion_gives_the_second_up_block_of_a_whole_pass(tiny_diffusion: Any, size: tuple[int, int]) -> None:
     photos = _photos(*size, views=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -66,7 +67,7 @@ def view_names(paths: Sequence[Path], root: Path) -> list[str]:
         lambda path: "-".join(path.relative_to(root).with_suffix("").parts),
         lambda path: "-".join(path.relative_to(root).parts),
     ):
-        names = [plain_path(name(path)) for path in paths]
+        names = [unicodedata.normalize("NFC", name(path)) for path in paths]
         if len(set(names)) == len(names):
             return names
     raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,21 +12,12 @@ import numpy as np
 
 from bench.registry import datasets
 from bench.types import Camera, Dataset, DatasetCard, MonocularSample, MultiViewScene, Track, UserError, View
-from registry.datasets.procedural.gallery import gallery
-from registry.datasets.procedural.indoor import room, tabletop
-from registry.datasets.procedural.outdoor import courtyard, grove
 from registry.datasets.procedural.render import Stage, StageRenderer, look_at
+from registry.datasets.procedural.stages import SOLIDS, built_stage
 
 #: Part of every fingerprint: raise it with every change that alters a pixel.
 GENERATOR_VERSION = 1
 
-STAGES: dict[str, Callable[[], Stage]] = {
-    "courtyard": courtyard,
-    "gallery": gallery,
-    "grove": grove,
-    "room": room,
-    "tabletop": tabletop,
-}
 TRAIN_VIEWS, TEST_VIEWS = ("left", "middle", "right"), ("far-left", "above", "far-right")
 SAMPLE_VIEWS = ("middle", "far-right")
 
@@ -52,12 +43,12 @@ class Procedural(Dataset):
 
     def scenes(self, root: Path | None, track: Track) -> Sequence[str]:
         if track == "probe":
-            return list(STAGES)
-        return [f"{stage}-{view}" for stage in STAGES for view in SAMPLE_VIEWS]
+            return list(SOLIDS)
+        return [f"{stage}-{view}" for stage in SOLIDS for view in SAMPLE_VIEWS]
 
     def load_scene(self, root: Path | None, name: str) -> MultiViewScene:
-        if name not in STAGES:
-            raise UserError(f"procedural: there is no scene {name!r}; there are {', '.join(STAGES)}")
+        if name not in SOLIDS:
+            raise UserError(f"procedural: there is no scene {name!r}; there are {', '.join(SOLIDS)}")
         views = [_view(name, view) for view in (*TRAIN_VIEWS, *TEST_VIEWS)]
         return MultiViewScene("procedural", name, tuple(views[:3]), tuple(views[3:]), unit="metre")
 
@@ -87,9 +78,9 @@ class Procedural(Dataset):
         return hashlib.sha256(f"procedural {GENERATOR_VERSION} {track} {name}".encode()).hexdigest()
 
 
-@functools.lru_cache(maxsize=len(STAGES))
+@functools.lru_cache(maxsize=len(SOLIDS))
 def _renderer(stage: str) -> StageRenderer:
-    return StageRenderer(STAGES[stage]())
+    return StageRenderer(built_stage(stage))
 
 
 def _camera(stage: Stage, view: str) -> Camera:

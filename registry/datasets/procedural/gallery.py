@@ -8,9 +8,9 @@ import numpy as np
 
 from registry.datasets.procedural.indoor import DUSK, WALNUT, hung_picture
 from registry.datasets.procedural.paintings import blocks, framed, swirls
-from registry.datasets.procedural.render import Light, Solid, Stage
-from registry.datasets.procedural.shapes import Mesh, box, curve, cylinder, lathe, merged, quad, sheet, sphere, tube
-from registry.datasets.procedural.textures import chequered_marble, plain, pottery, stripes
+from registry.datasets.procedural.render import Solid
+from registry.datasets.procedural.shapes import Mesh, Vector, box, curve, cylinder, lathe, merged, quad, sheet, sphere, tube
+from registry.datasets.procedural.textures import Texture, chequered_marble, plain, pottery, stripes
 
 
 def _column(height: float) -> Mesh:
@@ -36,9 +36,8 @@ def _knot() -> Mesh:
     return tube(path[:, [0, 2, 1]] + [0, 0, 0.42], 0.05, 18)
 
 
-def gallery() -> Stage:
-    """A museum hall: columns, sculptures on plinths, paintings, thin rails and cords."""
-    plinth = box((0.5, 0.5, 0.85), 0.08)
+def _barrier() -> tuple[Mesh, Mesh]:
+    """Posts on feet, and the cords between them."""
     posts = [(-1.2, 0.45), (-0.4, 0.45), (0.4, 0.45), (1.2, 0.45)]
     cords = []
     for (left, y), (right, _) in itertools.pairwise(posts):
@@ -56,17 +55,10 @@ def gallery() -> Stage:
             for x, y in posts
         )
     )
-    wires = merged(
-        *(
-            tube(np.array([[x, 1.4, 3.2], [x, 1.4, 2.6], [x, 1.4, z]]), 0.006, 8)
-            for x, z in ((-0.45, 2.2), (0.0, 2.02), (0.45, 2.28))
-        )
-    )
-    mobiles = [
-        ((-0.45, 1.4, 2.02), 0.09, (0.85, 0.28, 0.2)),
-        ((0.0, 1.4, 1.78), 0.12, (0.95, 0.75, 0.3)),
-        ((0.45, 1.4, 2.14), 0.07, (0.2, 0.42, 0.6)),
-    ]
+    return rails, merged(*cords)
+
+
+def _amphora() -> Solid:
     amphora = curve(
         [(0.0, 0.0), (0.08, 0.0), (0.1, 0.04), (0.21, 0.32), (0.17, 0.52), (0.075, 0.62), (0.07, 0.72), (0.11, 0.77)], 60
     )
@@ -74,7 +66,22 @@ def gallery() -> Stage:
     for side in (-1, 1):
         t = np.linspace(0, np.pi, 24)
         ears.append(tube(np.stack([side * (0.1 + 0.11 * np.sin(t)), 0 * t, 0.6 + 0.11 * np.cos(t)], -1), 0.014))
-    pictures = [
+    return Solid(
+        "amphora",
+        merged(lathe(amphora), *ears).moved((-1.15, 1.4, 0.85), yaw=-20),
+        pottery(
+            (0.76, 0.42, 0.2),
+            [(0.05, 0.12, (0.12, 0.1, 0.09)), (0.42, 0.5, (0.12, 0.1, 0.09)), (0.7, 0.78, (0.12, 0.1, 0.09))],
+            (0.12, 0.1, 0.09),
+            0.32,
+            14,
+        ),
+    )
+
+
+def _paintings() -> list[tuple[Vector, tuple[float, float], Texture]]:
+    """Place, size and art of each."""
+    return [
         (
             (-1.75, 2.985, 1.75),
             (1.05, 1.3),
@@ -87,7 +94,11 @@ def gallery() -> Stage:
             blocks([(0.84, 0.26, 0.18), (0.94, 0.9, 0.8), (0.16, 0.3, 0.55), (0.94, 0.76, 0.28)], 11),
         ),
     ]
-    solids = [
+
+
+def _hall() -> list[Solid]:
+    """Floor, walls, ceiling and skirting."""
+    return [
         Solid(
             "floor",
             quad((-3.2, -3.5, 0), (6.4, 0, 0), (0, 6.5, 0), 0.1),
@@ -98,20 +109,30 @@ def gallery() -> Stage:
         Solid("wall", quad((3.2, 3.0, 0), (0, -6.5, 0), (0, 0, 3.2), 0.14), plain((0.86, 0.83, 0.77))),
         Solid("ceiling", quad((-3.2, 3.0, 3.2), (6.4, 0, 0), (0, -6.5, 0), 0.3), plain((0.93, 0.92, 0.9))),
         Solid("skirting", box((6.4, 0.04, 0.18), 0.2).moved((0, 2.98, 0)), plain((0.9, 0.86, 0.76))),
+    ]
+
+
+def gallery() -> list[Solid]:
+    """A museum hall: columns, sculptures on plinths, paintings, thin rails and cords."""
+    rails, cords = _barrier()
+    plinth = box((0.5, 0.5, 0.85), 0.08)
+    wires = merged(
+        *(
+            tube(np.array([[x, 1.4, 3.2], [x, 1.4, 2.6], [x, 1.4, z]]), 0.006, 8)
+            for x, z in ((-0.45, 2.2), (0.0, 2.02), (0.45, 2.28))
+        )
+    )
+    mobiles = [
+        ((-0.45, 1.4, 2.02), 0.09, (0.85, 0.28, 0.2)),
+        ((0.0, 1.4, 1.78), 0.12, (0.95, 0.75, 0.3)),
+        ((0.45, 1.4, 2.14), 0.07, (0.2, 0.42, 0.6)),
+    ]
+    return [
+        *_hall(),
         Solid("column", _column(3.2).moved((-2.2, 1.2, 0)), plain((0.88, 0.85, 0.78), 0.05, 1.2)),
         Solid("column", _column(3.2).moved((2.2, 1.2, 0)), plain((0.88, 0.85, 0.78), 0.05, 1.2)),
         *(Solid("plinth", plinth.moved((x, 1.4, 0)), plain((0.93, 0.92, 0.9))) for x in (-1.15, 0.0, 1.15)),
-        Solid(
-            "amphora",
-            merged(lathe(amphora), *ears).moved((-1.15, 1.4, 0.85), yaw=-20),
-            pottery(
-                (0.76, 0.42, 0.2),
-                [(0.05, 0.12, (0.12, 0.1, 0.09)), (0.42, 0.5, (0.12, 0.1, 0.09)), (0.7, 0.78, (0.12, 0.1, 0.09))],
-                (0.12, 0.1, 0.09),
-                0.32,
-                14,
-            ),
-        ),
+        _amphora(),
         Solid(
             "sphere",
             sphere(0.26).moved((0.0, 1.4, 0.85)),
@@ -119,12 +140,12 @@ def gallery() -> Stage:
         ),
         Solid("knot", _knot().moved((1.15, 1.4, 0.85), yaw=25), plain((0.6, 0.42, 0.2), 0.1, 0.3)),
         Solid("rail", rails, plain((0.8, 0.64, 0.3))),
-        Solid("cord", merged(*cords), stripes([(0.6, 0.1, 0.12), (0.75, 0.2, 0.18)], 0.03, across=True)),
+        Solid("cord", cords, stripes([(0.6, 0.1, 0.12), (0.75, 0.2, 0.18)], 0.03, across=True)),
         Solid("wire", wires, plain((0.15, 0.15, 0.15))),
         *(Solid("ball", sphere(radius).moved(at), plain(colour)) for at, radius, colour in mobiles),
         *(
             Solid("picture", hung_picture(at, size, "-y"), framed(art, (0.68, 0.52, 0.24), 0.05, 0.03))
-            for at, size, art in pictures
+            for at, size, art in _paintings()
         ),
         Solid(
             "bench",
@@ -135,21 +156,3 @@ def gallery() -> Stage:
             WALNUT,
         ),
     ]
-    return Stage(
-        tuple(solids),
-        Light((1.25, 1.2, 1.1), position=(-0.7, -0.4, 3.0), radius=0.1, reach=2.4),
-        (0.5, 0.5, 0.52),
-        (0.4, 0.36, 0.32),
-        train=(
-            ((-0.5, -2.9, 1.6), (0, 1.6, 1.15)),
-            ((0.1, -3.0, 1.62), (0, 1.6, 1.15)),
-            ((0.7, -2.9, 1.58), (0, 1.6, 1.15)),
-        ),
-        test=(
-            ((-1.05, -2.7, 1.75), (0, 1.6, 1.12)),
-            ((0.3, -2.6, 2.0), (0, 1.6, 1.1)),
-            ((1.2, -2.75, 1.45), (0, 1.6, 1.15)),
-        ),
-        fov_x=64.0,
-        occlusion_reach=0.5,
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from registry.datasets.procedural.paintings import blocks, discs, framed, hills, rug, spines, swirls, wallpaper
-from registry.datasets.procedural.render import Light, Solid, Stage
+from registry.datasets.procedural.render import Solid
 from registry.datasets.procedural.shapes import Mesh, Vector, box, curve, cylinder, lathe, merged, quad, sheet, sphere, tube
 from registry.datasets.procedural.textures import (
     Colour,
@@ -63,13 +63,15 @@ def hung_picture(centre: Vector, size: tuple[float, float], facing: str) -> Mesh
     return quad(np.asarray(centre, float) - edge_u / 2 - edge_v / 2, edge_u, edge_v, 0.1, unit=True)
 
 
-def tabletop() -> Stage:
-    """Crockery, fruit and books on a wooden table before a papered wall."""
-    vase = curve([(0.0, 0.0), (0.055, 0.0), (0.085, 0.09), (0.07, 0.2), (0.033, 0.27), (0.045, 0.31)])
-    bowl = curve([(0.0, 0.012), (0.05, 0.0), (0.11, 0.035), (0.15, 0.085), (0.142, 0.085), (0.1, 0.045), (0.0, 0.02)], 48)
+def _mug() -> Mesh:
     mug = curve([(0.0, 0.0), (0.04, 0.0), (0.043, 0.05), (0.043, 0.1), (0.038, 0.1), (0.037, 0.012), (0.0, 0.01)], 48)
     turn = np.linspace(-0.5 * np.pi, 0.5 * np.pi, 20)
     handle = tube(np.stack([0.04 + 0.032 * np.cos(turn), 0 * turn, 0.052 + 0.03 * np.sin(turn)], -1), 0.006)
+    return merged(lathe(mug, 64), handle)
+
+
+def _bouquet() -> tuple[Mesh, Mesh]:
+    """Stems, and the blossoms on them."""
     stems = [
         tube(
             np.stack([x * np.linspace(0, 1, 24) ** 2, y * np.linspace(0, 1, 24), 0.26 + h * np.linspace(0, 1, 24)], -1),
@@ -84,8 +86,11 @@ def tabletop() -> Stage:
         )
     ]
     heads = [(0.07, 0.02, 0.455), (-0.08, 0.03, 0.425), (0.01, -0.05, 0.505), (-0.03, -0.02, 0.465), (0.11, -0.02, 0.375)]
-    blossoms = merged(*(sphere(0.021, 0.75, 20).moved(head) for head in heads))
-    books = [
+    return merged(*stems), merged(*(sphere(0.021, 0.75, 20).moved(head) for head in heads))
+
+
+def _lying_books() -> list[Solid]:
+    return [
         Solid(
             "book",
             box((0.25, 0.18, 0.035), 0.05).moved((-0.37, 0.0, 0.0), yaw=12),
@@ -98,8 +103,43 @@ def tabletop() -> Stage:
         ),
         Solid("book", box((0.2, 0.14, 0.025), 0.05).moved((-0.36, 0.0, 0.065), yaw=20), plain((0.86, 0.7, 0.28), 0.04, 0.2)),
     ]
+
+
+def _bowl_of_fruit() -> list[Solid]:
+    bowl = curve([(0.0, 0.012), (0.05, 0.0), (0.11, 0.035), (0.15, 0.085), (0.142, 0.085), (0.1, 0.045), (0.0, 0.02)], 48)
     apples = [(-0.055, -0.02, 0.03), (0.05, 0.03, 0.032), (0.01, -0.075, 0.036), (0.0, 0.01, 0.085)]
-    solids = [
+    return [
+        Solid("bowl", lathe(bowl, 96).moved((0.17, -0.06, 0.006)), plain(CERAMIC)),
+        *(
+            Solid(
+                "fruit",
+                sphere(0.043, 0.92).moved((0.17 + x, -0.06 + y, z), yaw=70 * n, tilt=12),
+                fruit((0.82, 0.2, 0.12), (0.93, 0.72, 0.25)),
+            )
+            for n, (x, y, z) in enumerate(apples)
+        ),
+    ]
+
+
+def _pictures_over_the_table() -> list[Solid]:
+    return [
+        Solid("picture", hung_picture((0.62, 0.845, 0.62), (0.62, 0.46), "-y"), framed(DUSK, (0.32, 0.2, 0.12))),
+        Solid(
+            "picture",
+            hung_picture((-0.55, 0.845, 0.6), (0.42, 0.56), "-y"),
+            framed(
+                discs((0.88, 0.82, 0.7), [(0.8, 0.3, 0.2), (0.15, 0.35, 0.45), (0.93, 0.72, 0.3), (0.2, 0.25, 0.25)], 3),
+                (0.12, 0.12, 0.12),
+            ),
+        ),
+    ]
+
+
+def tabletop() -> list[Solid]:
+    """Crockery, fruit and books on a wooden table before a papered wall."""
+    stems, blossoms = _bouquet()
+    vase = curve([(0.0, 0.0), (0.055, 0.0), (0.085, 0.09), (0.07, 0.2), (0.033, 0.27), (0.045, 0.31)])
+    return [
         Solid("table", box((1.7, 1.0, 0.04), 0.04).moved((0, 0.02, -0.04)), OAK),
         Solid(
             "wall",
@@ -122,21 +162,13 @@ def tabletop() -> Stage:
                 0.2,
             ),
         ),
-        Solid("flowers", merged(*stems).moved((0.0, 0.2, 0.0)), plain((0.25, 0.42, 0.18))),
+        Solid("flowers", stems.moved((0.0, 0.2, 0.0)), plain((0.25, 0.42, 0.18))),
         Solid("flowers", blossoms.moved((0.0, 0.2, 0.0)), fruit((0.93, 0.45, 0.35), (0.98, 0.78, 0.42))),
-        Solid("bowl", lathe(bowl, 96).moved((0.17, -0.06, 0.006)), plain(CERAMIC)),
-        *(
-            Solid(
-                "fruit",
-                sphere(0.043, 0.92).moved((0.17 + x, -0.06 + y, z), yaw=70 * n, tilt=12),
-                fruit((0.82, 0.2, 0.12), (0.93, 0.72, 0.25)),
-            )
-            for n, (x, y, z) in enumerate(apples)
-        ),
-        *books,
+        *_bowl_of_fruit(),
+        *_lying_books(),
         Solid(
             "mug",
-            merged(lathe(mug, 64), handle).moved((-0.17, -0.24, 0.0), yaw=-40),
+            _mug().moved((-0.17, -0.24, 0.0), yaw=-40),
             stripes([(0.93, 0.9, 0.82), (0.8, 0.35, 0.25)], 0.021, across=True),
         ),
         Solid("candle", cylinder(0.022, 0.2, 0.02).moved((0.47, 0.12, 0.03)), plain((0.93, 0.89, 0.78))),
@@ -147,33 +179,8 @@ def tabletop() -> Stage:
             ),
             plain((0.72, 0.55, 0.25), 0.05, 0.1),
         ),
-        Solid("picture", hung_picture((0.62, 0.845, 0.62), (0.62, 0.46), "-y"), framed(DUSK, (0.32, 0.2, 0.12))),
-        Solid(
-            "picture",
-            hung_picture((-0.55, 0.845, 0.6), (0.42, 0.56), "-y"),
-            framed(
-                discs((0.88, 0.82, 0.7), [(0.8, 0.3, 0.2), (0.15, 0.35, 0.45), (0.93, 0.72, 0.3), (0.2, 0.25, 0.25)], 3),
-                (0.12, 0.12, 0.12),
-            ),
-        ),
+        *_pictures_over_the_table(),
     ]
-    return Stage(
-        tuple(solids),
-        Light((1.35, 1.25, 1.05), position=(-0.9, -1.0, 1.5), radius=0.05, reach=1.55),
-        (0.55, 0.58, 0.62),
-        (0.3, 0.26, 0.22),
-        train=(
-            ((-0.28, -1.12, 0.55), (0.03, 0.1, 0.12)),
-            ((0.02, -1.16, 0.58), (0.03, 0.1, 0.12)),
-            ((0.32, -1.1, 0.54), (0.03, 0.1, 0.12)),
-        ),
-        test=(
-            ((-0.5, -1.02, 0.62), (0.02, 0.1, 0.12)),
-            ((0.16, -1.02, 0.74), (0.03, 0.1, 0.1)),
-            ((0.54, -1.0, 0.5), (0.04, 0.1, 0.12)),
-        ),
-        occlusion_reach=0.16,
-    )
 
 
 def _shelf() -> list[Solid]:
@@ -208,9 +215,8 @@ def _shelf() -> list[Solid]:
     return [Solid("bookshelf", merged(*boards, *sides, back), WALNUT), *rows, *ornaments]
 
 
-def room() -> Stage:
-    """A living room: plain walls, a sofa without texture, a rug, a bookshelf, a lamp, a plant, pictures."""
-    sofa = merged(
+def _sofa() -> Mesh:
+    return merged(
         box((1.9, 0.85, 0.4), 0.1),
         box((1.9, 0.22, 0.42), 0.1).moved((0, 0.33, 0.38)),
         box((0.2, 0.85, 0.6), 0.1).moved((-0.95, 0, 0)),
@@ -218,11 +224,11 @@ def room() -> Stage:
         box((0.84, 0.62, 0.13), 0.1).moved((-0.43, -0.09, 0.39)),
         box((0.84, 0.62, 0.13), 0.1).moved((0.43, -0.09, 0.39)),
     )
-    legs = [cylinder(0.018, 0.38, 0.1, 16).moved((x, y, 0)) for x in (-0.4, 0.4) for y in (-0.22, 0.22)]
-    low_table = merged(box((0.95, 0.6, 0.035), 0.06).moved((0, 0, 0.38)), *legs)
-    lamp = merged(cylinder(0.14, 0.025, 0.02), cylinder(0.013, 1.45, 0.1, 16))
-    shade = lathe(curve([(0.22, 0.0), (0.19, 0.1), (0.15, 0.26)], 12))
-    solids = [
+
+
+def _living_room() -> list[Solid]:
+    """Floor, walls, ceiling and skirting."""
+    return [
         Solid(
             "floor",
             quad((-2.6, -3.2, 0), (5.2, 0, 0), (0, 5.2, 0), 0.1),
@@ -241,12 +247,11 @@ def room() -> Stage:
             merged(box((5.2, 0.02, 0.1), 0.2).moved((0, 1.99, 0)), box((0.02, 5.2, 0.1), 0.2).moved((-2.59, -0.6, 0))),
             plain((0.94, 0.93, 0.9)),
         ),
-        Solid(
-            "rug",
-            quad((-1.15, -1.0, 0.006), (2.3, 0, 0), (0, 1.5, 0), 0.05, unit=True),
-            rug((0.55, 0.16, 0.14), (0.13, 0.2, 0.32), (0.88, 0.78, 0.56), (0.8, 0.5, 0.24)),
-        ),
-        Solid("sofa", sofa.moved((-0.75, 1.42, 0.04)), plain((0.42, 0.52, 0.45))),
+    ]
+
+
+def _cushions() -> list[Solid]:
+    return [
         Solid(
             "cushion",
             box((0.42, 0.13, 0.4), 0.05).moved((-1.32, 1.32, 0.53), yaw=14, tilt=-16),
@@ -257,6 +262,40 @@ def room() -> Stage:
             box((0.4, 0.13, 0.38), 0.05).moved((-0.2, 1.33, 0.53), yaw=-12, tilt=-16),
             stripes([(0.9, 0.86, 0.76), (0.72, 0.42, 0.2), (0.25, 0.3, 0.36)], 0.045),
         ),
+    ]
+
+
+def _pictures_in_the_room() -> list[Solid]:
+    return [
+        Solid("picture", hung_picture((-0.95, 1.985, 1.62), (1.05, 0.72), "-y"), framed(DUSK, (0.36, 0.24, 0.14))),
+        Solid(
+            "picture",
+            hung_picture((-2.585, -0.05, 1.5), (0.8, 0.95), "x"),
+            framed(
+                blocks([(0.86, 0.3, 0.2), (0.95, 0.92, 0.84), (0.2, 0.35, 0.6), (0.95, 0.78, 0.3), (0.95, 0.92, 0.84)], 4),
+                (0.1, 0.1, 0.1),
+                0.03,
+                0.05,
+            ),
+        ),
+    ]
+
+
+def room() -> list[Solid]:
+    """A living room: plain walls, a sofa without texture, a rug, a bookshelf, a lamp, a plant, pictures."""
+    legs = [cylinder(0.018, 0.38, 0.1, 16).moved((x, y, 0)) for x in (-0.4, 0.4) for y in (-0.22, 0.22)]
+    low_table = merged(box((0.95, 0.6, 0.035), 0.06).moved((0, 0, 0.38)), *legs)
+    lamp = merged(cylinder(0.14, 0.025, 0.02), cylinder(0.013, 1.45, 0.1, 16))
+    shade = lathe(curve([(0.22, 0.0), (0.19, 0.1), (0.15, 0.26)], 12))
+    return [
+        *_living_room(),
+        Solid(
+            "rug",
+            quad((-1.15, -1.0, 0.006), (2.3, 0, 0), (0, 1.5, 0), 0.05, unit=True),
+            rug((0.55, 0.16, 0.14), (0.13, 0.2, 0.32), (0.88, 0.78, 0.56), (0.8, 0.5, 0.24)),
+        ),
+        Solid("sofa", _sofa().moved((-0.75, 1.42, 0.04)), plain((0.42, 0.52, 0.45))),
+        *_cushions(),
         Solid("low table", low_table.moved((-0.1, -0.15, 0.006)), OAK),
         Solid(
             "bowl",
@@ -279,38 +318,10 @@ def room() -> Stage:
             pottery((0.72, 0.4, 0.26), [], (0.9, 0.75, 0.5), 0.3, 16),
         ),
         Solid("plant", _leaves((-2.1, 0.95, 0.24), 17, 0.95, 4), foliage((0.16, 0.36, 0.16), (0.36, 0.55, 0.22))),
-        Solid("picture", hung_picture((-0.95, 1.985, 1.62), (1.05, 0.72), "-y"), framed(DUSK, (0.36, 0.24, 0.14))),
-        Solid(
-            "picture",
-            hung_picture((-2.585, -0.05, 1.5), (0.8, 0.95), "x"),
-            framed(
-                blocks([(0.86, 0.3, 0.2), (0.95, 0.92, 0.84), (0.2, 0.35, 0.6), (0.95, 0.78, 0.3), (0.95, 0.92, 0.84)], 4),
-                (0.1, 0.1, 0.1),
-                0.03,
-                0.05,
-            ),
-        ),
+        *_pictures_in_the_room(),
         Solid(
             "ball",
             sphere(0.16).moved((1.1, -0.45, 0.006)),
             stripes([(0.85, 0.3, 0.22), (0.95, 0.9, 0.8), (0.2, 0.4, 0.55)], 1 / 9),
         ),
     ]
-    return Stage(
-        tuple(solids),
-        Light((1.2, 1.12, 0.98), position=(0.9, -1.2, 2.45), radius=0.1, reach=2.3),
-        (0.5, 0.5, 0.5),
-        (0.36, 0.31, 0.26),
-        train=(
-            ((-0.45, -2.95, 1.5), (-0.1, 1.1, 0.75)),
-            ((0.1, -3.0, 1.52), (-0.05, 1.1, 0.75)),
-            ((0.65, -2.95, 1.48), (-0.1, 1.1, 0.75)),
-        ),
-        test=(
-            ((-0.85, -2.8, 1.68), (-0.1, 1.1, 0.72)),
-            ((0.3, -2.75, 1.85), (-0.05, 1.1, 0.7)),
-            ((1.1, -2.8, 1.4), (-0.15, 1.1, 0.75)),
-        ),
-        fov_x=64.0,
-        occlusion_reach=0.5,
-    )

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.types import Array
 from registry.datasets.procedural.paintings import clouds, hills
-from registry.datasets.procedural.render import Light, Solid, Stage
+from registry.datasets.procedural.render import Solid
 from registry.datasets.procedural.shapes import (
     Mesh,
     box,
@@ -106,9 +106,7 @@ def _tree(seed: int) -> tuple[Mesh, Mesh]:
     return merged(*parts), _crown(np.array(tips), rng.uniform(0.42, 0.58, len(tips)), 2600, 0.075, seed)
 
 
-def courtyard() -> Stage:
-    """A paved court: brick walls with an archway, a tree, a fountain, pots and a bench, under the sky."""
-    front, reveal = _arch(1.0, 2.2, 0.4)
+def _gate() -> Mesh:
     gate = [
         tube(np.array([[x, 0.3, 0.0], [x, 0.3, 0.9], [x, 0.3, 1.35 + 0.2 * np.cos(2.6 * x)]]), 0.014, 8)
         for x in np.linspace(-0.44, 0.44, 9)
@@ -116,6 +114,10 @@ def courtyard() -> Stage:
     gate += [
         tube(np.stack([np.linspace(-0.48, 0.48, 8), np.full(8, 0.3), np.full(8, z)], -1), 0.014, 8) for z in (0.25, 1.15)
     ]
+    return merged(*gate)
+
+
+def _fountain() -> list[Solid]:
     basin = curve([(0.0, 0.2), (0.62, 0.2), (0.68, 0.22), (0.7, 0.42), (0.8, 0.42), (0.82, 0.36), (0.78, 0.0)][::-1], 50)
     column = curve(
         [
@@ -132,7 +134,19 @@ def courtyard() -> Stage:
         ],
         70,
     )
-    trunk, crown = _tree(5)
+    return [
+        Solid("fountain", lathe(basin, 96).moved((-0.75, -0.1, 0)), plain((0.82, 0.79, 0.73), 0.07, 0.8)),
+        Solid("fountain", lathe(column, 64).moved((-0.75, -0.1, 0)), plain((0.85, 0.82, 0.76), 0.06, 0.7)),
+        Solid(
+            "water",
+            lathe([(0.7, 0.34), (0.35, 0.345), (0.0, 0.34)], 64).moved((-0.75, -0.1, 0)),
+            plain((0.28, 0.5, 0.55), 0.05, 0.4),
+        ),
+    ]
+
+
+def _plants() -> list[Solid]:
+    """Bushes in pots, and flowers on one of them."""
     pot = lathe(
         curve([(0.0, 0.0), (0.15, 0.0), (0.22, 0.22), (0.2, 0.34), (0.25, 0.38), (0.23, 0.4), (0.18, 0.36), (0.0, 0.34)], 40)
     )
@@ -162,15 +176,34 @@ def courtyard() -> Stage:
             ]
         )
     )
+    return [
+        *(Solid("pot", pot.moved((x, y, 0)), clay if y < 1 else glaze) for x, y in bushes),
+        *(
+            Solid("bush", bush.moved((x, y, 0)), foliage((0.14, 0.34, 0.18), (0.34, 0.54, 0.26)))
+            for (x, y), bush in bushes.items()
+        ),
+        Solid("flowers", flowers, fruit((0.9, 0.3, 0.4), (0.98, 0.7, 0.65))),
+    ]
+
+
+def _seat() -> Mesh:
+    """A garden bench of slats."""
     slats = [box((1.3, 0.085, 0.03), 0.1).moved((0, y, 0.43)) for y in (-0.15, -0.05, 0.05, 0.15)]
     slats += [box((1.3, 0.03, 0.085), 0.1).moved((0, 0.23, z)) for z in (0.58, 0.71, 0.84)]
     frame = [box((0.06, 0.4, 0.43), 0.1).moved((x, 0, 0)) for x in (-0.55, 0.55)] + [
         box((0.06, 0.05, 0.95), 0.1).moved((x, 0.26, 0)) for x in (-0.55, 0.55)
     ]
+    return merged(*slats, *frame)
+
+
+def courtyard() -> list[Solid]:
+    """A paved court: brick walls with an archway, a tree, a fountain, pots and a bench, under the sky."""
+    front, reveal = _arch(1.0, 2.2, 0.4)
+    trunk, crown = _tree(5)
     behind = hills(
         ((0.9, 0.9, 0.86), (0.6, 0.76, 0.9)), (1, 1, 0.95), [(0.55, 0.66, 0.55), (0.4, 0.54, 0.36), (0.3, 0.42, 0.22)]
     )
-    solids = [
+    return [
         Solid(
             "pavement",
             quad((-4.5, -4.5, 0), (9.0, 0, 0), (0, 8.1, 0), 0.11),
@@ -182,7 +215,7 @@ def courtyard() -> Stage:
         Solid("wall", quad((0.72, 2.2, 0), (3.78, 0, 0), (0, 0, 3.0), 0.14), BRICK),
         Solid("wall", front.moved((-0.08, 2.2, 0)), BRICK),
         Solid("archway", reveal.moved((-0.08, 2.2, 0)), plain((0.8, 0.76, 0.68), 0.06, 0.8)),
-        Solid("gate", merged(*gate).moved((-0.08, 2.2, 0)), plain((0.14, 0.17, 0.16))),
+        Solid("gate", _gate().moved((-0.08, 2.2, 0)), plain((0.14, 0.17, 0.16))),
         Solid("garden", quad((-1.6, 3.6, -0.1), (3.2, 0, 0), (0, 0, 2.8), 0.2, unit=True), behind),
         Solid(
             "coping",
@@ -197,44 +230,13 @@ def courtyard() -> Stage:
             quad((-3.09, -4.5, 0.9), (0, 6.7, 0), (0, 0, 0.48), 0.14),
             tiles([(0.2, 0.4, 0.6), (0.9, 0.87, 0.78), (0.85, 0.62, 0.25), (0.25, 0.52, 0.5)], (0.8, 0.78, 0.72), 0.16),
         ),
-        Solid("fountain", lathe(basin, 96).moved((-0.75, -0.1, 0)), plain((0.82, 0.79, 0.73), 0.07, 0.8)),
-        Solid("fountain", lathe(column, 64).moved((-0.75, -0.1, 0)), plain((0.85, 0.82, 0.76), 0.06, 0.7)),
-        Solid(
-            "water",
-            lathe([(0.7, 0.34), (0.35, 0.345), (0.0, 0.34)], 64).moved((-0.75, -0.1, 0)),
-            plain((0.28, 0.5, 0.55), 0.05, 0.4),
-        ),
+        *_fountain(),
         Solid("tree", trunk.moved((2.0, 0.7, 0), scale=1.05), TIMBER),
         Solid("leaves", crown.moved((2.0, 0.7, 0), scale=1.05), foliage((0.2, 0.4, 0.14), (0.55, 0.66, 0.26))),
-        *(Solid("pot", pot.moved((x, y, 0)), clay if y < 1 else glaze) for x, y in bushes),
-        *(
-            Solid("bush", bush.moved((x, y, 0)), foliage((0.14, 0.34, 0.18), (0.34, 0.54, 0.26)))
-            for (x, y), bush in bushes.items()
-        ),
-        Solid("flowers", flowers, fruit((0.9, 0.3, 0.4), (0.98, 0.7, 0.65))),
-        Solid("bench", merged(*slats, *frame).moved((1.55, 1.75, 0), yaw=-4), TIMBER),
+        *_plants(),
+        Solid("bench", _seat().moved((1.55, 1.75, 0), yaw=-4), TIMBER),
         Solid("ball", sphere(0.17).moved((0.75, -0.75, 0)), stripes([(0.92, 0.32, 0.2), (0.95, 0.92, 0.85)], 1 / 8)),
     ]
-    return Stage(
-        tuple(solids),
-        Light((2.0, 1.85, 1.55), direction=(-0.45, -0.85, 1.15), radius=0.012),
-        (0.52, 0.62, 0.78),
-        (0.36, 0.32, 0.27),
-        train=(
-            ((-0.4, -4.2, 1.6), (-0.2, 1.2, 1.0)),
-            ((0.25, -4.3, 1.65), (-0.15, 1.2, 1.0)),
-            ((0.9, -4.2, 1.6), (-0.1, 1.2, 1.0)),
-        ),
-        test=(
-            ((-0.95, -4.0, 1.8), (-0.2, 1.2, 1.0)),
-            ((0.5, -3.9, 2.15), (-0.15, 1.2, 0.95)),
-            ((1.4, -4.0, 1.45), (-0.1, 1.2, 1.0)),
-        ),
-        fov_x=62.0,
-        exposure=0.8,
-        sky=SKY,
-        occlusion_reach=0.6,
-    )
 
 
 def _ground(size: float, spacing: float) -> Mesh:
@@ -247,9 +249,8 @@ def _height(x: Array, y: Array) -> Array:
     return 0.09 * np.sin(0.9 * x + 0.4) + 0.07 * np.cos(1.1 * y - 0.5 * x) + 0.012 * np.maximum(y - 2, 0) ** 2
 
 
-def grove() -> Stage:
-    """Birches, poles and a fence in a meadow with boulders, before hills and sky: thin parts and much occlusion."""
-    rng = np.random.default_rng(12)
+def _birches(rng: np.random.Generator) -> tuple[list[Solid], Mesh, Array]:
+    """Trunks, their boughs, and the places (N, 3) of the crowns."""
     trunks, boughs, crowns = [], [], []
     for x, y in (
         (-2.4, 1.6),
@@ -278,7 +279,11 @@ def grove() -> Stage:
             boughs.append(tube(bough, np.linspace(0.02, 0.006, 12), 7))
             crowns.append(bough[-1])
         crowns.append(path[-1])
-    tops = np.array(crowns)
+    return trunks, merged(*boughs), np.array(crowns)
+
+
+def _fence(rng: np.random.Generator) -> tuple[Mesh, Mesh]:
+    """Posts, and the planks between them."""
     posts, planks = [], []
     for number in range(9):
         x = -3.4 + 0.85 * number
@@ -297,6 +302,10 @@ def grove() -> Stage:
                 ]
             )
             planks.append(tube(np.linspace(ends[0], ends[1], 9), 0.027, 10))
+    return merged(*posts), merged(*planks)
+
+
+def _boulders() -> list[Mesh]:
     stones = []
     for x, y, radius in (
         (-1.75, -0.75, 0.33),
@@ -313,11 +322,11 @@ def grove() -> Stage:
         )
         stone = displaced(ball, ball.vertices * bump)
         stones.append(stone.moved((x, y, float(_height(np.array(x), np.array(y))) - 0.06)))
-    house = merged(
-        box((0.3, 0.26, 0.3), 0.05),
-        quad((-0.2, -0.2, 0.28), (0.4, 0, 0), (0, 0.2, 0.2), 0.05),
-        quad((0.2, 0.2, 0.28), (-0.4, 0, 0), (0, -0.2, 0.2), 0.05),
-    )
+    return stones
+
+
+def _ridges() -> list[Solid]:
+    """Hills, the nearest first."""
     far = [(26.0, (0.36, 0.5, 0.34), 2.2, 0.0), (38.0, (0.42, 0.55, 0.5), 5.5, 1.3), (55.0, (0.56, 0.67, 0.72), 10.5, 2.1)]
     ridges = []
     for away, hue, tall, phase in far:
@@ -338,18 +347,31 @@ def grove() -> Stage:
             -1,
         )
         ridges.append(Solid("hills", sheet(points, np.stack([points[..., 0], points[..., 2]], -1)), plain(hue, 0.07, 9.0)))
-    solids = [
+    return ridges
+
+
+def grove() -> list[Solid]:
+    """Birches, poles and a fence in a meadow with boulders, before hills and sky: thin parts and much occlusion."""
+    rng = np.random.default_rng(12)
+    trunks, boughs, tops = _birches(rng)
+    posts, planks = _fence(rng)
+    house = merged(
+        box((0.3, 0.26, 0.3), 0.05),
+        quad((-0.2, -0.2, 0.28), (0.4, 0, 0), (0, 0.2, 0.2), 0.05),
+        quad((0.2, 0.2, 0.28), (-0.4, 0, 0), (0, -0.2, 0.2), 0.05),
+    )
+    return [
         Solid("meadow", _ground(11.0, 0.16), meadow((0.3, 0.45, 0.16), (0.55, 0.62, 0.28), (0.97, 0.93, 0.75))),
         Solid("meadow", quad((-90, 10.9, -0.2), (180, 0, 0), (0, 60, 0.2), 4.0), plain((0.46, 0.56, 0.26), 0.06, 12.0)),
-        *ridges,
+        *_ridges(),
         *trunks,
-        Solid("boughs", merged(*boughs), plain((0.36, 0.28, 0.22))),
+        Solid("boughs", boughs, plain((0.36, 0.28, 0.22))),
         Solid(
             "leaves", _crown(tops, np.full(len(tops), 0.42), 5200, 0.07, 8), foliage((0.42, 0.56, 0.16), (0.8, 0.74, 0.26))
         ),
-        Solid("fence", merged(*posts), TIMBER),
-        Solid("fence", merged(*planks), wood((0.66, 0.54, 0.4), (0.48, 0.37, 0.26), 0.3, 2.0)),
-        *(Solid("boulder", stone, plain((0.6, 0.58, 0.55), 0.13, 0.8)) for stone in stones),
+        Solid("fence", posts, TIMBER),
+        Solid("fence", planks, wood((0.66, 0.54, 0.4), (0.48, 0.37, 0.26), 0.3, 2.0)),
+        *(Solid("boulder", stone, plain((0.6, 0.58, 0.55), 0.13, 0.8)) for stone in _boulders()),
         Solid("birdhouse", house.moved((1.1, 0.36, 1.55)), stripes([(0.8, 0.3, 0.2), (0.92, 0.86, 0.74)], 0.06)),
         Solid(
             "basket",
@@ -372,19 +394,3 @@ def grove() -> Stage:
             stripes([(0.9, 0.88, 0.82), (0.78, 0.22, 0.16)], 0.22, across=True),
         ),
     ]
-    return Stage(
-        tuple(solids),
-        Light((2.1, 1.85, 1.45), direction=(0.75, -0.75, 0.95), radius=0.012),
-        (0.5, 0.6, 0.74),
-        (0.33, 0.36, 0.22),
-        train=(
-            ((-0.55, -4.3, 1.45), (0, 1.0, 1.15)),
-            ((0.0, -4.4, 1.5), (0, 1.0, 1.15)),
-            ((0.55, -4.3, 1.45), (0, 1.0, 1.15)),
-        ),
-        test=(((-1.0, -4.1, 1.6), (0, 1.0, 1.12)), ((0.28, -4.0, 1.9), (0, 1.0, 1.1)), ((1.0, -4.1, 1.35), (0, 1.0, 1.15))),
-        fov_x=60.0,
-        exposure=0.8,
-        sky=SKY,
-        occlusion_reach=0.7,
-    )
