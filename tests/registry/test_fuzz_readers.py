@@ -192,7 +192,7 @@ def pose_spoiled(folder: Path, rng: random.Random) -> None:
         elif kind == 5:
             matrix = matrix[:2]
         else:
-            matrix[0, 0] += 0.2
+            matrix[0, 0] += 0.2 * max(1, np.abs(matrix[:3, :3]).max())  # it may be scaled already
         frame["transform_matrix"] = matrix.tolist()
         if kind == 4 and rng.random() < 0.5:
             frame["transform_matrix"] = rng.choice([None, "x", {}, [[]], [[1, 2], [3]], True, [[None] * 4] * 4])
@@ -257,8 +257,9 @@ def array_spoiled(folder: Path, rng: random.Random) -> None:
                     del content[name]
                 np.savez(path, **content)
             else:
-                # A depth map that lacks a row is one of another size, which is no damage that shows.
-                kinds = range(6) if path.name == "poses_bounds.npy" else (0, 3, 4)
+                # A depth map that lacks a row is one of another size, which is no damage that shows; poses that lack one
+                # with photos that lack another belong to one another by LLFF's own rule.
+                kinds = (0, 2, 3, 4) if path.name == "poses_bounds.npy" else (0, 3, 4)
                 np.save(path, spoiled(arrays, rng, mirror=False, kinds=kinds), allow_pickle=True)
         except (ValueError, EOFError, OSError, IndexError, TypeError):
             return  # an earlier mutation left no such file
