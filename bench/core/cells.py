@@ -50,7 +50,8 @@ class Measurement:
 
     Attributes:
         view: The photo it was measured on, or OVER_VIEWS.
-        status: "ok", "unavailable" (with the reason in `note`) or "invalid" (NaN, or not computable).
+        status: "ok", "unavailable" (with the reason in `note`), "invalid" (NaN, or not computable) or "collapsed" (the probe
+            shows one colour, whatever stands in front of it; the note says what the value would be).
         value: NaN unless the status is "ok".
     """
 
@@ -60,7 +61,7 @@ class Measurement:
     unit: str = ""
     higher_is_better: bool | None = None
     alignment: str = NOT_APPLICABLE
-    status: Literal["ok", "unavailable", "invalid"] = "ok"
+    status: Literal["ok", "unavailable", "invalid", "collapsed"] = "ok"
     note: str = ""
 
 

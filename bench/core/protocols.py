@@ -188,6 +188,23 @@ _QUICK = ProbeProtocol(
     test_pose_steps=25,
     quick=True,
 )
+_QUICK_2 = replace(
+    # Chosen by what tells trained networks from untrained ones at the cost of a few seconds (bench/docs/selectivity.md):
+    # features of one deviation; photos so small that a token covers several Gaussians, as in the paper; a warm start whose
+    # rates add up to the paper's, since a weight hardly travels farther, and those of a readout of six units must.
+    _QUICK,
+    name="quick-v2",
+    framing="squeeze",
+    masked_visibility=False,
+    feature_long_side=128,
+    feature_deviation=1.0,
+    pca_channels=64,
+    iterations=390,
+    warm_start=300,
+    warm_start_rate=(3.5e-2, 3.5e-4),
+    rates=Rates(pose=(1e-3, 1e-4), pose_steps=90).scaled(10.0),
+    instantsplat_degree_every=None,
+)
 PROBE_PROTOCOLS: Protocols[ProbeProtocol] = Protocols(
     (
         _PAPER,
@@ -196,6 +213,7 @@ PROBE_PROTOCOLS: Protocols[ProbeProtocol] = Protocols(
         # The paper's, but that no feature gains or loses by the unit that its network happens to give it.
         replace(_PAPER, name="calibrated-v1", feature_deviation=1.0),
         _QUICK,
+        _QUICK_2,
     ),
 )
 GEOMETRY_PROTOCOLS: Protocols[GeometryProtocol] = Protocols(

@@ -75,7 +75,7 @@ IDENTITY = (
     "weights",
 )
 TRACKS = get_args(Track)
-STATUSES = ("ok", "failed", "unavailable", "invalid")
+STATUSES = ("ok", "failed", "unavailable", "invalid", "collapsed")
 WEIGHTS = get_args(Weights)
 ROLES = get_args(Role)
 STARTS = (*get_args(Start), NOT_APPLICABLE)

@@ -115,8 +115,8 @@ def _pointmaps(name: str, scenes: Sequence[str], selection: Request) -> tuple[di
 
 
 def _protocols(selection: Request) -> tuple[str, str]:
-    """The probe's and the geometry track's protocol. Unnamed: paper-v1 on a GPU, quick-v1 on a CPU; moge-v1."""
-    probe, geometry = ("paper-v1" if selection.on_gpu else "quick-v1"), "moge-v1"
+    """The probe's and the geometry track's protocol. Unnamed: paper-v1 on a GPU, quick-v2 on a CPU; moge-v1."""
+    probe, geometry = ("paper-v1" if selection.on_gpu else "quick-v2"), "moge-v1"
     for name in selection.protocols:
         protocol_named(name)
     probes, geometries = (

@@ -66,6 +66,29 @@ def _interior(mask: Array) -> Array:
     return same
 
 
+def test_a_render_of_one_colour_is_no_value_to_compare() -> None:
+    """But the photo of a blank wall may be rendered as one."""
+    generator = torch.Generator().manual_seed(0)
+    photo, visible = torch.rand(24, 32, 3, generator=generator), torch.ones(24, 32, dtype=torch.bool)
+    grey = torch.full_like(photo, 0.5)
+    grey[0, :5] = 1.0  # five of 768 pixels
+    rows = {row.metric: row for row in evaluate.view_measurements("v", grey, photo, visible)}
+    assert rows["psnr"].status == "collapsed"
+    assert np.isnan(rows["psnr"].value)
+    expected = -10 * np.log10(((grey - photo) ** 2).mean().item())
+    assert f"the value would be {expected:.4g}" in rows["psnr"].note
+    assert rows["visible_share"].status == "ok"
+    for render, shown in ((grey + 0.02, grey), (photo * 0.9, photo), (photo * 0.05, photo)):
+        found = {row.metric: row.status for row in evaluate.view_measurements("v", render, shown, visible)}
+        assert found["psnr"] == "ok"
+    half = visible.clone()
+    half[:, 16:] = False
+    mixed = torch.where(half[..., None], grey, photo)  # only what is visible counts
+    assert {row.status for row in evaluate.view_measurements("v", mixed, photo, half) if row.metric == "ssim"} == {
+        "collapsed"
+    }
+
+
 def test_visibility_is_sampled_on_the_grid(larger: MultiViewScene) -> None:
     fine = visibility(truth(larger), 72, 96, 0.03)[0].mask
     np.testing.assert_array_equal(visibility(truth(larger), 24, 32, 0.03)[0].mask, fine[1::3, 1::3])

@@ -78,7 +78,7 @@ def test_protocols_follow_the_device_unless_named() -> None:
     def probe_protocol(selection: Request) -> set[str]:
         return {cell.protocol for cell in make_plan(selection).cells}
 
-    assert probe_protocol(Request(models=("rgb",), modes=("G",))) == {"quick-v1"}
+    assert probe_protocol(Request(models=("rgb",), modes=("G",))) == {"quick-v2"}
     assert probe_protocol(Request(models=("rgb",), modes=("G",), device="cuda")) == {"paper-v1"}
     assert probe_protocol(Request(models=("rgb",), modes=("G",), protocols=("quick-v1",), device="cuda")) == {"quick-v1"}
     assert probe_protocol(Request(models=("oracle",), protocols=("exact-v1",))) == {"exact-v1"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -32,6 +33,7 @@ _CLOUD_METRICS: tuple[tuple[Metric, Callable[[Array, Array], float]], ...] = (
 _ONE_PICTURE_METRICS = ((PSNR, image.psnr), (SSIM, image.ssim), (HAARPSI, image.haarpsi))
 _PAIRED_METRICS = (PSNR, SSIM, HAARPSI, LPIPS, LPIPS_RESCALED)
 _POSE_METRICS = (ROTATION_ERROR, TRANSLATION_ERROR)
+ONE_COLOUR_SHARE = 0.95  #: of the visible pixels, in a collapsed render
 INITIAL, REFINED, SIMILARITY = "initial", "refined", "similarity"  #: alignments
 
 
@@ -47,7 +49,7 @@ def measured(
 
 def gap(
     metric: Metric,
-    status: Literal["unavailable", "invalid"],
+    status: Literal["unavailable", "invalid", "collapsed"],
     reason: str,
     *,
     view: str = "all",
@@ -65,8 +67,29 @@ def gap(
 def view_measurements(view: str, render: Tensor, photo: Tensor, visible: Tensor, note: str = "") -> list[Measurement]:
     """The 2D metrics of one held-out view, render and photo both multiplied by the visibility mask.
 
+    Where the visible render is of one colour and the photo is not, the probe has collapsed: then there are no values to
+    compare with others, and the notes say what they would be.
+
     render, photo: (h, w, 3) in [0, 1]; visible: (h, w) bool; all on one device. note: how the mask was found.
     """
+    rows = _view_measurements(view, render, photo, visible, note)
+    if not visible.any() or not one_colour(render[visible]) or one_colour(photo[visible]):
+        return rows
+    return [_collapsed(row) if row.status == "ok" and row.metric != VISIBLE.name else row for row in rows]
+
+
+def one_colour(pixels: Tensor) -> bool:
+    """Whether ONE_COLOUR_SHARE of pixels (N, 3) in [0, 1] lie within two 8-bit levels of their median colour."""
+    near = (pixels - pixels.median(dim=0).values).abs().amax(dim=1) <= 2.5 / 255
+    return near.float().mean().item() >= ONE_COLOUR_SHARE
+
+
+def _collapsed(row: Measurement) -> Measurement:
+    note = "; ".join(filter(None, (f"the render is of one colour; the value would be {row.value:.4g}", row.note)))
+    return replace(row, value=math.nan, status="collapsed", note=note)
+
+
+def _view_measurements(view: str, render: Tensor, photo: Tensor, visible: Tensor, note: str) -> list[Measurement]:
     share = visible.float().mean().item()
     rows = [measured(VISIBLE, share, view=view, note=note)]
     if share == 0:
