@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -11,8 +10,8 @@ import torch
 
 from bench.geometry.camera import points_from_depth
 from bench.registry import estimators
-from bench.types import Array, Card, GeometryEstimator, Prediction, UserError
-from registry.support.packages import LibraryModel
+from bench.types import Array, Card, GeometryEstimator, Prediction
+from registry.support.packages import LibraryModel, must_be_whole
 
 _PACKAGE = {"unidepth": "install it from github.com/lpiccinelli-eth/UniDepth (licence: CC BY-NC 4.0, non-commercial)"}
 
@@ -35,7 +34,7 @@ class _UniDepth(LibraryModel, GeometryEstimator):
         network = getattr(self.module("unidepth.models"), self.network)
         folder = self.weights_folder("huggingface_hub")
         model = network.from_pretrained(str(folder))
-        _must_be_whole(model, folder)
+        must_be_whole(model, folder / "model.safetensors")
         self.model, self._device = model.to(device).eval(), device
 
     @torch.no_grad()
@@ -51,21 +50,6 @@ class _UniDepth(LibraryModel, GeometryEstimator):
         points = found["points"][0].permute(1, 2, 0).float().cpu().numpy()
         camera = found["intrinsics"][0].double().cpu().numpy() / pixels
         return Prediction(points_metric=points, depth_metric=depth, intrinsics=camera)
-
-
-def _must_be_whole(model: Any, folder: Path) -> None:
-    """Raises UserError where a parameter is not in the folder's file: the package would leave it at random."""
-    from safetensors import safe_open
-
-    file = folder / "model.safetensors"
-    with safe_open(file, framework="pt") as content:
-        stored = set(content.keys())
-    names: dict[int, list[str]] = {}  # a parameter that two modules share is stored under one of its names
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
-    missing = [alike[0] for alike in names.values() if stored.isdisjoint(alike)]
-    if missing:
-        raise UserError(f"{file}: the weights do not fit: {len(missing)} missing, first {missing[0]}")
 
 
 def _card(name: str, data: str, weights: str, paper: str) -> Card:

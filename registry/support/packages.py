@@ -19,6 +19,20 @@ def required(module: str, name: str, remedy: str) -> Any:
         raise Unavailable(f"{name}: needs the package {package} ({error}); {remedy}") from error
 
 
+def must_be_whole(model: Any, file: Path) -> None:
+    """Raises UserError where a parameter of a network is not in its safetensors file: the package left it at random."""
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as content:
+        stored = set(content.keys())
+    names: dict[int, list[str]] = {}  # a parameter that two modules share is stored under one of its names
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    missing = [alike[0] for alike in names.values() if stored.isdisjoint(alike)]
+    if missing:
+        raise UserError(f"{file}: the weights do not fit: {len(missing)} missing, first {missing[0]}")
+
+
 class LibraryModel(Model):
     """A model with weights in files. weights_files: under the card's source, where the source names no file."""
 

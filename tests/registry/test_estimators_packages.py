@@ -16,11 +16,11 @@ import torch
 
 from bench.geometry.camera import intrinsics_from_fov, points_from_depth
 from bench.machine.requirements import check
-from bench.registry import estimators
-from bench.types import Prediction, Unavailable, UserError
+from bench.registry import estimators, pointmaps
+from bench.types import MultiViewScene, Prediction, Unavailable, UserError, View
 
 CPU = torch.device("cpu")
-PACKAGES = ("dust3r", "mast3r", "vggt", "unidepth", "xformers", "mono", "mmcv")
+PACKAGES = ("dust3r", "mast3r", "vggt", "unidepth", "xformers", "mono", "mmcv", "depth_anything_3")
 
 #: github.com/naver/dust3r: dust3r/model.py, inference.py, post_process.py
 DUST3R_MODEL = """
@@ -191,7 +191,48 @@ class DepthModel(torch.nn.Module):
         depth = torch.where(photo[:, :1] < -2, torch.tensor(0.01), depth)
         return depth, torch.ones_like(depth), {"prediction_normal": None}
 """
+#: depth-anything-3 0.1.1: depth_anything_3/api.py (DepthAnything3.inference), specs.py (Prediction)
+DEPTH_ANYTHING_3 = """
+from dataclasses import dataclass
+import numpy as np
+import torch
+
+@dataclass
+class Prediction:
+    depth: np.ndarray
+    is_metric: int
+    sky: np.ndarray | None = None
+    conf: np.ndarray | None = None
+    extrinsics: np.ndarray | None = None
+    intrinsics: np.ndarray | None = None
+
+class DepthAnything3(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(2, 2)
+
+    @classmethod
+    def from_pretrained(cls, folder):
+        assert isinstance(folder, str)
+        return cls()
+
+    def inference(self, image, extrinsics=None, intrinsics=None, align_to_input_ext_scale=True, infer_gs=False,
+                  use_ray_pose=False, ref_view_strategy="saddle_balanced", render_exts=None, render_ixts=None,
+                  render_hw=None, process_res=504, process_res_method="upper_bound_resize", export_dir=None, **options):
+        assert isinstance(image, list) and all(each.dtype == np.uint8 and each.shape[2] == 3 for each in image)
+        rows, columns = (round(side * process_res / max(image[0].shape[:2]) / 14) * 14 for side in image[0].shape[:2])
+        count = len(image)
+        disparity = np.broadcast_to(np.linspace(1, 0.5, columns), (count, rows, columns))
+        sky = np.zeros((count, rows, columns), bool)
+        sky[:, : rows // 2] = True
+        pose = np.concatenate([np.eye(3), np.full((3, 1), 2.0)], axis=1)[None].repeat(count, 0)
+        camera = np.array([[400.0, 0, columns / 2], [0, 400.0, rows / 2], [0, 0, 1]])[None].repeat(count, 0)
+        pose, camera = pose.astype(np.float32), camera.astype(np.float32)
+        return Prediction((1 / disparity).astype(np.float32), 0, sky, None, pose, camera)
+"""
 FILES = {
+    "depth_anything_3/__init__.py": "",
+    "depth_anything_3/api.py": DEPTH_ANYTHING_3,
     "dust3r/model.py": DUST3R_MODEL,
     "dust3r/inference.py": DUST3R_INFERENCE,
     "dust3r/post_process.py": DUST3R_POST_PROCESS,
@@ -299,6 +340,57 @@ def test_unidepth_gives_metric_points_and_its_camera_in_normalised_units(name: s
     np.testing.assert_allclose(given.points_metric, points_from_depth(given.depth_metric, camera))
 
 
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (128, 96)])
+def test_depth_anything_3_gives_depth_and_camera_of_one_photo(height: int, width: int, weights: Path) -> None:
+    found = loaded("depth-anything-3", weights).predict(photo(height, width))
+    assert held(found) == {"points_scale_invariant", "depth_scale_invariant", "intrinsics", "mask"}
+    rows, columns = (504, 378) if height > width else (378, 504)
+    np.testing.assert_allclose(found.intrinsics, [[400 / columns, 0, 0.5], [0, 400 / rows, 0.5], [0, 0, 1]], rtol=1e-6)
+    assert found.mask is not None
+    assert not found.mask[: height // 2 - 1].any()
+    assert found.mask[height // 2 + 1 :].all()
+    place = (np.arange(width) + 0.5) * columns / width - 0.5
+    disparity = np.broadcast_to(1 - 0.5 * place / (columns - 1), (height, width))
+    np.testing.assert_allclose(1 / found.depth_scale_invariant[:, 2:-2], disparity[:, 2:-2], rtol=1e-5)
+    np.testing.assert_allclose(
+        found.points_scale_invariant, points_from_depth(found.depth_scale_invariant, found.intrinsics), rtol=1e-6
+    )
+
+
+def test_depth_anything_3_metric_needs_a_focal_length_and_mono_promises_relative_depth(weights: Path) -> None:
+    metric = loaded("depth-anything-3-metric", weights)
+    up_to_scale = metric.predict(photo()).depth_scale_invariant
+    camera = np.array([[0.9, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])
+    found = metric.predict(photo(), camera)
+    assert held(found) == {"depth_metric", "intrinsics", "mask"}
+    np.testing.assert_allclose(found.depth_metric, up_to_scale * (0.9 * 504 + 1.2 * 378) / 2 / 300, rtol=1e-6)
+    assert held(loaded("depth-anything-3-mono", weights).predict(photo())) == {"depth_affine_invariant", "mask"}
+
+
+def test_depth_anything_3_refuses_weights_that_its_package_would_fill_in(weights: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"first.weight": torch.zeros(2, 2)}, weights / "model.safetensors")
+    with pytest.raises(UserError, match=r"do not fit: 1 missing, first first.bias"):
+        loaded("depth-anything-3", weights)
+
+
+def test_depth_anything_3_starts_a_probe_from_all_views_at_once(weights: Path) -> None:
+    initialiser: Any = pointmaps["depth-anything-3:S"](checkpoint=weights)
+    initialiser.load(CPU)
+    views = tuple(View(str(index), photo(48, 64)) for index in range(3))
+    found = initialiser.initialise(MultiViewScene("d", "s", views[:2], views[2:]), seed=0)
+    assert len(found.points) == 2
+    assert len(found.test_cameras) == 1
+    camera = found.cameras[0]
+    np.testing.assert_allclose(camera.intrinsics, [[400 * 64 / 504, 0, 32], [0, 400 * 48 / 378, 24], [0, 0, 1]], rtol=1e-5)
+    np.testing.assert_allclose(camera.world_to_camera[:3, 3], 2.0)
+    assert not found.masks[0][:23].any()
+    np.testing.assert_allclose(
+        camera.project(found.points[0].reshape(-1, 3))[0].reshape(48, 64, 2)[10, 20], [20.5, 10.5], atol=1e-3
+    )
+
+
 def test_unidepth_refuses_weights_that_its_package_would_fill_in(weights: Path) -> None:
     from safetensors.torch import save_file
 
@@ -348,6 +440,8 @@ REMEDIES = {
     "unidepth-v2": ("unidepth", r"github.com/lpiccinelli-eth/UniDepth.*CC BY-NC 4.0"),
     "metric3d-v2": ("mono", r"github.com/YvanYin/Metric3D.*PYTHONPATH"),
     "moge-2": ("moge", r"github.com/microsoft/MoGe"),
+    "depth-anything-3": ("depth_anything_3", "pip install depth-anything-3"),
+    "depth-anything-3-metric": ("depth_anything_3", "pip install depth-anything-3"),
 }
 
 
@@ -363,7 +457,7 @@ def test_an_absent_package_is_named_before_and_at_loading(name: str, monkeypatch
     assert "not yet run on real weights" in estimators[name].card.note
 
 
-@pytest.mark.parametrize("name", ["dust3r", "mast3r", "vggt", "unidepth", "unidepth-v2", "metric3d-v2"])
+@pytest.mark.parametrize("name", ["dust3r", "mast3r", "vggt", "unidepth", "unidepth-v2", "metric3d-v2", "depth-anything-3"])
 def test_what_is_built_from_its_checkpoint_refuses_random_weights(name: str, weights: Path) -> None:
     with pytest.raises(Unavailable, match="without its checkpoint"):
         check(name, estimators[name], "random", "cpu")
@@ -371,7 +465,7 @@ def test_what_is_built_from_its_checkpoint_refuses_random_weights(name: str, wei
         estimators[name](weights="random").load(CPU)
 
 
-@pytest.mark.parametrize("name", ["dust3r", "mast3r", "vggt", "unidepth", "unidepth-v2"])
+@pytest.mark.parametrize("name", ["dust3r", "mast3r", "vggt", "unidepth", "unidepth-v2", "depth-anything-3:S"])
 def test_a_checkpoint_that_is_no_folder_of_the_hub_is_refused(name: str, weights: Path) -> None:
     with pytest.raises(UserError, match=r"expected a folder as huggingface_hub saves it: config.json"):
         loaded(name, weights / "config.json")
