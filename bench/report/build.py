@@ -36,7 +36,7 @@ def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FO
     sections: list[Section] = []
     rows, means = results.rows, table_means(results.rows)
     if len(rows):
-        sections.append(overview_section(means))
+        sections.append(overview_section(rows, means))
         sections += probe_sections(rows, means, results.stored, published_means())
         sections += geometry_sections(rows, means, results.stored, published_means())
         sections += [models_section(rows), cost_section(rows, means, results.extraction), *gap_sections(rows)]

@@ -60,3 +60,32 @@ def paired_difference(
         low, high = np.quantile(resampled_means(differences[:, None], resamples, seed), [tail, 1 - tail])
     mean = differences.mean() if len(differences) else np.nan
     return {"difference": float(mean), "low": float(low), "high": float(high), "n": float(len(differences))}
+
+
+def stratified_difference(
+    first: pd.Series, second: pd.Series, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> dict[str, float]:
+    """The mean of first - second within each stratum, averaged over the strata: each counts alike, whatever its size.
+
+    Args:
+        first: One value a unit; the first level of its index is the stratum (the data set of a scene).
+        second: The same for another model; units that only one of them has are left out.
+        confidence: Of the percentile interval.
+        resamples: How often the units of each stratum are drawn with replacement.
+        seed: Of the draws.
+
+    Returns:
+        difference, low and high (NaN where fewer than two units are shared), and n, the shared units.
+    """
+    differences = (first - second).dropna()
+    nothing = {"difference": np.nan, "low": np.nan, "high": np.nan, "n": float(len(differences))}
+    if differences.empty:
+        return nothing
+    strata = [group.to_numpy(float) for _, group in differences.groupby(level=0, sort=True)]
+    mean = float(np.mean([values.mean() for values in strata]))
+    if len(differences) < 2:
+        return {**nothing, "difference": mean}
+    drawn = [resampled_means(values[:, None], resamples, seed + place)[:, 0] for place, values in enumerate(strata)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.mean(drawn, axis=0), [tail, 1 - tail])
+    return {**nothing, "difference": mean, "low": float(low), "high": float(high)}

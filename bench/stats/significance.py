@@ -89,3 +89,17 @@ def compare_pairs(
     table = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "n", "n_left_out", "p"])
     adjust = {"holm": holm, "benjamini-hochberg": benjamini_hochberg}[correction]
     return table.assign(p_adjusted=adjust(table["p"].to_numpy(float)))
+
+
+def smallest_p(units: int, tests: int) -> float:
+    """The smallest Holm-adjusted p that `sign_flip_test` can give: two of the 2^n sign patterns are as extreme as the data.
+
+    Args:
+        units: Paired units n.
+        tests: How many are corrected for; the smallest p is multiplied by their number.
+
+    Example:
+        >>> smallest_p(5, 1)
+        0.0625
+    """
+    return min(1.0, tests * 2.0 ** (1 - units))

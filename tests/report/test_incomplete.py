@@ -28,6 +28,7 @@ PSNR = {  # model -> by scene
     "rgb": {"room": 29.0, "table": 15.0},
     "iuvrgb": {"room": 20.0, "table": 14.0},
 }
+NONE = pd.DataFrame(columns=["track", "protocol", "pointmap"])  #: no rows: the table is made from the means
 NOTE = "0 of 1 data sets complete (procedural: 1 of 2 scenes)"
 
 
@@ -155,7 +156,7 @@ def test_where_nothing_could_be_measured_there_are_no_ranks() -> None:
 
 
 def test_the_overview_names_the_incomplete_beside_the_ranked(means: pd.DataFrame) -> None:
-    (table,) = overview_section(means).tables
+    (table,) = overview_section(NONE, means).tables
     _, best, second, beside = (entry.text for entry in table.lines[0].entries)
     assert (best, second) == (f"{title_of('rgb')} 22.00 dB", "IUVRGB 17.00 dB")
     assert beside == f"DAISY 30.00 dB, {NOTE}"
@@ -165,7 +166,7 @@ def test_the_overview_names_who_has_no_average(means: pd.DataFrame) -> None:
     other = means[means["dataset"] == "all"].copy()
     lost = (other["model"] == "daisy") & (other["metric"] == "psnr")
     other.loc[lost, ["value", "status", "note"]] = [float("nan"), "partial", "dtu: missing"]
-    (table,) = overview_section(other).tables
+    (table,) = overview_section(NONE, other).tables
     assert table.lines[0].entries[3].text == "DAISY –, 0 of 1 data sets complete (dtu: missing)"
 
 
@@ -174,7 +175,7 @@ def test_the_overview_shares_places_as_printed(means: pd.DataFrame) -> None:
     psnr = (tied["metric"] == "psnr") & (tied["mode"] == "G") & (tied["dataset"] == "all")
     for model, value in {"rgb": 30.001, "iuvrgb": 30.002}.items():
         tied.loc[psnr & (tied["model"] == model), "value"] = value
-    (table,) = overview_section(tied).tables
+    (table,) = overview_section(NONE, tied).tables
     best, second = table.lines[0].entries[1:3]
     assert best.text == f"IUVRGB 30.00 dB; {title_of('rgb')} 30.00 dB"
     assert (best.emphasis, second.text, second.emphasis) == ("best", "–", "")
@@ -184,5 +185,5 @@ def test_the_report_says_it_and_repeats_no_heading(folder: Path, tmp_path: Path,
     monkeypatch.setattr(write, "write_figure", lambda figure, folder: None)
     text = build_report([folder], tmp_path / "out", ("md",)).read_text(encoding="utf-8")
     assert f"DAISY 30.00 dB, {NOTE}" in text
-    assert "## Results in brief" in text
+    assert "### Results in brief" in text
     assert "**Results in brief**" not in text

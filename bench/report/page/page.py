@@ -28,6 +28,7 @@ class Part:
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     galleries: tuple[Gallery, ...] = ()
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def section(
             replace(table, name=f"{anchor}-{table.name}", marks=tuple(dict.fromkeys((*marks, *table.marks))))
             for table in non_empty(part.tables)
         )
-        if tables or part.figures or part.galleries:
+        if tables or part.figures or part.galleries or (not part.tables and part.text):
             kept.append(replace(part, tables=tables))
     return Section(anchor, title, marks, text, tuple(kept))
 
@@ -103,7 +104,7 @@ def to_markdown_page(page: Page) -> str:
     for each in page.sections:
         parts += [f"## {markdown_escaped(each.title)}{marked(each.marks)}", *each.text]
         for part in each.parts:
-            parts += [f"### {markdown_escaped(part.title)}"] if part.title != each.title else []
+            parts += [f"### {markdown_escaped(part.title)}{marked(part.marks)}"] if part.title != each.title else []
             parts += [*part.text, *(to_markdown(table, part.title) for table in part.tables)]
             for figure in part.figures:
                 parts += [

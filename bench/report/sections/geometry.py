@@ -17,7 +17,7 @@ from bench.report.say import marks as conditions
 from bench.report.say.cards import title_of
 from bench.report.tables import papers as paper_tables
 from bench.report.tables.beside import BLOCKS, beside_tables, headline_alignment, joined
-from bench.report.tables.runs import significance_table
+from bench.report.tables.runs import no_test, significance_table
 
 HEADLINE = headline("geometry")
 
@@ -82,6 +82,7 @@ def _ranking_part(rows: pd.DataFrame, draw: Drawer) -> Part:
     table = significance_table(units, HEADLINE.name, "significance", f"Significance: {title}")
     return Part(
         "Ranks and significance",
+        no_test(units, title),
         tables=(table,),
         figures=tuple(rank_figures(units, HEADLINE.name, title, draw, "samples", "geometry")),
     )

@@ -12,20 +12,31 @@ from bench.metrics.catalogue import headline
 from bench.report.page.page import Part, Section, section
 from bench.report.say import marks as conditions
 from bench.report.say.cards import title_of
+from bench.report.say.verdict import verdicts
 from bench.report.tables.beside import BLOCKS
 from bench.report.tables.model import MISSING, Entry, Heading, Line, Table, arrow, coverage
 from bench.report.tables.papers import GTA
 from bench.results.published import ALL
 from bench.stats.rank import best_and_second
 
+INTERVALS = "Differences are of the same scenes, + being better; in brackets the 95 % bootstrap interval over scenes."
 TRACKS = ("probe", "geometry")  #: in the order in which they stand
 _HEADER = ("Metric", "Best", "Second", "Beside them, not ranked")
 INSTANTSPLAT = " InstantSplat sees no feature and optimises everything: what the modes are set beside."
 
 
-def overview_section(means: pd.DataFrame) -> Section:
-    """The best and the second of every mode and alignment, as printed, beside the rows that take no part and the averages
-    that are not complete. means: of measured rows."""
+def overview_section(rows: pd.DataFrame, means: pd.DataFrame) -> Section:
+    """What the run says, in sentences, and the best and the second of every mode and alignment.
+
+    Args:
+        rows: Measured rows.
+        means: Of them; the table shows them as printed, beside the rows that take no part and the averages that are not
+            complete.
+    """
+    said = [
+        Part(verdict.title, (" ".join(verdict.sentences),), marks=verdict.marks)
+        for verdict in verdicts(rows, means, {**GTA, **BLOCKS})
+    ]
     table = Table(
         "headlines",
         "Results in brief",
@@ -35,7 +46,7 @@ def overview_section(means: pd.DataFrame) -> Section:
         "conditions",
         words=True,
     )
-    return section("overview", table.title, [Part(table.title, tables=(table,))])
+    return section("overview", "What this run says", [*said, Part(table.title, tables=(table,))], text=(INTERVALS,))
 
 
 def _lines(means: pd.DataFrame) -> Iterator[Line]:

@@ -55,6 +55,7 @@ def probe_sections(
 def _ranking_part(rows: pd.DataFrame, draw: Drawer) -> Part:
     """Ranks of the features over scenes, and which differences are significant, mode by mode."""
     tables, drawn = [], []
+    said: list[str] = []
     for mode, name in paper_tables.GTA.items():
         units = conditions.scenes_by_model(rows, HEADLINE.name, mode)
         if units.empty:
@@ -63,6 +64,7 @@ def _ranking_part(rows: pd.DataFrame, draw: Drawer) -> Part:
         tables.append(
             run_tables.significance_table(units, HEADLINE.name, f"significance-{mode.lower()}", f"Significance: {title}")
         )
+        said += run_tables.no_test(units, title)
         if mode == "G":
             drawn = rank_figures(units, HEADLINE.name, title, draw)
-    return Part("Ranks and significance", tables=tuple(tables), figures=tuple(drawn))
+    return Part("Ranks and significance", tuple(said), tuple(tables), tuple(drawn))

@@ -135,7 +135,41 @@ def fill(
         if any(entry.text != MISSING for entry in entries):
             lines.append(Line(row.label, entries, row.marks, row.group))
     table = Table(name, title, caption, tuple(map(tuple, header)), tuple(lines), corner)
-    return emphasised(table, [column.metric.higher_is_better for column in columns])
+    return without_empty_columns(emphasised(table, [column.metric.higher_is_better for column in columns]), columns)
+
+
+def without_empty_columns(table: Table, columns: Sequence[Column]) -> Table:
+    """The table without the metrics that have no value anywhere in it for one reason, which the caption says once.
+
+    A column of dashes or crosses says the same in every line. A table without any value stays as it is: its crosses are all
+    that it has to say.
+    """
+    entries: dict[Metric, list[Entry]] = {}
+    for place, column in enumerate(columns):
+        entries.setdefault(column.metric, []).extend(line.entries[place] for line in table.lines)
+    reasons = {metric: {entry.note for entry in found if entry.note} for metric, found in entries.items()}
+
+    def is_empty(metric: Metric) -> bool:
+        found = entries[metric]
+        unexplained = any(entry.text == MISSING and entry.note for entry in found)  # a mean that lacks some of its parts
+        return not any(math.isfinite(entry.value) for entry in found) and len(reasons[metric]) < 2 and not unexplained
+
+    empty = [metric for metric in entries if is_empty(metric)]
+    if not empty or len(empty) == len(entries):
+        return table
+    held = [column.metric not in empty for column in columns]
+    header = []
+    for level in table.header:
+        kept, start = [], 0
+        for heading in level:
+            span = sum(held[start : start + heading.span])
+            start += heading.span
+            kept += [replace(heading, span=span)] if span else []
+        header.append(tuple(kept))
+    kept_of = [tuple(entry for entry, keep in zip(line.entries, held, strict=True) if keep) for line in table.lines]
+    lines = tuple(replace(line, entries=own) for line, own in zip(table.lines, kept_of, strict=True))
+    said = [": ".join([f"{metric.label} has no value", *reasons[metric]]) + "." for metric in empty]
+    return replace(table, header=tuple(header), lines=lines, caption=" ".join(filter(None, [table.caption, *said])))
 
 
 def _entry(mean: Mapping[Any, Any] | None, metric: Metric) -> Entry:

@@ -27,7 +27,7 @@ from bench.report.tables.papers import model_rows
 from bench.results.published import ALL
 from bench.stats.bootstrap import complete_units
 from bench.stats.correlate import coefficient, correlation, correlations
-from bench.stats.significance import compare_pairs
+from bench.stats.significance import compare_pairs, smallest_p
 
 ALPHA = 0.05  #: adjusted p-values below are called significant
 
@@ -98,14 +98,34 @@ def _interval(found: Mapping[Any, float]) -> str:
     return f"[{found['low']:.2f}, {found['high']:.2f}]" if math.isfinite(found["low"]) else ""
 
 
+def can_be_significant(units: pd.DataFrame) -> bool:
+    """Whether the units suffice for any p below ALPHA, after the correction for all pairs of models."""
+    complete, _ = complete_units(units)
+    return smallest_p(len(complete), math.comb(complete.shape[1], 2)) < ALPHA
+
+
+def no_test(units: pd.DataFrame, what: str) -> tuple[str, ...]:
+    """Why there is no test of significance; () where there is one, or where there is nothing to test."""
+    complete, _ = complete_units(units)
+    if complete.shape[1] < 2 or can_be_significant(units):
+        return ()
+    pairs = math.comb(complete.shape[1], 2)
+    smallest = smallest_p(len(complete), pairs)
+    return (
+        f"{what}: no test. Over {len(complete)} scenes and {pairs} pairs the smallest p that the paired sign-flip test can "
+        f"give is {smallest:.2g}; run more scenes.",
+    )
+
+
 def significance_table(units: pd.DataFrame, metric: str, name: str, title: str) -> Table:
     """Every model against every other over the scenes that both have: mean difference, row less column.
 
     units: (units, (model, weights, role)), as bench.stats.aggregate.unit_table gives it. Bold: significant in favour of the
-    row, Holm-corrected over all pairs of the table. Empty where fewer than two models or scenes are complete.
+    row, Holm-corrected over all pairs of the table. Empty where fewer than two models are complete, or where no difference
+    could be significant however large (`can_be_significant`).
     """
     complete, left_out = complete_units(units)
-    if complete.shape[1] < 2 or len(complete) < 2:
+    if complete.shape[1] < 2 or not can_be_significant(units):
         return Table(name, title, "", ((),), ())
     higher = bool(METRICS[metric].higher_is_better)
     order = list(complete.mean().sort_values(ascending=not higher, kind="stable").index)

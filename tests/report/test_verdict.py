@@ -1,0 +1,98 @@
+"""A report concludes: its first sentences, from rows whose answer is known."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.report.say.means import table_means
+from bench.report.say.verdict import verdicts
+from bench.report.tables.beside import BLOCKS
+from bench.report.tables.papers import GTA
+from bench.results.schema import ROW_COLUMNS, as_rows
+from bench.stats.bootstrap import stratified_difference
+from bench.stats.significance import sign_flip_test, smallest_p
+
+#: model -> (mode, role, weights, PSNR above 20 dB)
+STANDARD = {
+    "strong": ("G", "model", "pretrained", 5.0),
+    "weak": ("G", "model", "pretrained", 4.0),
+    "strong@untrained": ("G", "model", "random", 2.0),
+    "noise": ("G", "control", "none", 3.0),
+    "flat": ("G", "control", "none", -8.0),
+    "truth": ("G", "oracle", "none", 9.0),
+    "-": ("instantsplat", "model", "none", 6.0),
+}
+
+
+def rows_of(models: dict[str, tuple[str, str, str, float]], scenes: int = 6, spread: float = 0.1) -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    rows = []
+    for (model, (mode, role, weights, above)), scene in itertools.product(models.items(), range(scenes)):
+        row = {name: "-" if kind == "str" else None for name, kind in ROW_COLUMNS.items()}
+        row |= {"track": "probe", "dataset": "llff", "scene": f"s{scene}", "view": "all", "model": model, "mode": mode}
+        row |= {"pointmap": "sparse", "protocol": "paper-v1", "seed": 0, "metric": "psnr", "unit": "dB", "status": "ok"}
+        row |= {"higher_is_better": True, "note": "", "weights": weights, "role": role, "start": "estimated", "quick": False}
+        rows.append({**row, "value": 20 + above + scene + spread * generator.normal(), "key": "0" * 64})
+    return as_rows(pd.DataFrame(rows))
+
+
+def said(rows: pd.DataFrame) -> str:
+    (found,) = verdicts(rows, table_means(rows), {**GTA, **BLOCKS})
+    return " ".join(found.sentences)
+
+
+def test_every_comparison_is_named_with_its_size() -> None:
+    text = said(rows_of(STANDARD, spread=0.0))
+    for expected in (
+        "strong (27.50 dB) is best, +1.00 dB [+1.00, +1.00] ahead of weak (26.50 dB).",
+        "It beats the strongest control, noise (25.50 dB), by +2.00 dB [+2.00, +2.00].",
+        "The floor is flat (14.50 dB): +13.00 dB",
+        "Its training adds +3.00 dB [+3.00, +3.00] to the same network untrained.",
+        "Against InstantSplat, which sees no feature and optimises everything: -1.00 dB",
+        "truth (31.50 dB) reads the truth: +4.00 dB",
+    ):
+        assert expected in text
+
+
+def test_nothing_beats_the_control_is_an_answer() -> None:
+    text = said(rows_of({**STANDARD, "noise": ("G", "control", "none", 7.0)}, spread=0.0))
+    assert "Nothing beats the control noise (29.50 dB): it is +2.00 dB [+2.00, +2.00] above the best model." in text
+    close = {**STANDARD, "noise": ("G", "control", "none", 4.95), "weak": ("G", "model", "pretrained", 4.97)}
+    text = said(rows_of(close, spread=1.0))
+    assert "which the choice of scenes alone can explain" in text
+    assert "Nothing beats the control" in text
+
+
+def test_few_scenes_settle_nothing() -> None:
+    text = said(rows_of(STANDARD, scenes=2, spread=0.0))
+    assert "2 scenes do not settle the order" in text
+    assert "2 scenes do not prove it better" in text
+    assert "[" not in said(rows_of(STANDARD, scenes=1, spread=0.0))  # one scene has no interval
+    only = {name: values for name, values in STANDARD.items() if values[1] != "model" or name == "-"}
+    assert "No model was measured that can be ranked" in said(rows_of(only))
+
+
+def test_a_model_is_what_its_row_says_not_what_its_name_says() -> None:
+    """An oracle of any name is not ranked; a model whose name begins with oracle is."""
+    named = {"oraclenet": STANDARD["strong"], "honest": ("G", "oracle", "none", 9.0), "weak": STANDARD["weak"]}
+    assert said(rows_of(named, spread=0.0)).startswith("oraclenet (27.50 dB) is best")
+
+
+def test_each_stratum_counts_alike() -> None:
+    index = pd.MultiIndex.from_tuples([("a", "1"), ("a", "2"), ("a", "3"), ("b", "1")])
+    first, second = pd.Series([1.0, 2.0, 3.0, 10.0], index), pd.Series([0.0, 0.0, 0.0, 0.0], index)
+    found = stratified_difference(first, second)
+    assert found["difference"] == pytest.approx((2 + 10) / 2)
+    assert found["n"] == 4
+    assert (1 + 10) / 2 <= found["low"] < found["difference"] < found["high"] <= (3 + 10) / 2
+    alone = stratified_difference(first[:3], second[:3])
+    assert alone["difference"] == pytest.approx(2)
+
+
+@pytest.mark.parametrize("n", [2, 5, 8])
+def test_the_smallest_p_is_what_the_test_gives_for_the_clearest_data(n: int) -> None:
+    assert sign_flip_test(np.arange(1.0, n + 1)) == pytest.approx(smallest_p(n, 1))
