@@ -30,8 +30,9 @@ class BuildApart(build_ext):
 
 setup(
     cmdclass={"build_ext": BuildApart},
-    packages=[*find_packages(include=["bench*", "registry*"]), "bench.published_tables"],
-    package_dir={"bench.published_tables": "results/published"},  # the papers' numbers travel with the package
+    packages=[*find_packages(include=["bench*", "registry*"]), "bench.published_tables", "bench.reproduced_tables"],
+    # the papers' numbers and third parties' re-measurements travel with the package
+    package_dir={"bench.published_tables": "results/published", "bench.reproduced_tables": "results/reproduced"},
     ext_modules=[
         Extension(
             f"bench.native._{source.stem}_{variant}",

@@ -14,6 +14,8 @@ from bench.core.errors import UserError
 from bench.core.text import listed
 from bench.metrics.catalogue import METRICS, headline
 from bench.report.build import footer, page_marks
+from bench.report.figures.drawing import Drawer
+from bench.report.figures.forest import FOREST, FOREST_CAPTION, forest_plot
 from bench.report.page.page import Page, Part, Section, section
 from bench.report.read import Results, is_published, load_results
 from bench.report.say import marks as conditions
@@ -23,12 +25,15 @@ from bench.report.tables.beside import BLOCKS, MODES, beside_tables, headline_al
 from bench.report.tables.model import MISSING, Entry, Heading, Line, Table, arrow, number, words_line
 from bench.report.tables.papers import GTA
 from bench.report.tables.runs import significance_table
+from bench.report.tables.thirds import thirds_table, three_hands
 from bench.results.published import ALL, published_scenes
 from bench.stats.agreement import agreement
 from bench.stats.bootstrap import paired_difference
 from bench.stats.significance import holm, sign_flip_test
 
-AGREEMENT, SIGNIFICANCE, CHANGE = "Agreement", "Significance between models", "Change, scene by scene"  #: titles of parts
+#: titles of parts
+AGREEMENT, SIGNIFICANCE, CHANGE = "Agreement", "Significance between models", "Change, scene by scene"
+THIRD_PARTIES = "Paper, third party, ours"
 AGREEMENT_COLUMNS = ("Metric", "Models", "Mean Δ", "Mean |Δ|", "Largest |Δ|", "Spearman [95 %]", "Kendall", "Same best")
 
 CHANGE_COLUMNS = tuple(map(Heading, ("Mean Δ", "95 %", "Scenes", "p", "p (Holm)")))
@@ -71,12 +76,24 @@ def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Sect
             note = _other_scenes(rows, set(met["dataset"])) if theirs is None and track == "probe" else ""
             parts.append(Part(AGREEMENT, tables=tuple(agreement_tables(met, name, note))))
             parts.append(Part("Side by side", tables=tuple(beside_tables(found, "beside", name, marks))))
+        if theirs is None and track == "geometry":
+            parts.append(_third_parties(table_means(rows)))
         parts.append(Part(SIGNIFICANCE, tables=tuple(_significance(rows, track))))
         if other is not None:
             parts.append(Part(CHANGE, tables=tuple(_changes(rows, other, track, name))))
         title = f"{track.capitalize()}: {protocol}" + (f", point map {pointmap}" if pointmap != "-" else "")
         counts = f"{len(met)} values of {title} stand in both"
         yield section(f"{track}-{protocol}-{pointmap}", title, parts if len(met) else (), marks, (counts,))
+
+
+def _third_parties(means: pd.DataFrame) -> Part:
+    """What third parties re-measured, where we measured it too."""
+    found = three_hands(means)
+    found = found[found["ours"].notna()]
+    if found.empty:
+        return Part(THIRD_PARTIES)
+    drawn = Drawer("compare", ())("third-parties", FOREST, FOREST_CAPTION, forest_plot, found)
+    return Part(THIRD_PARTIES, tables=(thirds_table(found),), figures=(drawn,))
 
 
 def _other_scenes(rows: pd.DataFrame, datasets: set[str]) -> str:

@@ -51,7 +51,8 @@ def test_every_picture_is_there(page: Page) -> None:
 def test_the_results_come_first(page: Page) -> None:
     page.open()
     headings = page.js("return [...document.querySelectorAll('h2')].map((each) => each.innerText)")
-    assert headings[0] == "Results in brief"
+    assert headings[0] == "What this run says"
+    assert "IUVRGB" in page.find("#overview-1 + p").text
     text = page.find("#overview-headlines").text
     assert "IUVRGB" in text
     assert "DINOv2" in text.partition("not ranked")[2]
@@ -71,11 +72,23 @@ def test_pictures_hold_their_room_before_they_are_loaded(page: Page) -> None:
     assert kept == pytest.approx(page.js(own), rel=0.02)
 
 
-def test_the_bar_leads_to_the_sections(page: Page) -> None:
+def test_one_table_of_contents_leads_to_the_sections(page: Page) -> None:
     page.open()
-    names = page.js("return [...document.querySelectorAll('.bar a')].map((each) => each.innerText)")
+    assert page.js("return document.querySelectorAll('nav').length") == 1
+    links = "document.querySelectorAll('.contents > ul > li > a[href^=\"#\"]')"
+    names = page.js(f"return [...{links}].map((each) => each.innerText)")
     assert names == page.js("return [...document.querySelectorAll('h2')].map((each) => each.firstChild.textContent.trim())")
-    page.js("document.documentElement.style.scrollBehavior = 'auto'; document.querySelectorAll('.bar a')[2].click()")
+    page.js("document.documentElement.style.scrollBehavior = 'auto'; " + links + "[2].click()")
     top = "document.querySelectorAll('h2')[2].getBoundingClientRect().top"
     assert page.until(f"return {top} < 200")
-    assert page.js(f"return {top} >= document.querySelector('.bar').getBoundingClientRect().bottom")
+    assert page.js("const nav = document.querySelector('nav').getBoundingClientRect(); return nav.top >= 0 && nav.left >= 0")
+
+
+def test_figures_scroll_on_a_phone_and_turn_dark_with_the_page(page: Page) -> None:
+    page.open(width=390, scheme="dark")
+    page.js("document.querySelectorAll('img').forEach((each) => { each.loading = 'eager'; })")
+    assert page.until("return [...document.images].every((each) => each.complete)")
+    assert page.js("return document.documentElement.scrollWidth") <= 390
+    shown = "return [...document.querySelectorAll('figure img')].map((each) => each.offsetWidth / each.naturalWidth)"
+    assert min(page.js(shown)) >= 0.99  # at their own size: their letters are as large as the page's
+    assert "invert" in page.js("return getComputedStyle(document.querySelector('figure img')).filter")

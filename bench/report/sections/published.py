@@ -10,6 +10,7 @@ import pandas as pd
 from bench.core.cells import INSTANTSPLAT
 from bench.metrics.catalogue import headline
 from bench.report.figures.drawing import Drawer
+from bench.report.figures.forest import FOREST, FOREST_CAPTION, forest_plot
 from bench.report.page.page import Part, Section, section
 from bench.report.parts.probe import clouds_part, joined_part, supervision_part, variants_part, views_part
 from bench.report.parts.ranks import rank_figures
@@ -18,6 +19,7 @@ from bench.report.say.cards import PROBED
 from bench.report.say.means import table_means
 from bench.report.tables import papers as paper_tables
 from bench.report.tables.model import Table
+from bench.report.tables.thirds import thirds_table, three_hands
 from bench.results.published import ALL, published_cards, published_rows
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import over_datasets
@@ -68,9 +70,17 @@ def _moge() -> Section:
         _sourced(Part("Depth maps", tables=(paper_tables.depth_table(means["depth"]),)), "moge_depth"),
         _sourced(Part("Field of view", tables=(paper_tables.field_of_view_table(means["fov"]),)), "moge_fov"),
         _sourced(Part("Ablation", tables=(ablation,)), "moge_ablation"),
+        _third_parties(),
         Part("Training data", tables=_cards([(paper_tables.training_data_table, "training_data")])),
     ]
     return section("published-moge", "MoGe, as published", parts, MARKS, ("The paper's numbers, in its own tables.",))
+
+
+def _third_parties() -> Part:
+    """What others found when they measured the same again."""
+    found = three_hands()
+    drawn = Drawer("published-moge", MARKS)("third-parties", FOREST, FOREST_CAPTION, forest_plot, found)
+    return _sourced(Part("Third parties", tables=(thirds_table(found),), figures=(drawn,)), "moge_depth")
 
 
 def _rank_part(means: pd.DataFrame, draw: Drawer) -> Part:
