@@ -15,7 +15,8 @@ from bench.core.cells import INSTANTSPLAT, NO_MODEL, Cell, Measurement
 from bench.core.residents import Residents
 from bench.core.track import Settings
 from bench.probe import track
-from bench.run.plan import Selection, make_plan, with_notes
+from bench.run.plan import make_plan, with_notes
+from bench.run.request import Request
 from bench.types import Unavailable, UserError
 from registry.datasets.nerf import NeRF
 
@@ -77,7 +78,7 @@ def test_what_was_asked_for_and_is_not_there_is_an_error(root: Path) -> None:
 
 
 def test_a_run_says_beforehand_which_photos_a_scene_does_without(root: Path) -> None:
-    selection = Selection(models=("rgb",), modes=("G",), datasets=("nerf",), scenes=("whole", "lacking"), data_root=root)
+    selection = Request(models=("rgb",), modes=("G",), datasets=("nerf",), scenes=("whole", "lacking"), data_root=root)
     (said,) = with_notes(make_plan(selection), lambda cell: NeRF().scene_note(root, cell.scene)).left_out
     assert said.what == "photos of nerf/lacking"
     assert said.reason.startswith("1 of 6 photos left out: images/p01.png (")
