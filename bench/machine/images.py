@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 #: Photos by their file's extension.
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"})
+EXTENSIONS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
+)
 #: A picture with more pixels is refused before it is decoded: 8192 x 8192, about 200 MB as 8-bit RGB.
 MOST_PIXELS = 2**26
 EXTRA = "pip install 'vfm3d-bench[formats]'"  #: what brings the packages for HEIC, OpenEXR and 64-bit TIFF files
@@ -36,7 +38,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF")
 _ONE_IS_THE_PHOTO = {"MPO", "HEIF"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}
 #: Tags of TIFF 6.0; EXIF has the orientation too.
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _EXTRA_SAMPLES = 258, 262, 274, 338
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 262, 274, 284, 338, 339
 _INVERSE_ORIENTATION = {6: 8, 8: 6}  # the other six are their own inverses
 
 
@@ -52,7 +54,11 @@ def pictures_in(folder: Path, extensions: Collection[str] = EXTENSIONS) -> list[
     """
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in extensions and not path.name.startswith("."))
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in extensions and not path.name.startswith(".") and not path.is_dir()
+    )
 
 
 def photo_size(path: Path) -> tuple[int, int]:
@@ -145,7 +151,7 @@ def open_picture(path: Path, formats: tuple[str, ...] = _FORMATS) -> Iterator[Im
 
     try:
         # A stream, not the path: by its path Pillow maps an uncompressed TIFF picture with turned sides wrongly.
-        with path.open("rb") as stream, _opened(path, stream, formats) as image:
+        with path.open("rb") as stream, _whole_pictures(), _opened(path, stream, formats) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 raise too_large(path, f"{width} x {height}")
@@ -166,6 +172,19 @@ def open_picture(path: Path, formats: tuple[str, ...] = _FORMATS) -> Iterator[Im
     except Exception as error:  # decoders raise whatever a broken file leads them to
         reason = str(error) or type(error).__name__
         raise UserError(f"{path}: not a readable image ({reason[:200]}); replace the file or remove it") from error
+
+
+@contextmanager
+def _whole_pictures() -> Iterator[None]:
+    """Half a picture is an error, also where a model's package has told Pillow to fill what is missing with grey."""
+    from PIL import ImageFile
+
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def too_large(path: Path, size: str) -> UserError:
@@ -242,7 +261,7 @@ def turned(picture: Image.Image, form: str | None, orientation: int, upright: bo
 
 
 def _is_transparent(image: Image.Image) -> bool:
-    return bool({"A", "a"} & set(image.getbands())) or "transparency" in image.info
+    return image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info
 
 
 def _eight_bits(path: Path, image: Image.Image, stored: str) -> Image.Image:
@@ -253,6 +272,10 @@ def _eight_bits(path: Path, image: Image.Image, stored: str) -> Image.Image:
     tags = _tags(image)
     if 0 in tags.get(_EXTRA_SAMPLES, ()):
         raise UserError(f"{path}: has a channel of unknown meaning beside its colours; save it as RGB or as RGBA")
+    if tags.get(_PLANAR) == 2 and max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:  # Pillow takes them for joined ones
+        raise UserError(f"{path}: holds its channels one after the other with more than 8 bits; save it as 8-bit RGB")
+    if 2 in tags.get(_SAMPLE_FORMAT, ()):
+        raise UserError(f"{path}: holds signed numbers, whose white is not known; save it as 8-bit RGB")
     if "16" in stored and "transparency" in image.info:
         raise UserError(f"{path}: has 16 bits a channel and one transparent colour; save it as RGB or as RGBA")
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
@@ -261,7 +284,7 @@ def _eight_bits(path: Path, image: Image.Image, stored: str) -> Image.Image:
         if image.mode == "F":
             return Image.fromarray(_from_unit_range(path, np.asarray(image)))
         if image.mode == "I" and image.format != "PNG":
-            raise UserError(f"{path}: holds signed or 32-bit whole numbers, whose white is not known; save it as 8-bit RGB")
+            raise UserError(f"{path}: holds 32-bit whole numbers, whose white is not known; save it as 8-bit RGB")
         bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]  # 12-bit TIFF pictures are given unscaled
         return Image.fromarray((np.asarray(image) >> (bits - 8)).astype(np.uint8))
     return image

@@ -89,7 +89,7 @@ def test_photos_and_depth_maps_are_paired_by_name(tmp_path: Path, kind: str) -> 
         depth(tmp_path / "in/depth" / f"{names[1]}.png", grey)
     done = run(tmp_path / "in", tmp_path / "out")
     assert greys(tmp_path / "out") == dict(zip(PAIRED[kind], (50, 150), strict=True))
-    assert done == Converted(tuple(PAIRED[kind]), "name", 2, ())
+    assert done == Converted(tuple(PAIRED[kind]), "name", 2, (), pytest.approx((0.5, 1.0, 1.5)))
 
 
 def test_names_are_compared_in_composed_unicode_letters(tmp_path: Path) -> None:
@@ -243,10 +243,11 @@ def test_what_was_not_used_is_said(tmp_path: Path) -> None:
     depth(tmp_path / "in/groundtruth_depth/a.png", 50)
     (tmp_path / "in/velodyne_raw").mkdir()
     (tmp_path / "in/intrinsics").mkdir()
+    (tmp_path / "in/image/notes.txt").write_text("")
     (tmp_path / "in/intrinsics/a.txt").write_text("20 0 12 0 20 8 0 0 1")
-    assert run(tmp_path / "in", tmp_path / "out", intrinsics=None).unused == ("velodyne_raw/",)
+    assert run(tmp_path / "in", tmp_path / "out", intrinsics=None).unused == ("velodyne_raw/", "image/notes.txt")
     np.testing.assert_allclose(read_intrinsics(tmp_path / "out/a/meta.json")[0], [20 / 24, 0, 0.5])
-    assert run(tmp_path / "in", tmp_path / "out2").unused == ("velodyne_raw/", "intrinsics/")
+    assert run(tmp_path / "in", tmp_path / "out2").unused == ("velodyne_raw/", "image/notes.txt", "intrinsics/")
 
 
 def test_samples_that_cannot_lie_side_by_side_are_refused(tmp_path: Path) -> None:
@@ -491,6 +492,8 @@ def test_an_index_names_nothing_outside(tmp_path: Path, line: str) -> None:
 def test_an_index_of_another_system_is_read(tmp_path: Path) -> None:
     (tmp_path / ".index.txt").write_bytes("\ufeffa b\r\n\r\nü\r\n".encode())
     assert read_index(tmp_path) == ["a b", "ü"]
+    (tmp_path / ".index.txt").write_text("indoor\\0001\n")
+    assert read_index(tmp_path) == ["indoor/0001"]
     (tmp_path / ".index.txt").write_text("a\na\n")
     with pytest.raises(UserError, match="lists a more than once"):
         read_index(tmp_path)

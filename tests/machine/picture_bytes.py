@@ -38,7 +38,8 @@ def tiff(
     order: str = "<",
     **extra: int,
 ) -> bytes:
-    """A TIFF 6.0 file of one uncompressed strip; extra: orientation (tag 274), extra_samples (338)."""
+    """A TIFF 6.0 file of one uncompressed strip; extra: orientation (tag 274), planar (284), extra_samples
+    (338)."""
     tags: dict[int, tuple[int, Sequence[int]]] = {
         256: (3, [width]),
         257: (3, [height]),
@@ -51,7 +52,7 @@ def tiff(
         279: (4, [len(content)]),
         339: (3, [sample_format] * len(bits)),
     }
-    numbers = {"orientation": 274, "extra_samples": 338}
+    numbers = {"orientation": 274, "planar": 284, "extra_samples": 338}
     tags |= {numbers[name]: (3, [value]) for name, value in extra.items()}
     entries_at = 8 + len(content) + len(content) % 2
     beyond_at = entries_at + 2 + 12 * len(tags) + 4

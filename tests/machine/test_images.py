@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_bytes import exif, png, tiff
-from PIL import Image
+from PIL import Image, ImageFile
 
 from bench.core.errors import UserError
 from bench.machine.images import (
@@ -134,7 +134,12 @@ REFUSED = {
         "one transparent colour",
     ),
     "32-bit whole numbers": (tiff(GREY.astype("<u4").tobytes(), 3, 2, [32]), "whose white is not known"),
-    "signed 16 bits": (tiff(GREY.astype("<i2").tobytes(), 3, 2, [16], 1, 2), "whose white is not known"),
+    "signed 16 bits": (tiff(GREY.astype("<i2").tobytes(), 3, 2, [16], 1, 2), "signed numbers, whose white is not known"),
+    "signed 8 bits": (tiff(GREY.tobytes(), 3, 2, [8], 1, 2), "signed numbers, whose white is not known"),
+    "16-bit channels apart": (
+        tiff(np.moveaxis(COLOUR.astype("<u2") * 257, -1, 0).tobytes(), 3, 2, [16] * 3, 2, planar=2),
+        "one after the other",
+    ),
     "16 bits, white is 0": (tiff(WIDE.astype("<u2").tobytes(), 3, 2, [16], 0), "WhiteIsZero"),
     "floats, white is 0": (tiff(SHARES.tobytes(), 3, 2, [32], 0, 3), "WhiteIsZero"),
     "floats above 1": (tiff(GREY.astype("<f4").tobytes(), 3, 2, [32], 1, 3), r"must lie in \[0, 1\].* 0 to 255"),
@@ -169,13 +174,23 @@ def test_what_cannot_be_read_truly_is_refused_by_name(tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "AVIF"])
-def test_a_truncated_photo_is_refused_by_name(tmp_path: Path, form: str) -> None:
+def test_a_truncated_photo_is_refused_by_name(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as some models' packages do
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     content = saved(noise, form)
     for share in (0.1, 0.5, 0.9):
         path = stored(tmp_path, "cut.png", content[: int(share * len(content))])
         with pytest.raises(UserError, match=r"cut\.png: not a readable image"):
             read_photo(path, upright=True)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def test_a_lab_picture_has_its_colours_and_no_alpha(tmp_path: Path) -> None:
+    """L* = 53.2, a* = 80.1, b* = 67.2 is sRGB's red (CIE 1976, D50-adapted values differ by a few units)."""
+    content = tiff(bytes([round(53.2 * 2.55), 80, 67] * 6), 3, 2, [8] * 3, 8)
+    photo, alpha = read_photo(stored(tmp_path, "lab.tif", content), upright=True)
+    assert alpha is None
+    np.testing.assert_allclose(photo, np.full((2, 3, 3), (255, 0, 0)), atol=25)
 
 
 def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None:
@@ -301,6 +316,7 @@ def test_labels_keep_their_numbers_and_texts(tmp_path: Path) -> None:
 
 
 def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
     for name in ("b.JPG", "a.png", "._a.png", ".hidden.png", "notes.txt", "c.HEIC"):
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in pictures_in(tmp_path)] == ["a.png", "b.JPG", "c.HEIC"]

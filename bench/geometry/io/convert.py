@@ -31,13 +31,21 @@ _SAMPLE_FILES = {IMAGE, DEPTH, META, SEGMENTATION}
 
 @dataclass(frozen=True)
 class Converted:
-    """What a conversion did. samples: the names written. pairing: how photos and depth maps were paired. listed: samples in
-    the data set now. unused: what the source holds and was not used."""
+    """What a conversion did.
+
+    Attributes:
+        samples: The names written.
+        pairing: How photos and depth maps were paired.
+        listed: How many samples the data set has now.
+        unused: What the source holds and was not used.
+        depths: The least, the median (of the samples' medians) and the greatest depth, in metres.
+    """
 
     samples: tuple[str, ...]
     pairing: str
     listed: int
     unused: tuple[str, ...]
+    depths: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -86,15 +94,21 @@ def convert_folder(
     _check_room(destination, [pair.name for pair in found.pairs], overwrite)
     depths = _Depths(depth_unit, farthest)
     with _staging(destination) as staging:
-        for pair, camera in zip(found.pairs, cameras, strict=True):
+        metres = [
             _write_one(staging / "new" / pair.name, source, pair, camera, depths, found.pairing)
+            for pair, camera in zip(found.pairs, cameras, strict=True)
+        ]
         names = tuple(pair.name for pair in found.pairs)
         count = _move_in(staging, destination, names)
     unused = [*found.unused, *([f"{PER_PHOTO}/"] if intrinsics is not None and (source / PER_PHOTO).is_dir() else [])]
-    return Converted(names, found.pairing, count, tuple(unused))
+    least, median, greatest = zip(*metres, strict=True)
+    return Converted(names, found.pairing, count, tuple(unused), (min(least), float(np.median(median)), max(greatest)))
 
 
-def _write_one(folder: Path, source: Path, pair: Pair, camera: Camera, depths: _Depths, pairing: str) -> None:
+def _write_one(
+    folder: Path, source: Path, pair: Pair, camera: Camera, depths: _Depths, pairing: str
+) -> tuple[float, float, float]:
+    """Write a sample; returns its least, median and greatest depth in metres."""
     image, _ = read_photo(pair.photo, upright=False)
     stored = read_depth(pair.depth)
     _check_orientation(pair, image.shape[:2], stored.shape)
@@ -123,6 +137,8 @@ def _write_one(folder: Path, source: Path, pair: Pair, camera: Camera, depths: _
     }
     matrix = normalised(camera, image.shape[1], image.shape[0], pair.photo)
     write_sample(folder, image, np.where(known, depth, np.nan), matrix, origin=origin)
+    metres = depth[known]
+    return float(metres.min()), float(np.median(metres)), float(metres.max())
 
 
 def _check_orientation(pair: Pair, photo_shape: tuple[int, ...], depth_shape: tuple[int, ...]) -> None:

@@ -136,8 +136,11 @@ def _two_folders(source: Path, photos: Path, depths: Path, pairing: Pairing) -> 
             raise UserError(f"{folder}: no {what} there ({', '.join(sorted(extensions))}){there}")
     couples = _by_rank(source, images, maps) if pairing == "rank" else _by_name(source, photos, images, depths, maps)
     pairs = tuple(Pair(_name(photo, photos), photo, depth, masks.get(depth)) for photo, depth in couples)
-    used = {photos.name, depths.name, "intrinsics"}
-    return Found(pairs, pairing, _left_over(source, used))
+    used = {path for pair in pairs for path in (pair.photo, pair.depth, pair.valid)}
+    inside = [
+        path.relative_to(source).as_posix() for path in (*_files(photos, None), *_files(depths, None)) if path not in used
+    ]
+    return Found(pairs, pairing, (*_left_over(source, {photos.name, depths.name, "intrinsics"}), *inside))
 
 
 def _by_rank(source: Path, images: Sequence[Path], maps: Sequence[Path]) -> list[tuple[Path, Path]]:

@@ -44,6 +44,8 @@ def read_index(folder: Path) -> list[str]:
     names = [line.removesuffix("\r") for line in read_text(path).split("\n") if line.strip()]
     if not names:
         raise UserError(f"{path}: lists no sample")
+    # Lists that were written on Windows have its slashes.
+    names = [name if (folder / name).is_dir() else name.replace("\\", "/") for name in names]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(f"{path}: lists {listed(twice)} more than once; name each sample once")
