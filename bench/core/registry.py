@@ -81,8 +81,12 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         discover()
-        part = _part_of(name)
-        return name in self._classes or (part is not None and part.base in self._classes)
+        if name in self._classes:
+            return True
+        try:
+            return isinstance(name, str) and _part_of(name) is not None and self[name] is not None
+        except UserError:
+            return False
 
     def __iter__(self) -> Iterator[str]:
         discover()

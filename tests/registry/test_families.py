@@ -47,6 +47,8 @@ def test_a_size_changes_the_card_and_nothing_of_the_plain_name() -> None:
     assert features["dinov2@layer=12"] is plain, "so is the default layer"
     assert features["dinov2:L@layer=18"].card.name == "DINOv2 L, layer 18"
     assert "dinov2:L@layer=18" in features
+    assert "dinov2:XXL" not in features
+    assert "dinov2@jbu" not in features
     assert list(features).count("dinov2") == 1
     assert features["mae@layer=11"] is features["mae"], "MAE is probed one block early"
 
