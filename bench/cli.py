@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from bench.core.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.run.request import Request
 
 app = typer.Typer(
     help="How much 3D does a vision model know? Probes of frozen features and evaluation of monocular geometry.",
@@ -81,26 +84,34 @@ def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(each) for each in _names(text)))
 
 
+Models = Annotated[
+    str, typer.Option(help="Names, a+b for a concatenation, name@untrained, name:*, `all`, or `embedded` (no download).")
+]
+Datasets = Annotated[str, typer.Option(help="Names, or `all`.")]
+Scenes = Annotated[
+    list[str], typer.Option(help="Scene (or sample) names, `all`, or `auto`: the data set's own choice. Repeatable.")
+]
+Modes = Annotated[str, typer.Option(help="Of G,T,A,Gft,Tft,Aft,instantsplat, or `all`.")]
+Pointmap = Annotated[str, typer.Option(help="Initialiser, or `auto`: the data set's own choice.")]
+Protocol = Annotated[
+    str, typer.Option(help="Of `bench list protocols`; `auto`: the published one on a GPU, a quick one on a CPU.")
+]
+Seeds = Annotated[str, typer.Option(help="Whole numbers, comma-separated.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Weights = Annotated[str, typer.Option(help="pretrained, or random: the real architecture, marked in every row.")]
+
+
 @app.command()
 def run(
-    models: Annotated[
-        str, typer.Option(help="Names, a+b for a concatenation, `all`, or `embedded` (no download).")
-    ] = "embedded",
-    datasets: Annotated[str, typer.Option(help="Names, or `all`.")] = "procedural",
-    scenes: Annotated[
-        list[str],
-        typer.Option(help="Scene (or sample) names, `all`, or `auto`: the data set's own choice. Repeatable."),
-    ] = ["auto"],  # noqa: B006  (typer copies it)
-    modes: Annotated[str, typer.Option(help="Of G,T,A,Gft,Tft,Aft,instantsplat, or `all`.")] = "all",
-    pointmap: Annotated[str, typer.Option(help="Initialiser, or `auto`: the data set's own choice.")] = "auto",
-    protocol: Annotated[
-        str, typer.Option(help="Of `bench list protocols`; `auto`: paper-v1 on a GPU, quick-v1 on a CPU.")
-    ] = "auto",
-    seeds: Annotated[str, typer.Option(help="Whole numbers, comma-separated.")] = "0",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    weights: Annotated[
-        str, typer.Option(help="pretrained, or random: the real architecture, marked in every row.")
-    ] = "pretrained",
+    models: Models = "embedded",
+    datasets: Datasets = "procedural",
+    scenes: Scenes = ["auto"],  # noqa: B006  (typer copies it)
+    modes: Modes = "all",
+    pointmap: Pointmap = "auto",
+    protocol: Protocol = "auto",
+    seeds: Seeds = "0",
+    device: Device = "auto",
+    weights: Weights = "pretrained",
     checkpoint: LocalWeights = None,
     data_root: DataRoot = None,
     jobs: Annotated[int, typer.Option(help="Cells at a time; 0: one a core on a CPU, one on a GPU.", min=0)] = 0,
@@ -113,19 +124,98 @@ def run(
         float | None, typer.Option(help="MB that a worker process may take; by default 90 % of the machine's.")
     ] = None,
     plugin: Plugins = None,
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", help="Run the cells of this file (`bench plan`), not those selected above.")
+    ] = None,
+    shard: Annotated[str | None, typer.Option(help="I/N: the I-th of N parts of the plan file.")] = None,
     out: Annotated[Path, typer.Option(help="Results folder.")] = Path("results/run"),
     report: Annotated[Path | None, typer.Option("--report", help="By default reports/<name of --out>.")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Stop after the rows.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
 ) -> None:
     """Run every selected cell that is not yet stored, then write the report. Repeat the command to resume."""
-    from bench.commands.checkpoints import checkpoints
+    from dataclasses import replace
+
+    from bench.commands.plan import cells_of
     from bench.commands.run import run_command
+
+    _load(plugin)
+    request = _request(models, datasets, scenes, modes, pointmap, protocol, seeds, device, weights, data_root, plugin)
+    request = replace(
+        request,
+        checkpoints=_checkpoints(checkpoint),
+        jobs=jobs,
+        engine=engine,
+        cell_timeout=cell_timeout,
+        memory_mb=memory,
+        out=out,
+    )
+    cells = None
+    if plan_file is not None:
+        request, cells = cells_of(plan_file, shard, request)
+        _load(list(request.plugins))
+    elif shard is not None:
+        raise UserError("--shard is a part of a plan file: name it with --plan")
+    written = None if no_report or shard else report or Path("reports") / out.name
+    raise typer.Exit(run_command(request, written, dry_run, console, errors, cells))
+
+
+@app.command()
+def plan(
+    models: Models = "embedded",
+    datasets: Datasets = "procedural",
+    scenes: Scenes = ["auto"],  # noqa: B006  (typer copies it)
+    modes: Modes = "all",
+    pointmap: Pointmap = "auto",
+    protocol: Protocol = "auto",
+    seeds: Seeds = "0",
+    device: Device = "auto",
+    weights: Weights = "pretrained",
+    data_root: DataRoot = None,
+    plugin: Plugins = None,
+    like: Annotated[
+        list[Path] | None, typer.Option("--like", help="Results folder that costs are estimated from; repeatable.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The plan file.")] = Path("plan.json"),
+) -> None:
+    """Write the cells of a run, with what each is expected to cost, into a file that `bench run --plan` takes."""
+    from bench.commands.plan import plan_command
+
+    _load(plugin)
+    request = _request(models, datasets, scenes, modes, pointmap, protocol, seeds, device, weights, data_root, plugin)
+    plan_command(request, like or [], out, console)
+
+
+@app.command()
+def status(
+    folder: Annotated[Path, typer.Argument(help="Results folder.")] = Path("results/run"),
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", help="The plan file; by default what runs have planned there.")
+    ] = None,
+) -> None:
+    """Say how many planned cells are done, failed, running and missing; exit code 1 where one has failed."""
+    from bench.commands.plan import status_command
+
+    raise typer.Exit(status_command(folder, plan_file, console))
+
+
+def _request(
+    models: str,
+    datasets: str,
+    scenes: list[str],
+    modes: str,
+    pointmap: str,
+    protocol: str,
+    seeds: str,
+    device: str,
+    weights: str,
+    data_root: Path | None,
+    plugins: list[str] | None,
+) -> Request:
     from bench.core.names import split_names
     from bench.run.request import Request
 
-    _load(plugin)
-    request = Request(
+    return Request(
         models=tuple(dict.fromkeys(split_names(models))),
         datasets=_names(datasets),
         scenes=tuple(text for text in scenes if _names(text)),
@@ -133,20 +223,17 @@ def run(
         pointmap=pointmap,
         protocols=() if protocol == "auto" else _names(protocol),
         seeds=_whole_numbers("--seeds", seeds),
-        weights=weights,  # type: ignore[arg-type]  # the request says what is wrong with it
-        checkpoints=checkpoints(checkpoint or ()),
-        data_root=data_root,
         device=device,
-        jobs=jobs,
-        engine=engine,
-        cell_timeout=cell_timeout,
-        memory_mb=memory,
-        plugins=tuple(plugin or ()),
-        out=out,
+        weights=weights,  # type: ignore[arg-type]  # the request says what is wrong with it
+        data_root=data_root,
+        plugins=tuple(plugins or ()),
     )
-    written = None if no_report else report or Path("reports") / out.name
-    code = run_command(request, written, dry_run, console, errors)
-    raise typer.Exit(code)
+
+
+def _checkpoints(texts: list[str] | None) -> tuple[tuple[str, Path], ...]:
+    from bench.commands.checkpoints import checkpoints
+
+    return checkpoints(texts or ())
 
 
 @app.command()

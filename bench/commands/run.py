@@ -27,15 +27,25 @@ from bench.run.worker import Report
 INTERRUPTED = 130
 
 
-def run_command(request: Request, report: Path | None, dry_run: bool, console: Console, errors: Console) -> int:
-    """Run the request and write the report; returns the exit code. Raises UserError for a user's mistake."""
+def run_command(
+    request: Request,
+    report: Path | None,
+    dry_run: bool,
+    console: Console,
+    errors: Console,
+    cells: Sequence[Cell] | None = None,
+) -> int:
+    """Run the request and write the report; returns the exit code. Raises UserError for a user's mistake.
+
+    cells: Of a plan file; None: those that the request selects.
+    """
     if report is not None:
         check_writable(report)
     if dry_run:
-        print_plan(plan_of(request.on_this_machine(), fetching=False), console)
+        print_plan(plan_of(request.on_this_machine(), cells=cells, fetching=False), console)
         return 0
     with _Progress(console) as listen:
-        ran = run_request(request, listen)
+        ran = run_request(request, listen, cells)
     if ran.interrupted:
         done = f"{listen.done} of {listen.due} cells are done" if listen.due else "no cell was due"
         errors.print(f"interrupted; {done}, the finished cells are kept: the same command goes on from here", soft_wrap=True)

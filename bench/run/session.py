@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bench.core.cells import Cell, Weights
@@ -92,18 +92,33 @@ class Ran:
     interrupted: bool = False
 
 
-def plan_of(request: Request, listen: Listener = lambda event: None, *, fetching: bool = True) -> Plan:
+def plan_of(
+    request: Request,
+    listen: Listener = lambda event: None,
+    *,
+    cells: Sequence[Cell] | None = None,
+    fetching: bool = True,
+) -> Plan:
     """The cells of a request that can run on this machine, and what is left out.
 
     Args:
         request: On this machine (`Request.on_this_machine`).
+        cells: Of a plan that was made before; None: those that the request selects.
         fetching: Whether missing weights are fetched from their publishers.
 
     Raises:
         UserError: For a name, a scene or a file that is at fault.
         Unavailable: Where something lacks that was named.
     """
-    plan = make_plan(request)
+    if cells is None:
+        plan = make_plan(request)
+    else:
+        plan = Plan(tuple(cells), ())
+        request = replace(
+            request,
+            models=tuple(dict.fromkeys(cell.model for cell in cells)),
+            datasets=tuple(dict.fromkeys(cell.dataset for cell in cells)),
+        )
     listen(Doing("reading what the scenes hold"))
     plan = keep_readable(plan, request, lambda cell: fingerprint(cell.track, cell.dataset, cell.scene, request.data_root))
     plan = with_notes(plan, lambda cell: dataset_of(cell).scene_note(request.data_root, cell.scene))
@@ -123,19 +138,20 @@ def plan_of(request: Request, listen: Listener = lambda event: None, *, fetching
     return keep_available(plan, request, fetch_weights) if fetching else plan
 
 
-def run_request(request: Request, listen: Listener | None = None) -> Ran:
+def run_request(request: Request, listen: Listener | None = None, cells: Sequence[Cell] | None = None) -> Ran:
     """Run every cell of a request that is not yet stored, and write the rows.
 
     Args:
         request: As the user gave it.
         listen: Called with every event, in this process.
+        cells: Of a plan that was made before; None: those that the request selects.
 
     Raises:
         UserError: For what the user can mend, before anything is written.
     """
     told = _logged(listen)
     request = request.on_this_machine()
-    plan = plan_of(request, told)
+    plan = plan_of(request, told, cells=cells)
     told(Planned(plan))
     failures: list[Report] = []
     interrupted = False

@@ -1,0 +1,81 @@
+"""`bench plan` and `bench status`: what a run will cost, and how far it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from bench.core.cells import Cell, Weights
+from bench.core.errors import UserError
+from bench.core.text import listed
+from bench.results.store import read_rows
+from bench.run.planfile import PlanFile, estimated, read_plan_file, shard, totals, write_plan_file
+from bench.run.progress import progress_of
+from bench.run.request import Request
+from bench.run.session import plan_of
+
+
+def plan_command(request: Request, like: list[Path], to: Path, console: Console) -> None:
+    """Write a plan file and print what it will cost. like: results folders whose cells the estimates are taken from."""
+    request = request.on_this_machine()
+    plan = plan_of(request, fetching=False)
+    rows = pd.concat([read_rows(folder) for folder in like], ignore_index=True) if like else None
+    found = PlanFile(
+        tuple(estimated(plan.cells, request.device, rows)), request.weights, request.device, tuple(request.plugins)
+    )
+    write_plan_file(to, found)
+    table = Table("track", "data set", "protocol", "mode", "cells", "hours", "MB", title=f"{len(found.cells)} cells")
+    for key, (count, seconds, memory) in totals(found.cells).items():
+        table.add_row(*key, str(count), f"{seconds / 3600:.2f}", "" if math.isnan(memory) else f"{memory:.0f}")
+    console.print(table)
+    for left_out in plan.left_out:
+        console.print(f"left out {left_out.what}: {left_out.reason}", highlight=False, soft_wrap=True, markup=False)
+    guessed = sum(estimate.basis == "the protocol's time limit" for _, estimate in found.cells)
+    if guessed:
+        console.print(
+            f"{guessed} estimates are a twentieth of the time limit: no stored cell is like them; --like RESULTS gives some",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(
+        f"{found.seconds / 3600:.2f} hours on one {found.device.upper()} worker; run it with: bench run --plan {to}, or a "
+        "part of it with --shard 1/N",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def cells_of(path: Path, part: str | None, request: Request) -> tuple[Request, list[Cell]]:
+    """The cells of a plan file, or of one part of it ("2/8"), and the request with what all its parts must share.
+
+    Raises:
+        UserError: For a file that is no plan, or a part that is not written I/N.
+    """
+    plan = read_plan_file(path)
+    request = replace(request, weights=cast(Weights, plan.weights), device=plan.device, plugins=plan.plugins)
+    if part is None:
+        return request, [cell for cell, _ in plan.cells]
+    number, _, count = part.partition("/")
+    if not (number.isdecimal() and count.isdecimal()):
+        raise UserError(f"--shard {part}: write I/N, for example 1/8")
+    return request, shard(plan.cells, int(number), int(count))
+
+
+def status_command(folder: Path, plan: Path | None, console: Console) -> int:
+    """Print how far a folder is; returns the exit code: 1 where a cell failed."""
+    found = progress_of(folder, None if plan is None else read_plan_file(plan).cells)
+    counts = {name: len(getattr(found, name)) for name in ("done", "failed", "running", "missing")}
+    console.print(", ".join(f"{count} {name}" for name, count in counts.items()), highlight=False)
+    if found.failed:
+        console.print(
+            f"failed: {listed([cell.label for cell in found.failed])}", highlight=False, soft_wrap=True, markup=False
+        )
+    if found.left_seconds:
+        console.print(f"about {found.left_seconds / 3600:.2f} hours are left for one worker", highlight=False)
+    return 1 if found.failed else 0

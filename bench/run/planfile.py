@@ -1,0 +1,180 @@
+"""A plan as a file: the cells of a run with what each is expected to cost, split into shards without a coordinator.
+
+The file is JSON: {"plan": 1, "made_by": …, "weights": …, "device": …, "plugins": […], "cells": [{…cell…, "seconds": …,
+"memory_mb": …, "basis": …}]}. Where data, caches and local weights lie is said where a shard is run, not in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.cells import Cell
+from bench.core.errors import UserError
+from bench.core.version import VERSION
+from bench.machine.files import write_text
+from bench.run.limits import cell_seconds
+from bench.run.tracks import track_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PLAN_VERSION = 1
+MOST_BYTES = 512 * 2**20  #: of a plan file: some two million cells
+#: A cell's time limit is about twenty times what it takes (bench.run.limits).
+_LIMIT_OVER_COST = 20
+#: From the closest likeness to the loosest: the columns that a stored cell shares with the one that is estimated.
+_LIKE = (
+    ("track", "protocol", "model", "mode", "dataset", "scene"),
+    ("track", "protocol", "model", "mode", "dataset"),
+    ("track", "protocol", "model", "mode"),
+    ("track", "protocol", "mode"),
+    ("track", "protocol"),
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a cell is expected to cost.
+
+    Attributes:
+        seconds: The median over like cells, or a twentieth of the protocol's time limit.
+        memory_mb: The largest peak among like cells; NaN where none is known.
+        basis: What it was taken from: "12 stored cells of the same track, protocol, mode".
+    """
+
+    seconds: float
+    memory_mb: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """A plan: cells with estimates, and what every shard of it must share."""
+
+    cells: tuple[tuple[Cell, Estimate], ...]
+    weights: str
+    device: str
+    plugins: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return sum(estimate.seconds for _, estimate in self.cells)
+
+
+def estimated(cells: Sequence[Cell], device: str, rows: pd.DataFrame | None = None) -> list[tuple[Cell, Estimate]]:
+    """The cells, each with what it is expected to cost.
+
+    Args:
+        cells: Of a plan.
+        device: "cpu" or "cuda": only cells that were run on the same kind of device are alike.
+        rows: Tidy rows of earlier runs.
+    """
+    tables: list[dict[Hashable, tuple[float, float, int]]] = []
+    if rows is not None and len(rows):
+        stored = rows[(rows["status"] == "ok") & (rows["device"] == device)].drop_duplicates("key")
+        for columns in _LIKE:
+            groups = stored.groupby(list(columns), sort=False)
+            summary = groups.agg(seconds=("seconds", "median"), memory=("peak_memory_mb", "max"), n=("key", "size"))
+            tables.append({key: tuple(values) for key, values in zip(summary.index, summary.to_numpy(), strict=True)})
+    return [(cell, _estimate(cell, device, tables)) for cell in cells]
+
+
+def _estimate(cell: Cell, device: str, tables: Sequence[Mapping[Hashable, tuple[float, float, int]]]) -> Estimate:
+    for columns, table in zip(_LIKE, tables, strict=False):
+        found = table.get(tuple(getattr(cell, column) for column in columns))
+        if found is not None and math.isfinite(found[0]):
+            return Estimate(
+                round(found[0], 3), float(found[1]), f"{found[2]:.0f} stored cells of the same {', '.join(columns)}"
+            )
+    return Estimate(round(cell_seconds(cell, device) / _LIMIT_OVER_COST, 3), math.nan, "the protocol's time limit")
+
+
+def shard(cells: Sequence[tuple[Cell, Estimate]], number: int, count: int) -> list[Cell]:
+    """One of `count` parts of a plan, of about equal cost.
+
+    Cells that a process runs together (one model on one scene) stay together. The parts are disjoint, cover the plan and
+    depend on nothing but it: any of them may be run anywhere, in any order.
+
+    Args:
+        number: From 1 to count.
+
+    Raises:
+        UserError: For a number outside the range.
+    """
+    if not 1 <= number <= count:
+        raise UserError(f"--shard {number}/{count}: the first number is from 1 to {max(count, 1)}")
+    groups: dict[tuple[Hashable, ...], list[tuple[Cell, Estimate]]] = {}
+    for cell, estimate in cells:
+        groups.setdefault(track_of(cell).group(cell), []).append((cell, estimate))
+    loads = [0.0] * count
+    mine: list[Cell] = []
+    costs = {key: sum(estimate.seconds for _, estimate in members) for key, members in groups.items()}
+    for key in sorted(groups, key=lambda key: (-costs[key], str(key))):  # the longest first, to the least loaded
+        place = loads.index(min(loads))
+        loads[place] += costs[key]
+        if place == number - 1:
+            mine += [cell for cell, _ in groups[key]]
+    return sorted(mine)
+
+
+def write_plan_file(path: Path, plan: PlanFile) -> None:
+    """Write a plan, one cell a line. Raises UserError where the file cannot be written."""
+    head = {"plan": PLAN_VERSION, "made_by": f"vfm3d-bench {VERSION}", **asdict(plan)}
+    head.pop("cells")
+    lines = ",\n".join(json.dumps({**asdict(cell), **_finite(asdict(estimate))}) for cell, estimate in plan.cells)
+    write_text(path, f'{json.dumps(head)[:-1]}, "cells": [\n{lines}\n]}}\n')
+
+
+def read_plan_file(path: Path) -> PlanFile:
+    """Read a plan.
+
+    Raises:
+        UserError: Naming the file and what is wrong with it.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError("it is too large for a plan")
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["plan"] != PLAN_VERSION:
+            raise ValueError(f"it is a plan of version {stored['plan']!r}, this suite reads version {PLAN_VERSION}")
+        texts = [stored["weights"], stored["device"], *stored["plugins"]]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("weights, device and plugins must be texts")
+        cells = tuple(_entry(entry, place) for place, entry in enumerate(stored["cells"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is not a plan ({type(error).__name__}: {error}); `bench plan` writes one") from error
+    return PlanFile(cells, texts[0], texts[1], tuple(texts[2:]))
+
+
+def _entry(entry: Mapping[str, Any], place: int) -> tuple[Cell, Estimate]:
+    values = {each.name: entry[each.name] for each in fields(Cell)}
+    seed = values.pop("seed")
+    if not all(isinstance(value, str) and value for value in values.values()):
+        raise ValueError(f"cell {place} has a field that is no text")
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"cell {place}: the seed {seed!r} is no whole number")
+    memory = entry["memory_mb"]
+    estimate = Estimate(float(entry["seconds"]), math.nan if memory is None else float(memory), str(entry["basis"]))
+    if not (math.isfinite(estimate.seconds) and estimate.seconds >= 0):
+        raise ValueError(f"cell {place}: {entry['seconds']!r} seconds")
+    return Cell(**values, seed=seed), estimate
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()}
+
+
+def totals(cells: Iterable[tuple[Cell, Estimate]]) -> dict[tuple[str, ...], tuple[int, float, float]]:
+    """(track, data set, protocol, mode) -> number of cells, seconds, and the largest memory in MB (NaN where unknown)."""
+    found: dict[tuple[str, ...], tuple[int, float, float]] = {}
+    for cell, estimate in cells:
+        key = (cell.track, cell.dataset, cell.protocol, cell.mode)
+        count, seconds, memory = found.get(key, (0, 0.0, math.nan))
+        largest = estimate.memory_mb if math.isnan(memory) else max(memory, estimate.memory_mb)
+        found[key] = count + 1, seconds + estimate.seconds, largest
+    return found
