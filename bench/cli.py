@@ -266,6 +266,18 @@ def compare(
 
 
 @app.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Results folders with cells.")],
+    out: Annotated[Path, typer.Option(help="The folder that takes them; it may hold cells already.")],
+) -> None:
+    """Join results folders, of shards or of several machines. Cells of the same key with other numbers are named, and then
+    nothing is written."""
+    from bench.commands.merge import merge_command
+
+    merge_command(folders, out, console)
+
+
+@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="Results folder.")],
     recompute: Annotated[int, typer.Option(help="Run so many of its cells anew and compare.", min=0)] = 0,

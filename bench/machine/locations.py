@@ -17,10 +17,16 @@ def user_folder(kind: str) -> Path:
     elif sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
     elif kind == "cache":
-        base = Path(os.environ.get("XDG_CACHE_HOME", home / ".cache"))
+        base = _named_by("XDG_CACHE_HOME") or home / ".cache"
     else:
-        base = Path(os.environ.get("XDG_DATA_HOME", home / ".local" / "share"))
+        base = _named_by("XDG_DATA_HOME") or home / ".local" / "share"
     return base / "vfm3d-bench" / kind
+
+
+def _named_by(variable: str) -> Path | None:
+    """The folder that an XDG variable names. One that is empty or relative counts as unset (XDG Base Directory 0.8)."""
+    folder = Path(os.environ.get(variable, ""))
+    return folder if folder.is_absolute() else None
 
 
 def data_root(option: Path | None = None) -> Path:

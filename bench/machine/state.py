@@ -47,6 +47,16 @@ def state_kept() -> Iterator[None]:
         os.chdir(folder)
 
 
+def seed_everything(seed: int) -> None:
+    """Give the random states that libraries share a known value, so that a model that draws from them gives the same numbers
+    in every process."""
+    import torch
+
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
+
+
 def _within(module: object, path: str) -> object:
     """What holds the last attribute of a dotted path."""
     return functools.reduce(getattr, path.split(".")[:-1], module)

@@ -11,9 +11,13 @@ from __future__ import annotations
 import hashlib
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from bench.core.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MOST_SIDE = 16_384  #: pixels
 MOST_PIXELS = 2**25
@@ -69,6 +73,17 @@ def checked_picture(folder: Path, key: str, name: str) -> tuple[Path, tuple[int,
     if not (0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE and width * height <= MOST_PIXELS):
         raise UserError(f"{path} says that it has {width} x {height} pixels; at most {MOST_PIXELS:,} are shown")
     return path, (width, height)
+
+
+def opened(path: Path) -> Image.Image:
+    """A picture that `checked_picture` has passed, in RGB. Raises UserError naming a file that is damaged."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path} is a damaged picture ({error}); run the cell again") from error
 
 
 def picture_digest(path: Path) -> str:

@@ -20,7 +20,7 @@ from bench.core.residents import Residents
 from bench.core.text import cut
 from bench.core.track import Outcome, Settings
 from bench.machine.provenance import Cost, measured, provenance
-from bench.machine.state import state_kept
+from bench.machine.state import seed_everything, state_kept
 from bench.native.memory import keep_freed_memory
 from bench.results.claims import Claims
 from bench.results.record import CellRecord, Status
@@ -118,6 +118,7 @@ def _run_and_store(task: Task, store: Store, settings: Settings, residents: Resi
         try:
             if cell_key(task.cell, settings) != task.key:
                 raise UserError("its code, weights or data changed since the run began; run the same command again")
+            seed_everything(task.cell.seed)
             outcome = track_of(task.cell).run(task.cell, settings, residents)
         except BaseException as error:  # a model may raise anything; the cell says so and the rest goes on
             status, message = _ended(error)
@@ -146,6 +147,7 @@ def _record(
 
 
 def _prepared(cell: Cell, settings: Settings, residents: Residents) -> CellRecord:
+    seed_everything(cell.seed)
     made = track_of(cell).prepare(cell, settings, residents)
     return CellRecord(
         key=preparation_key(cell, made.key, made.device),

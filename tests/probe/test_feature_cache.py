@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench.probe.features.cache import ExtractionCost, cached_features, feature_key
-from bench.types import FeatureInput, UserError
+from bench.types import FeatureInput
 
 
 def _cost(call: int) -> ExtractionCost:
@@ -102,11 +102,15 @@ def test_a_failing_computation_leaves_nothing_behind(tmp_path: Path) -> None:
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_costs_speed_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     blocked = tmp_path / "cache"
     blocked.write_text("a file where the folder should be")
-    with pytest.raises(UserError, match="cannot be written"):
-        cached_features(blocked, "ab", _Counted(_values()))
+    counted = _Counted(_values())
+    first, again = (cached_features(blocked, "ab", counted) for _ in range(2))
+    assert counted.calls == 2
+    assert torch.equal(first.values, again.values)
+    assert "computed each time" in caplog.text
+    assert str(blocked) in caplog.text
 
 
 def test_the_key_depends_on_everything_that_decides_the_features() -> None:

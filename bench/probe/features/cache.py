@@ -9,13 +9,12 @@ numbers as a fresh one. What making the features cost is kept with them.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,12 @@ from torch import Tensor
 
 from bench.core.errors import UserError
 from bench.core.interfaces import FeatureInput
+from bench.machine.files import write_atomically
 
 VERSION = 2  #: raised when the numerics of the providers or the format of the files change
 _LIBRARIES = ("torch", "timm", "transformers", "diffusers", "scikit-image")  #: whose numerics the features depend on
 _KEY = "values"
+_LOG = logging.getLogger(__name__)
 _SMALL = 2.0**-4  #: a thousand times half's smallest normal number: a map whose values all lie below it is kept in single
 
 
@@ -77,14 +78,18 @@ def cached_features(folder: Path, key: str, compute: Callable[[], tuple[Tensor, 
     """The features under `key`, from the folder or from `compute`, after the rounding described above.
 
     A damaged file is computed again and replaced. Files are written to a temporary name and renamed, so that parallel runs
-    share a folder. Raises UserError where the folder cannot be written.
+    share a folder. Where the folder cannot be written to (full, read-only) a warning says so, and what is needed is
+    computed each time.
     """
     path = folder / key[:2] / f"{key}.safetensors"
     held = _read(path)
     if held is None:
         values, cost = compute()
         held = _rounded(values.detach().cpu()), cost
-        _write(path, *held)
+        try:
+            write_atomically(path, partial(_write, *held))
+        except UserError as error:
+            _LOG.warning("features are computed each time that they are needed: %s", error)
     return Extracted(key, held[0].float(), held[1])
 
 
@@ -118,23 +123,10 @@ def _read(path: Path) -> tuple[Tensor, ExtractionCost] | None:
     return (values, cost) if metadata.get("sha256") == _digest(values) else None
 
 
-def _write(path: Path, values: Tensor, cost: ExtractionCost) -> None:
+def _write(values: Tensor, cost: ExtractionCost, path: Path) -> None:
     from safetensors.torch import save
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                metadata = {"sha256": _digest(values), "cost": json.dumps(asdict(cost))}
-                file.write(save({_KEY: values}, metadata=metadata))
-            Path(temporary).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-            raise
-    except OSError as error:
-        raise UserError(f"the feature cache {path.parent} cannot be written: {error.strerror or error}") from error
+    path.write_bytes(save({_KEY: values}, metadata={"sha256": _digest(values), "cost": json.dumps(asdict(cost))}))
 
 
 def _digest(values: Tensor) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.core.cells import INSTANTSPLAT
 from bench.core.errors import UserError
+from bench.results.pictures import checked_picture, file_name
 from bench.results.store import Store
 
 MODES = ("G", INSTANTSPLAT)
@@ -32,8 +33,9 @@ def write_excerpt(results: Path, scene: str, out: Path) -> list[Path]:
     for record in records:
         model = record.cell.model if record.cell.mode == "G" else record.cell.mode
         for kind, target in (("photo", "photo"), *((kind, f"{kind}-{model}") for kind in KINDS)):
-            written.add(out / f"{target}.png")
-            shutil.copyfile(results / "pictures" / record.key / f"{kind}.{view}.png", out / f"{target}.png")
+            source, _ = checked_picture(results, record.key, f"{kind}.{view}")
+            written.add(out / file_name(target))
+            shutil.copyfile(source, out / file_name(target))
     return sorted(written)
 
 

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from PIL import Image
-
 from bench.core.cells import INSTANTSPLAT, MODES
-from bench.core.errors import UserError
 from bench.machine.files import write_atomically
 from bench.metrics.catalogue import headline
 from bench.report.say.cards import dataset_title, in_order, title_of
 from bench.report.say.marks import row_marks
 from bench.report.tables.papers import DEPTH_BLOCKS, POINT_BLOCKS
+from bench.results.pictures import checked_picture, file_name
 from bench.results.record import CellRecord
 
 _ALIGNMENTS = {**POINT_BLOCKS, **DEPTH_BLOCKS}
@@ -59,10 +57,15 @@ MODE_TITLES = {"-": "", INSTANTSPLAT: "InstantSplat", **{mode: f"mode {mode}" fo
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture: where it lies in the results, and where it will lie in the report (a relative URL)."""
+    """A picture of a results folder, and where it will lie in the report (a relative path)."""
 
-    source: Path
-    target: str
+    folder: Path
+    key: str
+    name: str
+
+    @property
+    def target(self) -> str:
+        return f"pictures/{self.key[:12]}/{file_name(self.name)}"
 
     @property
     def url(self) -> str:
@@ -71,8 +74,7 @@ class Picture:
     @functools.cached_property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels, so that a page keeps the room of a picture that is not loaded yet."""
-        with Image.open(self.source) as picture:
-            return picture.size
+        return checked_picture(self.folder, self.key, self.name)[1]
 
 
 @dataclass(frozen=True)
@@ -155,12 +157,12 @@ def _detail(record: CellRecord, view: str) -> str:
 
 
 def _picture(record: CellRecord, folder: Path, name: str) -> Picture:
-    return Picture(folder / "pictures" / record.key / f"{name}.png", f"pictures/{record.key[:12]}/{name}.png")
+    return Picture(folder, record.key, name)
 
 
 def copy_pictures(gallery: Gallery, out: Path) -> None:
-    """Copy the pictures of a gallery into the report. Raises UserError where the results folder lost one."""
+    """Copy the pictures of a gallery into the report. Raises UserError where the results folder lost one, or where one is no
+    picture that may be shown (bench.results.pictures)."""
     for picture in (picture for row in gallery.rows for picture in row.pictures if picture):
-        if not picture.source.is_file():
-            raise UserError(f"{picture.source} is missing: the results folder was changed; run the cell again")
-        write_atomically(out / picture.target, functools.partial(shutil.copyfile, picture.source))
+        source, _ = checked_picture(picture.folder, picture.key, picture.name)
+        write_atomically(out / picture.target, functools.partial(shutil.copyfile, source))

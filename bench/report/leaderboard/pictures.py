@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.cells import INSTANTSPLAT, MODES
-from bench.core.errors import UserError
 from bench.report.figures.gallery import SCENES, Stored
 from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of
 from bench.report.say.marks import condition_marks, row_marks
+from bench.results.pictures import checked_picture, opened
 from bench.results.record import CellRecord
 
 BUDGET = 4_000_000  #: bytes of data URIs
@@ -47,7 +47,7 @@ def embedded_pictures(records: Sequence[Stored], budget: int = BUDGET) -> dict[s
             left_out += 1
             continue
         names = {kind: f"{kind}.{view}" for kind in (after, _before(record, view, after))}
-        encoded = {kind: _encoded(folder / "pictures" / record.key / f"{name}.png", known) for kind, name in names.items()}
+        encoded = {kind: _encoded(checked_picture(folder, record.key, name)[0], known) for kind, name in names.items()}
         cost = sum(len(uri) for uri in set(encoded.values()) - set(images))
         if used + cost > budget:
             used = budget  # later ones would look chosen for their size
@@ -143,14 +143,9 @@ def _item(record: CellRecord, view: str) -> dict[str, Any]:
 def _encoded(path: Path, known: dict[bytes, str]) -> str:
     """A picture as a data URI: WebP, its long side at most LONG_SIDE. known: what was encoded before, by content: every
     model's cell holds the same photo."""
-    from PIL import Image
-
-    if not path.is_file():
-        raise UserError(f"{path} is missing: the results folder was changed; run the cell again")
     content = path.read_bytes()
     if content not in known:
-        with Image.open(io.BytesIO(content)) as image:
-            small = image.convert("RGB")
+        small = opened(path)
         small.thumbnail((LONG_SIDE, LONG_SIDE))
         stream = io.BytesIO()
         small.save(stream, "WEBP", quality=QUALITY, method=2)
