@@ -180,7 +180,7 @@ def test_a_killed_run_goes_on_and_gives_the_rows_of_an_undisturbed_one(plugin: P
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     entry = [sys.executable, "-m", "bench.cli"]
     process = subprocess.Popen([*entry, *probe(plugin, killed), "--no-report"], stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not _probes(killed):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline, "no cell was stored in time"
@@ -214,7 +214,7 @@ def test_a_feature_with_nan_fails_its_cells_with_the_reason(
     rows = pd.read_csv(tmp_path / "results" / "rows.csv")
     (row,) = rows[rows["track"] == "probe"].to_dict("records")
     assert row["status"] == "failed"
-    assert set(rows[rows["track"] == "perf"]["mode"]) == {"extraction"}, "making them did cost something"
+    assert not (rows["track"] == "perf").any(), "what was not made has no cost"
 
 
 def test_all_lists_what_cannot_run_here_and_a_name_stops_the_run(
