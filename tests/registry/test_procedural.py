@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,3 +173,23 @@ def test_without_open3d_the_message_says_what_to_install(monkeypatch: pytest.Mon
     with pytest.raises(Unavailable, match=r"pip install open3d.*libusb-1\.0-0"):
         Procedural().load_scene(None, "room")
     assert Procedural().scenes(None, "probe")
+
+
+def test_a_view_from_the_cache_is_the_rendered_one_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a damaged file is rendered anew."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    views = []
+    for _ in range(3):
+        dataset._rendered.cache_clear()
+        views.append(dataset._rendered("tabletop", "left"))
+        if len(views) == 2:
+            (file,) = tmp_path.rglob("*.npz")
+            file.write_bytes(file.read_bytes()[:1000])
+    dataset._rendered.cache_clear()
+    for view in views[1:]:
+        assert view.camera is not None
+        assert views[0].camera is not None
+        for own, first in zip((view, view.camera), (views[0], views[0].camera), strict=True):
+            for name, value in vars(first).items():
+                if name != "camera":
+                    assert np.array_equal(getattr(own, name), value, equal_nan=isinstance(value, np.ndarray)), name

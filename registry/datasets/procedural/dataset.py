@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from bench.machine.files import write_atomically
+from bench.machine.locations import cache_root
+from bench.machine.source import source_digest
 from bench.registry import datasets
 from bench.types import Camera, Dataset, DatasetCard, MonocularSample, MultiViewScene, Track, UserError, View
 from registry.datasets.procedural.render import Stage, StageRenderer, look_at
@@ -90,8 +96,40 @@ def _camera(stage: Stage, view: str) -> Camera:
 
 @functools.lru_cache(maxsize=64)
 def _rendered(stage: str, view: str) -> View:
-    renderer = _renderer(stage)
-    return renderer.view(view, _camera(renderer.stage, view))
+    """A view, from the user's cache where it was rendered before: each model of a run has a process of its own."""
+    path = cache_root() / "procedural" / _code()[:16] / f"{stage}-{view}.npz"
+    held = _read(path, view)
+    if held is None:
+        renderer = _renderer(stage)
+        held = renderer.view(view, _camera(renderer.stage, view))
+        with contextlib.suppress(UserError):  # a cache that cannot be written to costs time alone
+            write_atomically(path, functools.partial(_write, held))
+    return held
+
+
+@functools.cache
+def _code() -> str:
+    """What decides a rendered pixel."""
+    versions = [version(package) for package in ("numpy", "open3d")]
+    return hashlib.sha256(f"{GENERATOR_VERSION} {source_digest(Procedural)} {versions}".encode()).hexdigest()
+
+
+def _write(view: View, path: Path) -> None:
+    assert view.camera is not None
+    assert view.depth is not None
+    assert view.normal is not None
+    poses = {"intrinsics": view.camera.intrinsics, "world_to_camera": view.camera.world_to_camera}
+    np.savez(path, image=view.image, depth=view.depth, normal=view.normal, **poses)
+
+
+def _read(path: Path, name: str) -> View | None:
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            image = held["image"]
+            camera = Camera(held["intrinsics"], held["world_to_camera"], image.shape[1], image.shape[0])
+            return View(name, image, camera, held["depth"], held["normal"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
 
 
 def _view(stage: str, view: str) -> View:
