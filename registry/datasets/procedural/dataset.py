@@ -118,8 +118,14 @@ def _write(view: View, path: Path) -> None:
     assert view.camera is not None
     assert view.depth is not None
     assert view.normal is not None
-    poses = {"intrinsics": view.camera.intrinsics, "world_to_camera": view.camera.world_to_camera}
-    np.savez(path, image=view.image, depth=view.depth, normal=view.normal, **poses)
+    np.savez(
+        path,
+        image=view.image,
+        depth=view.depth,
+        normal=view.normal,
+        intrinsics=view.camera.intrinsics,
+        world_to_camera=view.camera.world_to_camera,
+    )
 
 
 def _read(path: Path, name: str) -> View | None:
