@@ -76,7 +76,8 @@ def convert(asked: Conversion, console: Console) -> None:
         overwrite=asked.overwrite,
     )
     there = f"; it has {done.listed} now" if done.listed > len(done.samples) else ""
-    lines = [f"{len(done.samples)} samples written to {asked.destination}{there}; photos and depth paired by {done.pairing}"]
+    count = f"{len(done.samples)} sample{'s' if len(done.samples) > 1 else ''}"
+    lines = [f"{count} written to {asked.destination}{there}; photos and depth paired by {done.pairing}"]
     least, median, greatest = done.depths
     lines.append(f"depth: {least:.3g} to {greatest:.3g} m, median {median:.3g} m")
     if done.unused:
