@@ -185,6 +185,20 @@ def test_half_of_a_pair_and_fields_of_frames_are_honoured(
     assert source_of(scene).unused == ("sharpness", *overruled)
 
 
+@pytest.mark.parametrize(("turned", "used"), [(1, 5), (2, 4), (3, 0)])
+def test_photos_of_several_sizes_are_told_where_the_calibration_names_none(tmp_path: Path, turned: int, used: int) -> None:
+    folder = truth.write(truth.FORMATS["Blender"], tmp_path)
+    for number in range(turned):
+        write_photo(folder / f"train/r_{number}.png", truth.HEIGHT, truth.WIDTH)
+    if not used:
+        with pytest.raises(UserError, match="the calibration does not say for which size it is"):
+            NeRF().load_scene(tmp_path, "s")
+        return
+    scene = NeRF().load_scene(tmp_path, "s")
+    assert source_of(scene).photos == used
+    assert truth.reprojection_error(truth.FORMATS["Blender"], scene) < 1e-6
+
+
 def test_the_tum_cameras_are_known_by_the_sequences_name(tmp_path: Path) -> None:
     folder = truth.write(truth.FORMATS["TUM"], tmp_path)
     (folder / "camera-intrinsics.txt").unlink()

@@ -161,7 +161,7 @@ def usable(
         frames: Name and description of each frame.
         make: The photo of a frame. Raises UserError with the reason where it cannot be used.
         one_size: Whether the calibration does not say for which size it is: then a photo of another size than most is left
-        out.
+            out, and all are where no size is that of most.
 
     Returns:
         The photos, and name -> reason. A photo is left out too where it is unreadable, or its calibration is for another
@@ -181,9 +181,13 @@ def usable(
             left_out[name] = str(error)
     if not one_size or len(set(sizes.values())) < 2:
         return photos, left_out
-    ((width, height), _), *_ = Counter(sizes.values()).most_common(1)
+    ((width, height), count), *_ = Counter(sizes.values()).most_common(1)
     for name, size in sizes.items():
-        if size != (width, height):
+        if 2 * count <= len(sizes):
+            left_out[name] = (
+                f"the photo is {size[0]}x{size[1]}, others are not, and the calibration does not say for which size it is"
+            )
+        elif size != (width, height):
             left_out[name] = (
                 f"the photo is {size[0]}x{size[1]}, most are {width}x{height}, and the calibration does not say for which "
                 "size it is"
