@@ -246,7 +246,7 @@ CATALOGUE = (
         "share",
         True,
         "depth",
-        "share of pixels within the threshold",
+        "share of pixels within the threshold: a ratio below 1.25, of points an error below a quarter of their distance",
         factor=100.0,
         digits=1,
         three_digits=True,

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.report.figures.models import training_gains_plot
 from bench.report.say.means import table_means
-from bench.report.say.verdict import verdicts
+from bench.report.say.verdict import training_gains, verdicts
 from bench.report.tables.beside import BLOCKS
 from bench.report.tables.papers import GTA
+from bench.report.tables.runs import training_table
 from bench.results.schema import ROW_COLUMNS, as_rows
 from bench.stats.bootstrap import stratified_difference
 from bench.stats.significance import sign_flip_test, smallest_p
@@ -96,3 +98,15 @@ def test_each_stratum_counts_alike() -> None:
 @pytest.mark.parametrize("n", [2, 5, 8])
 def test_the_smallest_p_is_what_the_test_gives_for_the_clearest_data(n: int) -> None:
     assert sign_flip_test(np.arange(1.0, n + 1)) == pytest.approx(smallest_p(n, 1))
+
+
+def test_training_gains_stand_in_a_table_and_a_figure_with_their_intervals() -> None:
+    gains = training_gains(rows_of(STANDARD, spread=0.0), {"G": "Geometry", "T": "Texture"})
+    ((model, mode, found),) = gains
+    assert (model, mode) == ("strong", "Geometry")
+    assert (found.difference, found.low, found.high) == pytest.approx((3.0, 3.0, 3.0))
+    (line,) = training_table(gains).lines
+    assert [entry.text for entry in line.entries] == ["+3.00 dB [+3.00, +3.00]"]
+    (axes,) = training_gains_plot(gains).axes
+    assert [tuple(offset) for offset in axes.collections[1].get_offsets()] == [pytest.approx((3.0, 0.0))]
+    assert training_gains(rows_of({"weak": STANDARD["weak"]}), {"G": "Geometry"}) == []

@@ -10,6 +10,8 @@ import pandas as pd
 
 from bench.metrics.catalogue import METRICS
 from bench.report.figures.drawing import COLOURS, canvas, label_points
+from bench.report.say.cards import in_order, title_of
+from bench.report.say.verdict import Lead
 from bench.report.tables.model import arrow
 from bench.stats.bootstrap import complete_units
 from bench.stats.rank import critical_difference, mean_ranks, rank_intervals
@@ -143,4 +145,32 @@ def error_distribution(errors: pd.DataFrame) -> Any:
     axes.grid(linewidth=0.4, color="0.92")
     axes.set(xlabel="absolute error of the horizontal field of view, degrees", ylabel="share of photos")
     figure.legend(loc="outside right upper", fontsize=7.5)
+    return figure
+
+
+def training_gains_plot(gains: Sequence[tuple[str, str, Lead]]) -> Any:
+    """What training adds to each network, a dot and interval a mode.
+
+    Args:
+        gains: (model, mode title, lead), as bench.report.say.verdict.training_gains gives them; at least one.
+
+    Returns:
+        The Matplotlib figure.
+    """
+    models = in_order((model for model, _, _ in gains), "probe")
+    modes = list(dict.fromkeys(mode for _, mode, _ in gains))
+    figure, ((axes,),) = canvas(5.4, 0.34 * len(models) + 1.1)
+    for at, mode in enumerate(modes):
+        own = [(models.index(model), found) for model, title, found in gains if title == mode]
+        places = np.array([place for place, _ in own]) + 0.2 * (at - (len(modes) - 1) / 2)
+        values = np.array([found.difference for _, found in own])
+        axes.hlines(places, [f.low for _, f in own], [f.high for _, f in own], color=COLOURS[at], linewidth=2, alpha=0.5)
+        axes.scatter(values, places, s=22, color=COLOURS[at], label=mode, zorder=3)
+    axes.axvline(0, color="0.3", linewidth=1)
+    axes.set_yticks(range(len(models)), [title_of(model) for model in models])
+    axes.set_ylim(len(models) - 0.4, -0.6)
+    axes.grid(axis="x", linewidth=0.4, color="0.9")
+    metric = gains[0][2].metric
+    axes.set_xlabel(f"{metric.label}, trained minus untrained, {metric.printed_unit}")
+    figure.legend(loc="outside upper center", ncols=len(modes))
     return figure

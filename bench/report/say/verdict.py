@@ -88,6 +88,29 @@ def _is_twin(contender: Contender, model: str) -> bool:
     return str(parsed.trained) == model and (parsed.untrained or weights == "random")
 
 
+def training_gains(rows: pd.DataFrame, modes: dict[str, str]) -> list[tuple[str, str, Lead]]:
+    """What training adds: each model less its untrained twin, in every mode where both were measured.
+
+    Args:
+        rows: Of one protocol and point map of the probe.
+        modes: Mode -> title.
+
+    Returns:
+        (model, mode title, lead), empty where no model has a twin.
+    """
+    metric = headline("probe")
+    found = []
+    for mode, title in modes.items():
+        units = scenes_by_model(rows, metric.name, mode)
+        contenders = _contenders(units) if len(units) else []
+        for contender in contenders:
+            model, weights, _ = contender
+            twin = None if weights == "random" or model == NO_MODEL else twin_of(model, contenders)
+            if twin is not None:
+                found.append((model, title, lead(units, contender, twin, metric)))
+    return found
+
+
 def verdicts(rows: pd.DataFrame, means: pd.DataFrame, block_titles: dict[str, str]) -> Iterator[Verdict]:
     """One verdict for each protocol and point map: in the geometry mode of the probe (or the first mode that there is), and
     under the alignment that most estimators share.

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from bench.metrics.catalogue import headline
+from bench.report.figures import models as charts_models
 from bench.report.figures.drawing import Drawer
 from bench.report.figures.gallery import Stored, galleries
 from bench.report.page.page import Part, Section, section
 from bench.report.parts.probe import clouds_part, joined_part, supervision_part, variants_part, views_part
 from bench.report.parts.ranks import rank_figures
 from bench.report.say import marks as conditions
+from bench.report.say.verdict import training_gains
 from bench.report.tables import papers as paper_tables
 from bench.report.tables import runs as run_tables
 from bench.report.tables.beside import beside_tables, joined
@@ -42,6 +44,7 @@ def probe_sections(
                 variants_part(means, metrics, draw),
                 joined_part(means, metrics, draw),
                 supervision_part(means, metrics, draw),
+                _training_part(part, draw),
                 _ranking_part(part, draw),
                 Part("Training poses", tables=(run_tables.pose_table(means),)),
                 Part("Beside the published numbers", ("Published numbers have their own protocol.",), tuple(beside)),
@@ -50,6 +53,16 @@ def probe_sections(
             marks,
             (f"Protocol {protocol}, point map {pointmap}. Scenes: {conditions.scene_count(part)}.",),
         )
+
+
+def _training_part(rows: pd.DataFrame, draw: Drawer) -> Part:
+    """What training adds to each architecture, where untrained twins were run."""
+    gains = training_gains(rows, paper_tables.GTA)
+    if not gains:
+        return Part("Trained minus untrained")
+    title = f"{HEADLINE.label}: trained minus untrained"
+    figure = draw("training", title, "95 % bootstrap intervals over scenes.", charts_models.training_gains_plot, gains)
+    return Part("Trained minus untrained", tables=(run_tables.training_table(gains),), figures=(figure,))
 
 
 def _ranking_part(rows: pd.DataFrame, draw: Drawer) -> Part:

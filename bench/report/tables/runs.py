@@ -22,6 +22,7 @@ from bench.report.say.cards import (
     title_of,
 )
 from bench.report.say.marks import row_marks
+from bench.report.say.verdict import Lead
 from bench.report.tables.model import MISSING, Column, Entry, Heading, Line, Table, arrow, fill, number, words_table
 from bench.report.tables.papers import model_rows
 from bench.results.published import ALL
@@ -114,6 +115,27 @@ def no_test(units: pd.DataFrame, what: str) -> tuple[str, ...]:
     return (
         f"{what}: no test. Over {len(complete)} scenes and {pairs} pairs the smallest p that the paired sign-flip test can "
         f"give is {smallest:.2g}; run more scenes.",
+    )
+
+
+def training_table(gains: Sequence[tuple[str, str, Lead]]) -> Table:
+    """What the training of each network adds to the same network untrained: (model, mode title, lead), as
+    bench.report.say.verdict.training_gains gives them."""
+    modes = list(dict.fromkeys(mode for _, mode, _ in gains))
+    held = {(model, mode): found for model, mode, found in gains}
+    models = in_order((model for model, _, _ in gains), "probe")
+    lines = [
+        (title_of(model), [str(held[model, mode]) if (model, mode) in held else "" for mode in modes]) for model in models
+    ]
+    scenes = sorted({found.scenes for _, _, found in gains})
+    return words_table(
+        "training",
+        "Trained minus untrained",
+        modes,
+        lines,
+        caption="What the weights know, beyond the architecture: the model less the same network untrained, on the same "
+        f"scenes ({', '.join(map(str, scenes))}), + being better; in brackets the 95 % bootstrap interval over scenes.",
+        corner="model",
     )
 
 
