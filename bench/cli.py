@@ -101,6 +101,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Weights = Annotated[str, typer.Option(help="pretrained, or random: the real architecture, marked in every row.")]
 
 
+def _named_folder(text: str | Path) -> Path:
+    """The folder that an option names. Raises UserError for none: the current folder would take its place."""
+    if not str(text).strip():
+        raise UserError("--out: name a folder; it is empty (is a variable of the shell not set?)")
+    return Path(text)
+
+
 @app.command()
 def run(
     models: Models = "embedded",
@@ -128,7 +135,7 @@ def run(
         Path | None, typer.Option("--plan", help="Run the cells of this file (`bench plan`), not those selected above.")
     ] = None,
     shard: Annotated[str | None, typer.Option(help="I/N: the I-th of N parts of the plan file.")] = None,
-    out: Annotated[Path, typer.Option(help="Results folder.")] = Path("results/run"),
+    out: Annotated[Path, typer.Option(help="Results folder.", parser=_named_folder)] = Path("results/run"),
     report: Annotated[Path | None, typer.Option("--report", help="By default reports/<name of --out>.")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Stop after the rows.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,

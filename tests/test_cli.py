@@ -252,6 +252,7 @@ def test_all_lists_what_cannot_run_here_and_a_name_stops_the_run(
         (["--checkpoint", "dino=/", "--weights", "random"], "give one of them"),
         (["--data-root", "/nowhere/at/all"], "there is no folder"),
         (["--plugin", "absent.py"], "no such file"),
+        (["--out", ""], "--out: name a folder; it is empty"),
         (["--models", ""], "--models: name at least one"),
         (["--modes", ","], "--modes: name at least one"),
         (["--seeds", ""], "--seeds: name at least one"),

@@ -35,7 +35,7 @@ def _estimators(names: Sequence[str]) -> list[Cell]:
 
 
 def _run(out: Path, cells: Sequence[Cell], jobs: int) -> tuple[dict[Cell, Report], dict[Cell, CellRecord]]:
-    run = Run(out, Settings(None, out / "cache", "cpu", "none"), (str(PLUGIN),), jobs, cell_seconds=6.0, memory_mb=2500.0)
+    run = Run(out, Settings(None, out / "cache", "cpu", "none"), (str(PLUGIN),), jobs, cell_seconds=10.0, memory_mb=2000.0)
     due = run.due(cells)
     assert len(list(run.extract(due, map_groups))) >= 0
     reports = {report.cell: report for report in run.execute(due, map_groups)}
