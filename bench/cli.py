@@ -244,6 +244,25 @@ def _checkpoints(texts: list[str] | None) -> tuple[tuple[str, Path], ...]:
 
 
 @app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(help="Of `bench reproduce list`; `list` shows them.")] = "list",
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; by default what the reproduction asks for.")] = None,
+    data_root: DataRoot = None,
+    jobs: Annotated[int, typer.Option(help="Cells at a time; 0: one a core on a CPU, one on a GPU.", min=0)] = 0,
+    out: Annotated[Path | None, typer.Option(help="Results folder; by default results/reproduce-<name>.")] = None,
+) -> None:
+    """Run a plan whose outcome is known and say of every value whether it came out; exit code 1 where one did not."""
+    from bench.commands.reproduce import list_reproductions, reproduce_command
+
+    _load(None)
+    if name == "list":
+        list_reproductions(console)
+        return
+    folder = out or Path("results") / f"reproduce-{name}"
+    raise typer.Exit(reproduce_command(name, folder, data_root, device, jobs, console, errors))
+
+
+@app.command()
 def report(
     folders: Annotated[
         list[Path] | None,

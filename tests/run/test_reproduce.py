@@ -1,0 +1,78 @@
+"""Plans whose outcome is known: verdicts by hand, and names that exist."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from bench.core.errors import UserError
+from bench.registry import datasets, estimators, features, pointmaps
+from bench.results.reproduced import PLACE
+from bench.run.reproduce import REPRODUCTIONS, reproduction_named, verdicts
+from bench.run.request import AUTO
+
+ROW = {
+    "track": "probe",
+    "dataset": "dtu",
+    "model": "dino",
+    "mode": "G",
+    "alignment": "-",
+    "pointmap": "sparse",
+    "protocol": "paper-v1",
+    "seed": 0,
+    "view": "a",
+    "weights": "none",
+    "unit": "",
+    "higher_is_better": True,
+    "status": "ok",
+    "note": "",
+}
+
+
+def test_verdicts_by_hand() -> None:
+    rows = pd.DataFrame(
+        [
+            {**ROW, "scene": "scan1", "metric": "psnr", "value": 20.0},
+            {**ROW, "scene": "scan2", "metric": "psnr", "value": 22.0},
+            {**ROW, "scene": "scan1", "metric": "ssim", "value": 0.5},
+            {**ROW, "scene": "scan2", "metric": "ssim", "value": math.nan, "status": "invalid"},
+            {**ROW, "scene": "scan1", "metric": "lpips", "value": 0.30},
+            {**ROW, "scene": "scan2", "metric": "lpips", "value": 0.30},
+            *(
+                {**ROW, "scene": s, "metric": "distance", "alignment": "similarity", "value": 2.0}
+                for s in ("scan1", "scan2")
+            ),
+        ]
+    )
+    place = {name: ROW[name] for name in PLACE if name != "metric"}
+    wanted = {"psnr": 21.2, "ssim": 0.5, "lpips": 0.33, "distance": 2.0, "accuracy": 1.0}
+    expected = pd.DataFrame([{**place, "metric": metric, "value": value} for metric, value in wanted.items()])
+    found = verdicts(rows, expected, relative=0.01, absolute=0.0).set_index("metric")
+    assert dict(found["verdict"]) == {
+        "psnr": "within",  # 21 against 21.2 +- 0.212
+        "ssim": "missing",  # of one scene of two
+        "lpips": "outside",
+        "distance": "within",
+        "accuracy": "missing",
+    }
+    assert found.loc["psnr", "difference"] == pytest.approx(-0.2)
+    assert verdicts(rows, expected, 0.0, 0.25).set_index("metric").loc["lpips", "verdict"] == "within"
+
+
+@pytest.mark.parametrize("name", REPRODUCTIONS)
+def test_every_name_in_a_reproduction_exists_and_every_value_is_asked_for(name: str) -> None:
+    request, expected = REPRODUCTIONS[name].request, REPRODUCTIONS[name].expected()
+    assert set(request.models) <= {*features, *estimators}
+    assert set(request.datasets) <= set(datasets)
+    assert request.pointmap == AUTO or request.pointmap in pointmaps
+    assert len(expected)
+    assert expected["value"].notna().all()
+    assert set(request.models) & set(expected["model"])
+    assert set(expected["dataset"]) <= set(request.datasets)
+
+
+def test_an_unknown_reproduction_is_named() -> None:
+    with pytest.raises(UserError, match="there are embedded"):
+        reproduction_named("everything")
