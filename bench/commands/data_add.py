@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.core.errors import UserError
+from bench.core.registry import datasets
 from bench.core.text import listed
 from bench.machine.images import pictures_in, read_photo
 from bench.machine.locations import data_root, user_folder
@@ -50,9 +51,19 @@ def add_photos(source: Path, name: str | None, root: Path | None, console: Conso
     console.print(f"{len(photos)} photos in {folder}", highlight=False, soft_wrap=True)
     where = f" --data-root {root}" if root is not None else ""
     console.print(
-        f"next: bench run --datasets photos --scenes {scene} --pointmap colmap{where}", highlight=False, soft_wrap=True
+        f"next: bench run --datasets {_chosen(scene, folder.parents[1])} --pointmap colmap{where}",
+        highlight=False,
+        soft_wrap=True,
     )
     return folder
+
+
+def _chosen(scene: str, root: Path) -> str:
+    """How the scene is named to `bench run`: by its own name, or as one of `photos` where another data set has that."""
+    for name, own in datasets["photos"].found_under(root).items():
+        if name not in datasets and list(own().scenes(root, "probe")) == [scene]:
+            return name
+    return f"photos --scenes {scene}"
 
 
 def _checked(source: Path) -> list[Path]:

@@ -35,7 +35,7 @@ def test_added_photos_are_a_scene(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
     assert "9 photos in" in said
-    assert f"bench run --datasets photos --scenes My-garden --pointmap colmap --data-root {root}" in said
+    assert f"bench run --datasets my-garden --pointmap colmap --data-root {root}" in said
     folder = root / "photos" / "My-garden"
     assert sorted(path.name for path in folder.iterdir()) == NAMES
     assert all((folder / name).read_bytes() == (source / name).read_bytes() for name in NAMES)
@@ -47,6 +47,24 @@ def test_added_photos_are_a_scene(tmp_path: Path) -> None:
     assert [view.name for view in scene.train] == ["00", "02", "04", "08"]
     assert [view.name for view in scene.test] == ["01", "03", "06"]
     assert all(view.camera is None for view in scene.views)
+
+
+def test_a_scene_is_a_data_set_by_its_own_name(tmp_path: Path) -> None:
+    for name in ("Toys_1", "llff"):
+        photos(tmp_path / "photos" / name, NAMES)
+    found = datasets["photos"].found_under(tmp_path)
+    assert sorted(found) == ["llff", "toys-1"]
+    own = found["toys-1"]()
+    assert own.scenes(tmp_path, "probe") == ["Toys_1"]
+    assert own.load_scene(tmp_path, "Toys_1").dataset == "toys-1"
+    assert own.found_under(tmp_path) == {}
+    assert datasets["photos"]().scenes(tmp_path, "probe") == ["Toys_1", "llff"]
+
+
+def test_a_taken_name_is_run_as_a_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path.joinpath("data").mkdir()
+    add_photos(photos(tmp_path / "llff", NAMES), None, tmp_path / "data", Console(soft_wrap=True))
+    assert "bench run --datasets photos --scenes llff --pointmap colmap" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
