@@ -6,10 +6,11 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench.core.protocols import PROBE_PROTOCOLS
-from bench.perf.selectivity import COLUMNS, PARTS, STUDIED, Probed, Study, grid
+from bench.perf.selectivity import COLUMNS, PARTS, STUDIED, Probed, Study, differences, grid
 from bench.probe.probe import run_probe
 
 TINY = replace(PROBE_PROTOCOLS["quick-v2"], grid_long_side=24, iterations=4, warm_start=2, test_pose_steps=1)
@@ -35,6 +36,25 @@ def test_a_cell_is_measured_once_and_the_file_says_so(tmp_path: Path, monkeypatc
     found = run_probe(*runs[0])  # type: ignore[arg-type]
     psnr = [row.value for row in found.measurements if row.metric == "psnr"]
     assert float(rows[0]["psnr"]) == pytest.approx(sum(psnr) / len(psnr), rel=1e-4)
+
+
+def test_differences_by_hand() -> None:
+    rows = [
+        ("p", "s", "net", weights, "G", seed, psnr)
+        for weights, seed, psnr in [
+            ("pretrained", 0, 26.0),
+            ("pretrained", 1, 28.0),
+            ("random", 0, 25.0),
+            ("random", 1, 25.0),
+        ]
+    ]
+    rows += [("p", "s", "iuvrgb", "pretrained", "G", 0, 15.0), ("p", "other", "net", "pretrained", "G", 0, 99.0)]
+    cells = pd.DataFrame(rows, columns=["protocol", "scene", "model", "weights", "mode", "seed", "psnr"])
+    (found,) = differences(cells).to_dict("records")  # a control has no twin, and a cell without one does not count
+    assert (found["trained"], found["untrained"], found["difference"], found["cells"]) == (27.0, 25.0, 2.0, 2)
+    # variances over the seeds are 2 and 0: pooled 1
+    assert found["seed_deviation"] == pytest.approx(1.0)
+    assert found["selectivity"] == pytest.approx(2.0)
 
 
 def test_every_part_names_protocols_that_are_studied() -> None:

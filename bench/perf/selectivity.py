@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 
 from bench.core.cells import Weights
@@ -159,6 +160,37 @@ def _holds_scales(model: str) -> bool:
     return "+" not in model and features[model].holds_scales
 
 
+def differences(cells: pd.DataFrame, value: str = "psnr") -> pd.DataFrame:
+    """What training adds, by protocol, mode and network.
+
+    Args:
+        cells: Rows of `cells.csv`.
+        value: The column that is compared.
+
+    Returns:
+        trained, untrained: means over the scenes and seeds that both have; difference; seed_deviation: standard deviation
+        over the seeds of one scene and one network, pooled (NaN where there is one seed); selectivity: difference over
+        seed_deviation; cells: how many pairs.
+    """
+    wide = cells.pivot_table(value, ["protocol", "mode", "model", "scene", "seed"], "weights")
+    pairs = wide.reindex(columns=["pretrained", "random"]).dropna()
+    by = ["protocol", "mode", "model"]
+    variance = pairs.groupby([*by, "scene"]).var(ddof=1).mean(axis=1).groupby(by).mean()
+    means = pairs.groupby(by).mean()
+    difference = means["pretrained"] - means["random"]
+    deviation = variance**0.5
+    return pd.DataFrame(
+        {
+            "trained": means["pretrained"],
+            "untrained": means["random"],
+            "difference": difference,
+            "seed_deviation": deviation,
+            "selectivity": difference / deviation,
+            "cells": pairs.groupby(by).size(),
+        }
+    ).reset_index()
+
+
 # ------------------------------------------------------------------------------------------------------------- the study
 
 NETWORKS = ("aliked", "disk", "efficientnet-lite0", "xfeat")
@@ -209,13 +241,15 @@ PARTS = {
 
 
 def main(folder: Path, parts: Sequence[str]) -> None:
-    """Run the parts and say where the rows are."""
+    """Run the parts; writes cells.csv and, from all its rows, summary.csv."""
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     study = Study(STUDIED, folder / "cells.csv", folder / "features")
     for part in parts:
         for number, cell in enumerate(study.run(PARTS[part]), start=1):
             print(f"{part} {number}/{len(PARTS[part])}: {cell}", flush=True)
+    summary = differences(pd.read_csv(study.out))
+    summary.to_csv(folder / "summary.csv", index=False, float_format="%.4g", lineterminator="\n")
 
 
 if __name__ == "__main__":
