@@ -25,6 +25,8 @@ PROBED = {
     "clip": ("pretrained", 1.0),  # its LPIPS could not be measured
     "-": ("none", 3.0),
 }
+#: Rows carry their roles: names decide nothing.
+ROLES = {"oracle-xyz": "oracle", "random-vit": "control", "oracle-depth": "oracle", "plane": "control"}
 CONDITIONS = {("quick-v1", "simulated"): 5.0, ("quick-v1", "sparse"): 4.0, ("paper-v1", "sparse"): 0.0}
 SCENES = {"procedural": ("room", "attic"), "llff": ("fern", "horns", "room")}
 
@@ -40,7 +42,10 @@ def _row(**given: Any) -> dict[str, Any]:
         "seconds": 1.0,
         "peak_memory_mb": 9.0,
     }
-    return {**usual, "view": "all", "key": "0" * 64, **given}
+    quick = str(given.get("protocol", "")).startswith("quick")
+    start = {"simulated": "simulated", "sparse": "estimated"}.get(str(given.get("pointmap")), "-")
+    marks = {"role": ROLES.get(given["model"], "model"), "start": start, "quick": quick}
+    return {**usual, **marks, "view": "all", "key": "0" * 64, **given}
 
 
 def everything() -> pd.DataFrame:
