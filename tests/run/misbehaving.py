@@ -17,8 +17,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from bench.core.protocols import PROBE_PROTOCOLS, ProbeProtocol
-from bench.registry import datasets, estimators, features
+from bench.core.protocols import ProbeProtocol
+from bench.registry import datasets, estimators, features, protocols
 from bench.types import (
     Array,
     Camera,
@@ -34,17 +34,19 @@ from bench.types import (
 )
 
 HEIGHT, WIDTH = 32, 48
-PROBE_PROTOCOLS["tiny-v1"] = ProbeProtocol(
-    "tiny-v1",
-    feature_long_side=48,
-    grid_long_side=16,
-    photo_width=None,
-    pca_channels=8,
-    iterations=4,
-    warm_start=2,
-    instantsplat_iterations=4,
-    test_pose_steps=1,
-    quick=True,
+protocols.register(
+    ProbeProtocol(
+        "tiny-v1",
+        feature_long_side=48,
+        grid_long_side=16,
+        photo_width=None,
+        pca_channels=8,
+        iterations=4,
+        warm_start=2,
+        instantsplat_iterations=4,
+        test_pose_steps=1,
+        quick=True,
+    )
 )
 
 
