@@ -72,7 +72,7 @@ def evaluate(
     datasets: Names = "procedural",
     *,
     scenes: Names = "auto",
-    modes: Names = "all",
+    modes: Names = "auto",
     pointmap: str = "auto",
     protocol: Names = "auto",
     seeds: int | Sequence[int] = 0,

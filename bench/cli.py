@@ -85,13 +85,14 @@ def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
 
 
 Models = Annotated[
-    str, typer.Option(help="Names, a+b for a concatenation, name@untrained, name:*, `all`, or `embedded` (no download).")
+    str,
+    typer.Option(help="Names, a+b for a concatenation, name@untrained, name:*, `all`, or `embedded` (no download)."),
 ]
 Datasets = Annotated[str, typer.Option(help="Names, or `all`.")]
 Scenes = Annotated[
     list[str], typer.Option(help="Scene (or sample) names, `all`, or `auto`: the data set's own choice. Repeatable.")
 ]
-Modes = Annotated[str, typer.Option(help="Of G,T,A,Gft,Tft,Aft,instantsplat, or `all`.")]
+Modes = Annotated[str, typer.Option(help="Of G,T,A,Gft,Tft,Aft,instantsplat, `all`, or `auto`: without the fine-tuned.")]
 Pointmap = Annotated[str, typer.Option(help="Initialiser, or `auto`: the data set's own choice.")]
 Protocol = Annotated[
     str, typer.Option(help="Of `bench list protocols`; `auto`: the published one on a GPU, a quick one on a CPU.")
@@ -113,7 +114,7 @@ def run(
     models: Models = "embedded",
     datasets: Datasets = "procedural",
     scenes: Scenes = ["auto"],  # noqa: B006  (typer copies it)
-    modes: Modes = "all",
+    modes: Modes = "auto",
     pointmap: Pointmap = "auto",
     protocol: Protocol = "auto",
     seeds: Seeds = "0",
@@ -172,7 +173,7 @@ def plan(
     models: Models = "embedded",
     datasets: Datasets = "procedural",
     scenes: Scenes = ["auto"],  # noqa: B006  (typer copies it)
-    modes: Modes = "all",
+    modes: Modes = "auto",
     pointmap: Pointmap = "auto",
     protocol: Protocol = "auto",
     seeds: Seeds = "0",

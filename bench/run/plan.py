@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -14,12 +14,12 @@ from bench.core.errors import Unavailable, UserError
 from bench.core.families import expanded
 from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, Model, PointmapInitialiser
 from bench.core.lookup import model_classes
-from bench.core.names import ModelName
+from bench.core.names import UNTRAINED, ModelName
 from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS, protocol_named
 from bench.core.registry import Registry, datasets, estimators, features, find_datasets, pointmaps
 from bench.core.text import MOST_NAMED, listed
 from bench.machine.weights import to_be_downloaded
-from bench.run.request import ALL, AUTO, EMBEDDED, Request
+from bench.run.request import ALL, AUTO, EMBEDDED, PROBED, Request
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,23 @@ def _models(selection: Request, registry: Registry[Any]) -> list[str]:
     """The selected names that this registry holds, each in its one spelling; raises where no registry holds a name."""
     chosen: list[str] = []
     for asked in selection.models:
-        if asked in (ALL, EMBEDDED):
-            chosen += [name for name in registry if asked == ALL or not to_be_downloaded(registry[name].card)]
+        if asked == ALL:
+            chosen += registry
+        elif asked == EMBEDDED:
+            chosen += _embedded(registry)
         else:
             chosen += _meant(asked)[registry.kind]
     return list(dict.fromkeys(chosen))
+
+
+def _embedded(registry: Registry[Any]) -> Iterator[str]:
+    """The models that need no download, each trained one followed by its untrained twin."""
+    for name in registry:
+        card = registry[name].card
+        if not to_be_downloaded(card):
+            yield name
+            if card.weights:
+                yield str(ModelName.parse(name).parts[0].with_variant(UNTRAINED))
 
 
 def _meant(asked: str) -> dict[str, list[str]]:
@@ -197,6 +209,8 @@ def _must_run(models: Sequence[str]) -> list[str]:
 def _modes(asked: Sequence[str]) -> list[str]:
     if ALL in asked:
         return list(MODES)
+    if AUTO in asked:
+        return list(PROBED)
     for mode in asked:
         if mode not in MODES:
             raise UserError(f"no mode is named {mode!r}; there are {', '.join(MODES)}")

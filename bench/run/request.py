@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.core.cells import Weights
+from bench.core.cells import INSTANTSPLAT, Weights
 from bench.core.errors import UserError
 from bench.machine.locations import data_root
 
 ALL = "all"  #: every registered name, or every scene
-AUTO = "auto"  #: the data set's own choice of scenes and initialiser; the machine's of a device
-EMBEDDED = "embedded"  #: every model that needs no download
+AUTO = "auto"  #: the data set's choice of scenes and initialiser, the paper's of modes, the machine's of a device
+EMBEDDED = "embedded"  #: every model that needs no download, and the untrained twins of those that were trained
+PROBED = ("G", "T", "A", INSTANTSPLAT)  #: the modes that `auto` stands for: the paper's, without fine-tuning
 ENGINES = ("local", "ray")
 SEEDS = 2**32  #: what every generator takes
 
@@ -22,7 +23,9 @@ class Request:
     """What is to be run, how, and where the results go. The defaults are those of `bench run`.
 
     Attributes:
-        models, datasets, modes: Names; `all` stands for every one, `embedded` for every model that needs no download.
+        models, datasets, modes: Names; `all` stands for every one, `embedded` for every model that needs no
+            download and the untrained twins of those that were trained.
+        modes: `auto` too: G, T, A and the baseline.
         scenes, pointmap: Names, or `auto` for the data set's own choice; scenes may be `all`.
         protocols: At most one a track; none: `paper-v1` on a GPU and `quick-v1` on a CPU, and `moge-v1`.
         seeds: Whole numbers from 0 to 2^32 - 1.
@@ -41,7 +44,7 @@ class Request:
     models: tuple[str, ...] = (EMBEDDED,)
     datasets: tuple[str, ...] = ("procedural",)
     scenes: tuple[str, ...] = (AUTO,)
-    modes: tuple[str, ...] = (ALL,)
+    modes: tuple[str, ...] = (AUTO,)
     pointmap: str = AUTO
     protocols: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.cells import MODES, Cell
+from bench.core.cells import Cell
 from bench.registry import datasets
 from bench.run.plan import Plan, keep_available, keep_readable, make_plan, scene_names
 from bench.run.request import Request
@@ -19,7 +19,7 @@ def test_the_default_covers_both_tracks_without_any_download() -> None:
     plan = make_plan(Request())
     assert {cell.track for cell in plan.cells} == {"probe", "geometry"}
     assert {cell.dataset for cell in plan.cells} == {"procedural"}
-    assert {cell.mode for cell in plan.cells if cell.track == "probe"} == set(MODES)
+    assert {cell.mode for cell in plan.cells if cell.track == "probe"} == {"G", "T", "A", "instantsplat"}
     assert not plan.left_out
     assert "dinov2" not in {cell.model for cell in plan.cells}
     assert len(set(plan.cells)) == len(plan.cells)
@@ -72,6 +72,8 @@ def test_a_size_of_a_pattern_that_cannot_run_is_listed_and_a_named_one_stops_the
 def test_networks_in_packages_need_no_download() -> None:
     models = {cell.model for cell in make_plan(Request()).cells}
     assert {"xfeat", "aliked", "disk", "efficientnet-lite0", "efficientnet-lite2", "constant"} <= models
+    assert {"xfeat@untrained", "aliked@untrained", "disk@untrained"} <= models
+    assert "constant@untrained" not in models
 
 
 def test_protocols_follow_the_device_unless_named() -> None:
