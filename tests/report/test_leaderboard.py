@@ -289,7 +289,7 @@ def test_filters_searches_and_marks(page: Page) -> None:
     assert page.js(
         "return [...document.querySelectorAll('tbody tr:not(.group) th')].every((th) => th.innerText.includes('published'))"
     )
-    assert len(page.column("Model")) == 11
+    assert len(page.column("Model")) == 13
 
 
 def test_the_fragment_brings_a_view_back(page: Page) -> None:
