@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -261,7 +262,7 @@ def array_spoiled(folder: Path, rng: random.Random) -> None:
                 # with photos that lack another belong to one another by LLFF's own rule.
                 kinds = (0, 2, 3, 4) if path.name == "poses_bounds.npy" else (0, 3, 4)
                 np.save(path, spoiled(arrays, rng, mirror=False, kinds=kinds), allow_pickle=True)
-        except (ValueError, EOFError, OSError, IndexError, TypeError):
+        except (ValueError, EOFError, OSError, IndexError, TypeError, zipfile.BadZipFile):
             return  # an earlier mutation left no such file
 
 
