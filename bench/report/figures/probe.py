@@ -11,7 +11,7 @@ import pandas as pd
 from bench.core.cells import INSTANTSPLAT
 from bench.metrics.catalogue import METRICS
 from bench.report.figures.drawing import COLOURS, canvas, label_points
-from bench.report.say.cards import dataset_title, in_order, title_of
+from bench.report.say.cards import dataset_title, in_order, parts_of, title_of
 from bench.report.tables.model import arrow
 from bench.report.tables.papers import GTA
 from bench.stats.correlate import coefficient
@@ -233,7 +233,7 @@ def concatenation_curves(values: pd.DataFrame, metrics: Sequence[str]) -> Any:
     """How many features are joined against the metric: a dot a feature, a line from what is joined to what it is part of;
     dashed: the best single feature. values: columns model, and one a metric."""
     figure, grid = canvas(3.3 * len(metrics) + 0.3, 3.0, 1, len(metrics))
-    parts = {model: frozenset(model.split("+")) for model in values["model"]}
+    parts = {model: frozenset(parts_of(model)) for model in values["model"]}
     labels = []
     for axes, metric in zip(grid[0], metrics, strict=True):
         held = values.dropna(subset=[metric]).drop_duplicates("model").set_index("model")[metric]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.core.cells import MODES, NO_MODEL, WHOLE_CELL
 from bench.core.interfaces import Card
+from bench.core.names import ModelName
 from bench.core.registry import estimators, features
 from bench.metrics.catalogue import CATALOGUE, METRICS, RANK, Metric, metric_named
 from bench.report.figures.gallery import MODE_TITLES, Stored
@@ -59,7 +60,7 @@ def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame, means: pd.Da
             source = texts.setdefault(row["source"], len(texts))
             lines[key] = [track, dataset, model, block, index[protocol, pointmap, weights], source, [], *known]
         lines[key][packed].append([places[f"{row['track']}/{row['column']}"], *_cell(row, texts)])
-    singles = sorted({part.partition("@")[0] for model in entries["model"] for part in model.split("+")} - {NO_MODEL})
+    singles = sorted({part for model in set(entries["model"]) for part in _parts(model)})
     return {
         "tracks": [track for track in tracks if track["models"]],
         "cards": {model: _card(model) for model in singles},
@@ -259,7 +260,7 @@ def _metric(track: str, metric: Metric, column: str) -> dict[str, Any]:
 
 
 def _model(model: str, track: str, role: str) -> dict[str, Any]:
-    parts = [] if model == NO_MODEL else [part.partition("@")[0] for part in model.split("+")]
+    parts = _parts(model)
     supervision = card_of(parts[0]).supervision if len(parts) == 1 else "several" if parts else "-"
     title = title_of(model, track)
     return {
@@ -268,6 +269,11 @@ def _model(model: str, track: str, role: str) -> dict[str, Any]:
         "parts": parts,
         "marks": list(row_marks(role, "none")),
     }
+
+
+def _parts(model: str) -> list[str]:
+    """The networks that a name joins, without their variants."""
+    return [] if model == NO_MODEL else [str(part.model) for part in ModelName.parse(model).parts]
 
 
 def _card(model: str) -> dict[str, Any]:

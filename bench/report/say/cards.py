@@ -10,6 +10,7 @@ import pandas as pd
 from bench.core.cells import NO_MODEL
 from bench.core.errors import UserError
 from bench.core.interfaces import Card, DatasetCard
+from bench.core.names import UNTRAINED, ModelName, Part
 from bench.results.published import published_cards
 
 #: The papers' order of methods; what is not named here follows in alphabetical order.
@@ -55,6 +56,9 @@ _GEOMETRY_DATASETS = {
 _IUVRGB = Card("IUVRGB", channels=6, supervision="None", note="image index, pixel coordinates and colour")
 
 
+RANDOM = "@random weights"  #: appended to a model's name in charts, where a row carries no mark
+
+
 @functools.cache
 def card_of(model: str) -> Card:
     """What is known of a single model: the probe paper's table, else its registered class, else its name alone."""
@@ -87,15 +91,47 @@ def title_of(model: str, track: str = "probe") -> str:
         return ABLATION[model]
     if track == "geometry" and model in METHODS:
         return METHODS[model]
-    parts = model.split("+")
-    if {*PROBED[:-1]} == {*parts}:
-        return "all ten joined"
-    return " + ".join(_part_title(part) for part in parts)
+    parts = _parsed(model).parts
+    random = " (random weights)" if model.endswith(RANDOM) else ""
+    if {*PROBED[:-1]} == {*map(str, parts)}:
+        return f"all ten joined{random}"
+    return " + ".join(map(_part_title, parts)) + random
 
 
-def _part_title(part: str) -> str:
-    name, _, variant = part.partition("@")
-    return card_of(name).name + {"": "", "featup": "+"}.get(variant, f" ({variant})")
+def _parsed(model: str) -> ModelName:
+    return ModelName.parse(model.removesuffix(RANDOM))
+
+
+def _part_title(part: Part) -> str:
+    said = ["+" if variant == "featup" else f" ({variant})" for variant in part.variants]
+    return "".join([card_of(str(part.model)).name, *said])
+
+
+def parts_of(model: str) -> tuple[Part, ...]:
+    """What a name joins; nothing for InstantSplat."""
+    return () if model == NO_MODEL else _parsed(model).parts
+
+
+def loaded(model: str) -> str:
+    """The network behind the name of a single model, size and layer included: "dino@jbu" -> "dino"."""
+    return str(_parsed(model).parts[0].model)
+
+
+def singles(models: Iterable[str]) -> list[str]:
+    """The networks behind names that join nothing, each once, in their order; without InstantSplat."""
+    return list(dict.fromkeys(loaded(model) for model in models if model != NO_MODEL and not is_joined(model)))
+
+
+def is_upsampled(model: str) -> bool:
+    """True for one model whose features are upsampled: "dino@jbu", "dino@featup"."""
+    if model == NO_MODEL or is_joined(model):
+        return False
+    return bool(_parsed(model).parts[0].without(UNTRAINED).variants)
+
+
+def is_joined(model: str) -> bool:
+    """True where features are joined: "dino+iuvrgb"."""
+    return model != NO_MODEL and _parsed(model).is_joined
 
 
 def in_order(models: Iterable[str], track: str) -> list[str]:
@@ -103,10 +139,12 @@ def in_order(models: Iterable[str], track: str) -> list[str]:
     order = list(PROBED) if track == "probe" else [*METHODS, *ABLATION]
     known = {name: place for place, name in enumerate(order)}
 
-    def place(model: str) -> tuple[bool, int, int, str, str]:
-        name, _, variant = model.partition("@")
-        found = known.get(model, known.get(name, len(known)))
-        return model == NO_MODEL, model.count("+"), found, name, variant
+    def place(model: str) -> tuple[bool, int, int, str]:
+        if model == NO_MODEL:
+            return True, 0, 0, ""
+        name = _parsed(model)
+        found = known.get(model, known.get(name.bases[0], len(known)))
+        return False, len(name.parts), found, model
 
     return sorted(dict.fromkeys(models), key=place)
 
@@ -140,8 +178,6 @@ def datasets_in_order(datasets: Iterable[str]) -> list[str]:
 
 def domains(models: Iterable[str]) -> pd.DataFrame:
     """The single models with the kind of supervision that their cards name: columns model, supervision, domain."""
-    single = [model for model in models if "+" not in model and model != NO_MODEL]
-    rows = [
-        (model, card_of(model.partition("@")[0]).supervision, card_of(model.partition("@")[0]).domain) for model in single
-    ]
+    single = [model for model in models if model != NO_MODEL and not is_joined(model)]
+    rows = [(model, card_of(loaded(model)).supervision, card_of(loaded(model)).domain) for model in single]
     return pd.DataFrame(rows, columns=["model", "supervision", "domain"])

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.core.cells import WHOLE_CELL
 from bench.metrics.catalogue import CATALOGUE
-from bench.report.say.cards import dataset_title, datasets_in_order
+from bench.report.say.cards import RANDOM, dataset_title, datasets_in_order
 from bench.results.published import ALL
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import unit_table
@@ -25,7 +25,6 @@ MEANINGS = {
     _ROLES["oracle"]: "an oracle that sees the ground truth: an upper bound, not a model",
     _ROLES["control"]: "it knows nothing of the photos' 3D by design: what a model must beat",
 }
-RANDOM = "@random weights"  #: appended to a model's name in charts, where a row carries no mark
 
 
 def condition_marks(protocol: str, start: str, quick: bool) -> tuple[str, ...]:

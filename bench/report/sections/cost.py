@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench.core.cells import NO_MODEL
+from bench.core.names import ModelName
 from bench.core.registry import features
 from bench.metrics.catalogue import METRICS, headline
 from bench.report.figures import models as charts_models
@@ -70,7 +71,7 @@ def _seconds_of_making(rows: pd.DataFrame, extraction: pd.DataFrame) -> pd.Serie
         kinds = (weights, "none")
         return sum(
             next((known[part, kind, dataset, scene] for kind in kinds if (part, kind, dataset, scene) in known), math.nan)
-            for part in model.split("+")
+            for part in map(str, ModelName.parse(model).parts)
             if not (part in features and features[part].per_pixel)
         )
 

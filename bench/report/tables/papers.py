@@ -12,7 +12,17 @@ import pandas as pd
 
 from bench.core.cells import INSTANTSPLAT
 from bench.metrics.catalogue import METRICS, RANK, Metric, of_kind
-from bench.report.say.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, title_of
+from bench.report.say.cards import (
+    ABLATION,
+    card_of,
+    dataset_title,
+    datasets_in_order,
+    in_order,
+    is_upsampled,
+    loaded,
+    singles,
+    title_of,
+)
 from bench.report.say.marks import row_marks
 from bench.report.tables.model import Column, Heading, Row, Table, arrow, fill, words_table
 from bench.results.published import ALL, published_cards
@@ -120,7 +130,7 @@ def variants_table(means: pd.DataFrame, metrics: Sequence[str]) -> Table:
     rows = means[(means["dataset"] == ALL) & means["metric"].isin(list(metrics)) & (means["track"] == "probe")]
     tuned = rows[rows["mode"].isin(list(FINE_TUNED))].assign(mode=lambda frame: frame["mode"].map(FINE_TUNED))
     plain = rows[rows["mode"].isin(list(GTA))]
-    varied = {*tuned["model"], *(model.partition("@")[0] for model in plain["model"] if "@" in model)}
+    varied = {*tuned["model"], *(loaded(model) for model in plain["model"] if is_upsampled(model))}
     lines = []
     for model in in_order(varied, "probe"):
         own = plain[(plain["model"] == model) | plain["model"].str.startswith(f"{model}@")]
@@ -257,8 +267,7 @@ def _superscripted(metric: Metric, alignment: str) -> str:
 
 def models_table(models: Sequence[str], track: str, name: str = "models") -> Table:
     """What is known of the models: architecture, channels, supervision, data, licence."""
-    single = [model for model in in_order(models, track) if "+" not in model and model != "-"]
-    cards = [card_of(model.partition("@")[0]) for model in dict.fromkeys(single)]
+    cards = [card_of(model) for model in singles(in_order(models, track))]
     lines = [
         (
             c.name,

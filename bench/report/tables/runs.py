@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import INSTANTSPLAT, NO_MODEL, WHOLE_CELL
+from bench.core.cells import INSTANTSPLAT, WHOLE_CELL
 from bench.core.interfaces import Card
 from bench.metrics.catalogue import CATALOGUE, METRICS
 from bench.report.say.cards import (
@@ -18,7 +18,9 @@ from bench.report.say.cards import (
     dataset_title,
     datasets_in_order,
     in_order,
+    loaded,
     registered_card,
+    singles,
     title_of,
 )
 from bench.report.say.marks import row_marks
@@ -194,7 +196,7 @@ def cost_table(cells: pd.DataFrame) -> Table:
 
 def cards_table(models: Sequence[str], track: str, title: str) -> Table:
     """What is known of the models that were measured: the paper's table of models, with licences and notes."""
-    single = dict.fromkeys(m.partition("@")[0] for m in in_order(models, track) if "+" not in m and m != NO_MODEL)
+    single = singles(in_order(models, track))
     lines = []
     for model in single:
         card, own = card_of(model), registered_card(model) or Card(model)
@@ -228,7 +230,7 @@ def extraction_table(rows: pd.DataFrame) -> Table:
     for protocol in sorted(set(measured["protocol"])):
         known = counts[protocol]
         for model in in_order(known.index.get_level_values("model"), "probe"):
-            card = card_of(model.partition("@")[0])
+            card = card_of(loaded(model))
             for weights in sorted(known[model].index):
                 values = medians[protocol, model, weights]
                 texts = (card.arch.strip("-") or MISSING, str(card.channels or MISSING), str(known[model, weights]))
