@@ -7,48 +7,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from bench.commands.options import (
+    DataRoot,
+    LocalWeights,
+    Plugins,
+    SameWeights,
+    console,
+    errors,
+    load_plugins,
+    names_in,
+    whole_numbers,
+)
+from bench.commands.places import data_app, weights_app
 from bench.core.errors import UserError
+from bench.core.version import VERSION
 
 if TYPE_CHECKING:
     from bench.run.request import Request
 
 app = typer.Typer(
     help="How much 3D does a vision model know? Probes of frozen features and evaluation of monocular geometry.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Data sets: where they lie, what is missing.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-add_app = typer.Typer(help="Put data of your own where the suite finds it.", no_args_is_help=True)
-data_app.add_typer(add_app, name="add")
-weights_app = typer.Typer(help="Weights: what is on this machine, what each costs, fetching them.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
-console = Console()
-errors = Console(stderr=True)
 
-Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="A Python file or module to load; repeatable.")]
-DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets (else $BENCH_DATA).")]
 
-LocalWeights = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--checkpoint",
-        help="NAME=PATH: weights of a model from a local file or folder; repeatable. Results say what they contain (a "
-        "sha256), never where they lie.",
-    ),
-]
-SameWeights = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--checkpoint",
-        help="NAME=PATH: the local weights that a cell was run with, in place of the publisher's; repeatable. The cell "
-        "names their sha256, which must be the same.",
-    ),
-]
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False
+) -> None:
+    if version:
+        console.print(f"vfm3d-bench {VERSION}", highlight=False)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -60,28 +56,6 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
-
-
-def _load(plugins: list[str] | None) -> None:
-    from bench.core.registry import broken_plugins, load_plugin
-
-    for plugin in plugins or []:
-        load_plugin(plugin)
-    for broken in broken_plugins():
-        errors.print(
-            f"[yellow]plug-in {broken.module} was left out[/]: {escape(broken.reason)}", highlight=False, soft_wrap=True
-        )
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
-    for each in _names(text):
-        if not each.isdecimal():
-            raise UserError(f"{option}: {each!r} is not a whole number")
-    return tuple(dict.fromkeys(int(each) for each in _names(text)))
 
 
 Models = Annotated[
@@ -147,7 +121,7 @@ def run(
     from bench.commands.plan import cells_of
     from bench.commands.run import run_command
 
-    _load(plugin)
+    load_plugins(plugin)
     request = _request(models, datasets, scenes, modes, pointmap, protocol, seeds, device, weights, data_root, plugin)
     request = replace(
         request,
@@ -161,7 +135,7 @@ def run(
     cells = None
     if plan_file is not None:
         request, cells = cells_of(plan_file, shard, request)
-        _load(list(request.plugins))
+        load_plugins(list(request.plugins))
     elif shard is not None:
         raise UserError("--shard is a part of a plan file: name it with --plan")
     written = None if no_report or shard else report or Path("reports") / out.name
@@ -189,7 +163,7 @@ def plan(
     """Write the cells of a run, with what each is expected to cost, into a file that `bench run --plan` takes."""
     from bench.commands.plan import plan_command
 
-    _load(plugin)
+    load_plugins(plugin)
     request = _request(models, datasets, scenes, modes, pointmap, protocol, seeds, device, weights, data_root, plugin)
     plan_command(request, like or [], out, console)
 
@@ -225,12 +199,12 @@ def _request(
 
     return Request(
         models=tuple(dict.fromkeys(split_names(models))),
-        datasets=_names(datasets),
-        scenes=tuple(text for text in scenes if _names(text)),
-        modes=_names(modes),
+        datasets=names_in(datasets),
+        scenes=tuple(text for text in scenes if names_in(text)),
+        modes=names_in(modes),
         pointmap=pointmap,
-        protocols=() if protocol == "auto" else _names(protocol),
-        seeds=_whole_numbers("--seeds", seeds),
+        protocols=() if protocol == "auto" else names_in(protocol),
+        seeds=whole_numbers("--seeds", seeds),
         device=device,
         weights=weights,  # type: ignore[arg-type]  # the request says what is wrong with it
         data_root=data_root,
@@ -255,7 +229,7 @@ def reproduce(
     """Run a plan whose outcome is known and say of every value whether it came out; exit code 1 where one did not."""
     from bench.commands.reproduce import list_reproductions, reproduce_command
 
-    _load(None)
+    load_plugins(None)
     if name == "list":
         list_reproductions(console)
         return
@@ -276,7 +250,7 @@ def report(
     from bench.report.build import build_report
 
     chosen = folders or [Path("results/run")]
-    index = build_report(chosen, out or Path("reports") / chosen[0].resolve().name, _names(formats))
+    index = build_report(chosen, out or Path("reports") / chosen[0].resolve().name, names_in(formats))
     console.print(f"report: {index}", highlight=False, soft_wrap=True)
 
 
@@ -316,7 +290,7 @@ def verify(
     from bench.commands.verify import verify_command
 
     if recompute:
-        _load(plugin)
+        load_plugins(plugin)
     raise typer.Exit(verify_command(folder, recompute, data_root, console, checkpoint or ()))
 
 
@@ -338,7 +312,7 @@ def export(
     """Write the Gaussians of a probe cell as a PLY file in the standard 3DGS layout."""
     from bench.commands.splats import export as write
 
-    _load(plugin)
+    load_plugins(plugin)
     console.print(f"{write(cell, source, to, data_root, console, checkpoint or ())}", highlight=False, soft_wrap=True)
 
 
@@ -354,7 +328,7 @@ def view(
     """Show the Gaussians of a probe cell in a browser (extra `view`)."""
     from bench.commands.splats import view as serve
 
-    _load(plugin)
+    load_plugins(plugin)
     serve(cell, source, data_root, port, console, checkpoint or ())
 
 
@@ -367,7 +341,7 @@ def list_(
     """Show what is registered."""
     from bench.commands.listing import listing_json, print_listing
 
-    _load(plugin)
+    load_plugins(plugin)
     if as_json:
         print(listing_json(kind))
     else:
@@ -379,7 +353,7 @@ def show(name: Annotated[str, typer.Argument(help="Anything that `bench list` na
     """Show one model, data set, initialiser or protocol in full."""
     from bench.commands.listing import print_one
 
-    _load(plugin)
+    load_plugins(plugin)
     print_one(name, console)
 
 
@@ -399,85 +373,8 @@ def perf(
     """Measure rasterizer, readout, loss, alignment and the whole step against the plain way to do the same."""
     from bench.commands.perf import perf_command
 
-    _load(None)
+    load_plugins(None)
     perf_command(out, full, console)
-
-
-@data_app.command("where")
-def data_where(data_root: DataRoot = None) -> None:
-    """Say where data sets are looked for and where their publishers offer them."""
-    from bench.commands.data import print_where
-
-    _load(None)
-    print_where(data_root, console)
-
-
-@data_app.command("check")
-def data_check(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets; by default all that are on disk.")] = None,
-    scene: Annotated[list[str] | None, typer.Option(help="Only this scene or sample, in detail; may be repeated.")] = None,
-    details: Annotated[bool, typer.Option(help="Format, cameras, points, what is left out or not used, per scene.")] = False,
-    data_root: DataRoot = None,
-) -> None:
-    """Read every scene of the data sets and say what is wrong; exit code 2 where a scene cannot run."""
-    from bench.commands.data_check import check_command
-
-    _load(None)
-    raise typer.Exit(check_command(names, scene or (), details, data_root, console))
-
-
-@data_app.command("convert")
-def data_convert(
-    source: Annotated[Path, typer.Argument(help="Folder with rgb/ and depth/, or with test_annotations.json.")],
-    destination: Annotated[Path, typer.Argument(help="The data set's folder, e.g. <data root>/KITTI.")],
-    depth_unit: Annotated[
-        float | None, typer.Option(help="Metres per stored unit: 0.001 for millimetres, 0.00390625 for KITTI.")
-    ] = None,
-    intrinsics: Annotated[str | None, typer.Option(help="fx,fy,cx,cy in pixels, or a .json or .txt file.")] = None,
-    farthest: Annotated[float | None, typer.Option(help="Metres; depth beyond is taken as unknown.")] = None,
-    pair: Annotated[
-        str, typer.Option(help="name, or rank: the n-th photo with the n-th depth map; each sample says so.")
-    ] = "name",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same names.")] = False,
-) -> None:
-    """Bring a folder of photos, depth maps and intrinsics into the geometry track's format; adds to a data set."""
-    from bench.commands.data import Conversion, convert
-
-    convert(Conversion(source, destination, depth_unit, intrinsics, farthest, pair, overwrite), console)
-
-
-@add_app.command("photos")
-def data_add_photos(
-    source: Annotated[Path, typer.Argument(help="Folder with the photos of one scene.")],
-    name: Annotated[str | None, typer.Option(help="Name of the scene; by default the folder's.")] = None,
-    data_root: DataRoot = None,
-) -> None:
-    """Copy a folder of photos into the data set `photos`; the cameras are estimated when it is run (extra `sfm`)."""
-    from bench.commands.data_add import add_photos
-
-    add_photos(source, name, data_root, console)
-
-
-@weights_app.command("check")
-def weights_check(
-    models: Annotated[str, typer.Option(help="Names, or `all`.")] = "all",
-    online: Annotated[bool, typer.Option("--online", help="Ask the publishers for sizes and agreements.")] = False,
-    plugin: Plugins = None,
-) -> None:
-    """Say which weights are cached, what they take, their licence, whether an agreement is asked for."""
-    from bench.commands.weights import print_check as check_weights
-
-    _load(plugin)
-    check_weights(_names(models), online, console)
-
-
-@weights_app.command("fetch")
-def weights_fetch(models: Annotated[str, typer.Option(help="Names, or `all`.")], plugin: Plugins = None) -> None:
-    """Fetch the weights of the models into the publishers' caches; an interrupted download resumes."""
-    from bench.commands.weights import fetch_all
-
-    _load(plugin)
-    raise typer.Exit(fetch_all(_names(models), console, errors))
 
 
 if __name__ == "__main__":

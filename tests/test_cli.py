@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from bench import cli
 from bench.machine import requirements
@@ -322,3 +324,10 @@ def test_the_other_commands_say_what_is_wrong(
 def test_everything_can_be_listed(kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench("list", kind, monkeypatch=monkeypatch) == 0
     assert len(capsys.readouterr().out.splitlines()) > 4
+
+
+def test_the_bare_command_helps_and_says_its_version() -> None:
+    alone, version = CliRunner().invoke(cli.app, []), CliRunner().invoke(cli.app, ["--version"])
+    assert alone.exit_code == version.exit_code == 0
+    assert "Usage" in alone.output
+    assert re.fullmatch(r"vfm3d-bench \d+\.\d+\.\d+", version.output.strip())
