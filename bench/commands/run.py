@@ -115,7 +115,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in plan.cells:
         groups.setdefault((cell.track, cell.dataset, cell.pointmap, cell.protocol), []).append(cell)
-    console.print(f"[bold]{len(plan.cells)} cells[/]", highlight=False)
+    console.print(f"[bold]{_counted(len(plan.cells), 'cell')}[/]", highlight=False)
     for (track, dataset, pointmap, protocol), cells in groups.items():
         scenes, models = len({cell.scene for cell in cells}), len({cell.model for cell in cells} - {NO_MODEL})
         parts = [f"{track} on {dataset}", protocol, _counted(scenes, "scene"), _counted(models, "model")]
