@@ -11,12 +11,11 @@ import pandas as pd
 
 from bench.core.cells import MODES, NO_MODEL, WHOLE_CELL
 from bench.core.interfaces import Card
-from bench.core.names import ModelName
 from bench.core.registry import estimators, features
 from bench.metrics.catalogue import CATALOGUE, METRICS, RANK, Metric, metric_named
 from bench.report.figures.gallery import MODE_TITLES, Stored
 from bench.report.leaderboard.pictures import embedded_pictures
-from bench.report.say.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, title_of
+from bench.report.say.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, network, parts_of, title_of
 from bench.report.say.marks import condition_marks, row_marks
 from bench.report.tables.beside import BLOCKS, published_means
 from bench.results.published import ALL, published_rows
@@ -273,7 +272,7 @@ def _model(model: str, track: str, role: str) -> dict[str, Any]:
 
 def _parts(model: str) -> list[str]:
     """The networks that a name joins, without their variants."""
-    return [] if model == NO_MODEL else [str(part.model) for part in ModelName.parse(model).parts]
+    return [network(part) for part in parts_of(model)]
 
 
 def _card(model: str) -> dict[str, Any]:

@@ -104,7 +104,12 @@ def _parsed(model: str) -> ModelName:
 
 def _part_title(part: Part) -> str:
     said = ["+" if variant == "featup" else f" ({variant})" for variant in part.variants]
-    return "".join([card_of(str(part.model)).name, *said])
+    return "".join([card_of(network(part)).name, *said])
+
+
+def network(part: Part) -> str:
+    """The network of a part, size and layer included, whether it was trained or not."""
+    return str(part.without(UNTRAINED).model)
 
 
 def parts_of(model: str) -> tuple[Part, ...]:
@@ -114,7 +119,7 @@ def parts_of(model: str) -> tuple[Part, ...]:
 
 def loaded(model: str) -> str:
     """The network behind the name of a single model, size and layer included: "dino@jbu" -> "dino"."""
-    return str(_parsed(model).parts[0].model)
+    return network(_parsed(model).parts[0])
 
 
 def singles(models: Iterable[str]) -> list[str]:

@@ -23,6 +23,7 @@ INTERVALS = "Differences are of the same scenes, + being better; in brackets the
 TRACKS = ("probe", "geometry")  #: in the order in which they stand
 _HEADER = ("Metric", "Best", "Second", "Beside them, not ranked")
 INSTANTSPLAT = " InstantSplat sees no feature and optimises everything: what the modes are set beside."
+MOST_BESIDE = 5  #: rows that are named beside the best; the tables have them all
 
 
 def overview_section(rows: pd.DataFrame, means: pd.DataFrame) -> Section:
@@ -74,7 +75,8 @@ def _entries(rows: pd.DataFrame, beside: pd.DataFrame, track: str) -> tuple[Entr
         return ", ".join([f"{title_of(str(row['model']), track)} {metric.told(row['value'])}", *filter(None, marks)])
 
     def listed(chosen: pd.DataFrame) -> str:
-        return "; ".join(map(told, chosen.to_dict("records"))) or MISSING
+        more = f"; and {len(chosen) - MOST_BESIDE} more" if len(chosen) > MOST_BESIDE else ""
+        return ("; ".join(map(told, chosen.head(MOST_BESIDE).to_dict("records"))) or MISSING) + more
 
     ordered = rows.sort_values("value", ascending=not metric.higher_is_better, kind="stable")
     ranked = ordered[ordered["ranked"]]
