@@ -318,18 +318,24 @@ def export(
 
 @app.command()
 def view(
-    cell: Cell,
+    cells: Annotated[
+        list[str],
+        typer.Argument(help="The first digits of the keys of one to four cells that differ in model or mode alone."),
+    ],
     source: Source = Path("results/run"),
+    save: Annotated[
+        Path | None, typer.Option(help="Write one HTML file that works offline to this place, in place of serving a page.")
+    ] = None,
     port: Annotated[int, typer.Option(help="Of the page on this machine.", min=1, max=65535)] = 8080,
     checkpoint: SameWeights = None,
     data_root: DataRoot = None,
     plugin: Plugins = None,
 ) -> None:
-    """Show the Gaussians of a probe cell in a browser (extra `view`)."""
-    from bench.commands.splats import view as serve
+    """Show the Gaussians of probe cells and the cameras in a browser (extra `view`)."""
+    from bench.commands.view import view as show_splats
 
     load_plugins(plugin)
-    serve(cell, source, data_root, port, console, checkpoint or ())
+    show_splats(cells, source, data_root, port, save, console, checkpoint or ())
 
 
 @app.command("list")

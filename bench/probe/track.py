@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -14,7 +14,7 @@ from bench.core.lookup import dataset_of, feature_classes
 from bench.core.protocols import PROBE_PROTOCOLS
 from bench.core.registry import pointmaps
 from bench.core.residents import Residents
-from bench.core.scenes import Camera, Initialisation, MultiViewScene
+from bench.core.scenes import Camera, Initialisation, MultiViewScene, View
 from bench.core.track import Outcome, Prepared, Settings
 from bench.machine.provenance import Cost
 from bench.machine.weights import identity
@@ -34,10 +34,15 @@ NETWORK, SCENE, POINT_MAP = "network", "scene", "point map"  #: kinds of residen
 
 @dataclass(frozen=True, eq=False)
 class ProbeOutcome(Outcome):
-    """An outcome with the Gaussians, and the training cameras before refinement, both in the initialiser's world."""
+    """An outcome with what can be looked at.
+
+    Attributes:
+        gaussians: In the initialiser's world.
+        scene: The views on the probe's grid, their cameras the initialiser's, before refinement.
+    """
 
     gaussians: Gaussians | None = None
-    cameras: tuple[Camera, ...] = ()
+    scene: MultiViewScene | None = None
 
 
 class ProbeTrack:
@@ -81,7 +86,7 @@ class ProbeTrack:
         source = scenes.prepared.source
         said = source.note if source else ""  # photos that the scene did without
         measurements = tuple(replace(measured, note=measured.note or said) for measured in outcome.measurements)
-        return ProbeOutcome(measurements, outcome.pictures, outcome.gaussians, initialisation.cameras)
+        return ProbeOutcome(measurements, outcome.pictures, outcome.gaussians, _in_its_world(scenes.grid, initialisation))
 
 
 def _scenes(cell: Cell, settings: Settings, residents: Residents) -> ProbeScene:
@@ -98,6 +103,22 @@ def _initialisation(cell: Cell, scenes: ProbeScene, settings: Settings, resident
         return checked_initialisation(cell.pointmap, initialiser.initialise(scenes.prepared, cell.seed), scenes.prepared)
 
     return residents.get(POINT_MAP, (replace(cell, model=NO_MODEL, mode=NOT_APPLICABLE), settings), build)
+
+
+def _in_its_world(grid: MultiViewScene, initialisation: Initialisation) -> MultiViewScene:
+    """The photos with the initialiser's cameras, without the truth."""
+
+    def posed(views: Sequence[View], cameras: Sequence[Camera]) -> tuple[View, ...]:
+        sized = (
+            camera.resized(view.image.shape[1], view.image.shape[0]) for view, camera in zip(views, cameras, strict=True)
+        )
+        return tuple(View(view.name, view.image, camera) for view, camera in zip(views, sized, strict=True))
+
+    return replace(
+        grid,
+        train=posed(grid.train, initialisation.cameras),
+        test=posed(grid.test, initialisation.test_cameras),
+    )
 
 
 def _feature_map(cell: Cell, scenes: ProbeScene, settings: Settings, residents: Residents) -> FeatureMap:

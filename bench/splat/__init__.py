@@ -4,6 +4,7 @@ from bench.splat.cameras import matrix_to_quaternion, pose_matrix, rotation_matr
 from bench.splat.gaussians import SH_0, Gaussians, SplatError
 from bench.splat.ply import read_ply, write_ply
 from bench.splat.render import Backend, Rendering, available_backends, backend_reasons, rasterize
+from bench.splat.visibility import most_visible, seen_by, visibility
 
 __all__ = [
     "SH_0",
@@ -14,9 +15,12 @@ __all__ = [
     "available_backends",
     "backend_reasons",
     "matrix_to_quaternion",
+    "most_visible",
     "pose_matrix",
     "rasterize",
     "read_ply",
     "rotation_matrix",
+    "seen_by",
+    "visibility",
     "write_ply",
 ]
