@@ -26,8 +26,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{socket.gethostname().replace('~', '-')}~{os.getpid()}~"
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        handle, name = temporary_file(path.parent, path.suffix)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -40,6 +39,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}; choose another folder or free some space"
         ) from error
+
+
+def temporary_file(folder: Path, suffix: str = "") -> tuple[int, str]:
+    """Make a hidden file in a folder whose name says who writes it: an open handle, and its path. Raises OSError."""
+    prefix = f".{socket.gethostname().replace('~', '-')}~{os.getpid()}~"
+    return tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -37,7 +37,8 @@ def state_kept() -> Iterator[None]:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
         torch.set_grad_enabled(gradients)
-        torch.use_deterministic_algorithms(deterministic)
+        if torch.are_deterministic_algorithms_enabled() != deterministic:  # the call imports PyTorch's compiler: seconds
+            torch.use_deterministic_algorithms(deterministic)
         torch.set_rng_state(generator)
         for (place, name), value in zip(switches, values, strict=True):
             setattr(place, name, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from bench.core.errors import UserError
@@ -63,3 +63,29 @@ def plain_path(name: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return "/".join(parts)
+
+
+def path_inside(folder: Path, name: str) -> Path | None:
+    """The path in a folder that a file of it names; what scenes of strangers name must not lead anywhere else.
+
+    Args:
+        folder: Where the name is to lie. Links in it are its owner's and are followed.
+        name: A relative path with either slash, or an absolute one that lies in the folder, as some exporters write.
+
+    Returns:
+        The path, which need not exist; None where the name leads out of the folder: upwards, by a root or by a drive.
+    """
+    if Path(name).is_absolute():
+        try:
+            name = Path(name).relative_to(folder.absolute()).as_posix()
+        except ValueError:
+            return None
+    plain = plain_path(name)
+    if plain.split("/")[0] == ".." or name.startswith(("/", "\\")) or PureWindowsPath(name).drive:
+        return None
+    as_written = name.replace("\\", "/")  # letters that are not composed on disk; never with "..", which links mislead
+    candidates = (plain,) if ".." in as_written.split("/") else (plain, as_written)
+    try:
+        return next((folder / each for each in candidates if (folder / each).exists()), folder / plain)
+    except OSError:  # a name that no file can have
+        return None

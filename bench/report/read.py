@@ -20,7 +20,7 @@ from bench.results.store import Store, read_rows, rows_of
 class Results:
     """What the folders hold: rows, the cells behind them where they are there, whether the papers' tables were asked for.
 
-    extraction: rows of the track "perf" that say what making features cost.
+    extraction: rows of the track "perf" that say what making features cost. remarks: what else the folders hold.
     """
 
     names: tuple[str, ...]
@@ -28,6 +28,7 @@ class Results:
     stored: tuple[Stored, ...]
     published: bool = False
     extraction: pd.DataFrame = field(default_factory=functools.partial(pd.DataFrame, columns=list(ROW_COLUMNS)))
+    remarks: tuple[str, ...] = ()
 
 
 def is_published(folder: Path) -> bool:
@@ -41,9 +42,13 @@ def load_results(folders: Sequence[Path]) -> Results:
     measured = [folder for folder in folders if not is_published(folder)]
     stored: list[Stored] = []
     frames = []
+    remarks: list[str] = []
     for folder in measured:
         if (folder / "cells").is_dir():
-            records = list(Store(folder, create=False).records())
+            store = Store(folder, create=False)
+            chosen = store.chosen()
+            remarks += [f"{folder.resolve().name}: {remark}" for remark in chosen.remarks]
+            records = list(store.records_of(chosen.heads))
             stored += [(record, folder) for record in records if record.cell.track != PERF]
             frames.append(rows_of(records))
         else:
@@ -61,4 +66,5 @@ def load_results(folders: Sequence[Path]) -> Results:
         tuple(stored),
         len(measured) < len(folders),
         extraction.reset_index(drop=True),
+        tuple(remarks),
     )

@@ -199,15 +199,7 @@ def _check_rows(folder: Path, heads: list[Head], found: Faults) -> int:
     except UserError as error:
         found.add(str(error))
         chosen = planned.choose(heads, {})
-    if chosen.others:
-        labels = list(dict.fromkeys(head.cell.label for head in chosen.others))
-        more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
-        found.remarks.append(
-            f"{len(chosen.others)} stored cells have another key than the rows are of (older code, other weights, data or "
-            f"device): {labels[0]} ({chosen.others[0].key[:12]}){more}"
-        )
-    if chosen.awaited:
-        found.remarks.append(f"{chosen.awaited} cells were planned anew and not run yet; the older ones are no rows")
+    found.remarks += chosen.remarks
     store = Store(folder, create=False)
     tables = []
     for name in ROWS_FILES:

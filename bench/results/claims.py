@@ -12,12 +12,11 @@ import contextlib
 import json
 import os
 import socket
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.machine.files import is_alive
+from bench.machine.files import is_alive, remove_strays, temporary_file
 
 SKEW_SECONDS = 60.0  #: that clocks of two machines may differ by
 
@@ -68,7 +67,7 @@ class Claims:
         path = self.folder / key
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=".", dir=self.folder)
+            handle, name = temporary_file(self.folder)
             try:
                 with os.fdopen(handle, "w", encoding="utf-8") as file:
                     json.dump(asdict(own), file)
@@ -89,6 +88,14 @@ class Claims:
             return None if claim.lapsed else claim
         except (OSError, ValueError, TypeError):
             return None
+
+    def remove_lapsed(self) -> None:
+        """Remove what processes left that were killed after they had stored their cell, or while they claimed one."""
+        remove_strays(self.folder)
+        if self.folder.is_dir():
+            for path in self.folder.iterdir():
+                if not path.name.startswith(".") and self.holder(path.name) is None:
+                    self.release(path.name)
 
     def release(self, key: str) -> None:
         """Give up a claim, one's own or that of a worker that has died."""

@@ -20,6 +20,7 @@ from bench.core.errors import UserError
 from bench.machine.files import write_text
 from bench.results.record import KEY, MOST_BYTES, MOST_NAME, Head, digest
 
+PLANS = "planned"  #: the folder's subfolder of plans
 Identity = tuple[Cell, str]  #: a cell and its weights: what a folder has one set of rows for
 
 
@@ -37,6 +38,21 @@ class Chosen:
     others: tuple[Head, ...]
     awaited: int
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the rows should know of the cells that are not among them."""
+        said = []
+        if self.others:
+            labels = list(dict.fromkeys(head.cell.label for head in self.others))
+            more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
+            said.append(
+                f"{len(self.others)} stored cells have another key than the rows are of (older code, other weights, data or "
+                f"device): {labels[0]} ({self.others[0].key[:12]}){more}"
+            )
+        if self.awaited:
+            said.append(f"{self.awaited} cells were planned anew and not run yet; the older ones are no rows")
+        return tuple(said)
+
 
 def write_plan(folder: Path, keys: Mapping[Identity, str]) -> None:
     """Take down what a run has planned. The same plan again replaces its older file."""
@@ -44,12 +60,12 @@ def write_plan(folder: Path, keys: Mapping[Identity, str]) -> None:
     name = digest(entries)
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     lines = ",\n".join(json.dumps(entry) for entry in entries)
-    write_text(folder / "planned" / f"{name}.json", f'{{"planned": "{now}", "cells": [\n{lines}\n]}}\n')
+    write_text(folder / PLANS / f"{name}.json", f'{{"planned": "{now}", "cells": [\n{lines}\n]}}\n')
 
 
 def plan_files(folder: Path) -> list[Path]:
     """The plans of a folder."""
-    return sorted(path for path in (folder / "planned").glob("*.json") if not path.name.startswith("."))
+    return sorted(path for path in (folder / PLANS).glob("*.json") if not path.name.startswith("."))
 
 
 def planned_keys(folder: Path) -> dict[Identity, str]:

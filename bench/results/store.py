@@ -95,8 +95,8 @@ class Store:
     def plan(self, keys: Mapping[Identity, str]) -> None:
         """Take down the keys that a run asks for: from now on the folder's rows are of these (bench.results.planned). What
         killed processes left behind is removed."""
-        remove_strays(self.folder)
-        remove_strays(self.folder / "cells")
+        for folder in (self.folder, self.folder / "cells", self.folder / planned.PLANS):
+            remove_strays(folder)
         planned.write_plan(self.folder, keys)
 
     def finished_among(self, keys: Iterable[str]) -> set[str]:
@@ -110,7 +110,11 @@ class Store:
 
     def records(self) -> Iterator[CellRecord]:
         """The cells that the folder's rows are of, one of each identity, sorted by it; read one by one."""
-        return (from_file(self.path(head.key)) for head in self.chosen().heads)
+        return self.records_of(self.chosen().heads)
+
+    def records_of(self, heads: Iterable[Head]) -> Iterator[CellRecord]:
+        """Stored cells, read one by one."""
+        return (from_file(self.path(head.key)) for head in heads)
 
     def compact(self) -> int:
         """Write rows.parquet and rows.csv from the stored cells, some cells at a time; returns the number of rows.

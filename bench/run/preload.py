@@ -1,5 +1,7 @@
 """What worker processes share before they start: everything imported, nothing done."""
 
+import torch._dynamo  # noqa: F401 (PyTorch imports it with a process's first optimiser, which takes seconds)
+
 import bench.probe.probe
 import bench.run.worker  # noqa: F401
 from bench.core.registry import discover

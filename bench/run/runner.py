@@ -54,6 +54,7 @@ class Run:
         """The cells that are not yet stored. From now on the folder's rows of all these cells are those of the keys that
         this code, these weights and data ask for. Raises UserError where a cell's data cannot be read."""
         store = Store(self.out)
+        Claims(self.out).remove_lapsed()
         keys = {cell: cell_key(cell, self.settings) for cell in cells}
         store.plan({(cell, weights_of(cell, self.settings.weights)): key for cell, key in keys.items()})
         finished = store.finished_among(keys.values())

@@ -24,6 +24,7 @@ from bench.geometry.io.release import (
     read_segmentation,
 )
 from bench.geometry.warp import warp_view
+from bench.machine.text import path_inside
 from bench.registry import datasets
 from bench.types import Dataset, DatasetCard, MonocularSample, Track, Unavailable, UserError
 
@@ -102,9 +103,10 @@ class MoGeRelease(Dataset):
         return folder
 
     def _sample_folder(self, root: Path | None, name: str) -> Path:
-        folder = self._folder(root) / name
-        if not folder.is_dir():
-            raise UserError(f"{self.card.name}: there is no sample folder {folder}")
+        above = self._folder(root)
+        folder = path_inside(above, name)
+        if folder is None or not folder.is_dir():
+            raise UserError(f"{self.card.name}: there is no sample folder {name} in {above}")
         return folder
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bench.core.errors import UserError
 from bench.machine import text
-from bench.machine.text import plain_path, read_json, read_text
+from bench.machine.text import path_inside, plain_path, read_json, read_text
 
 WORDS = "fx 500\r\nKüche é\n"
 
@@ -60,3 +60,61 @@ def test_json_with_a_mark_is_read(tmp_path: Path) -> None:
 )
 def test_paths_made_comparable(name: str, plain: str) -> None:
     assert plain_path(name) == plain
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../secret.png",
+        "a/../../secret.png",
+        "..\\secret.png",
+        "/etc/passwd",
+        "\\\\server\\share\\a.png",
+        "C:\\a.png",
+        "C:a.png",
+        "link/../../secret.png/../../../x",
+        "x" * 5000,
+    ],
+)
+def test_a_name_leads_out_of_its_folder_by_no_way(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret.png").write_bytes(b"")
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    assert path_inside(folder, name) is None
+    assert path_inside(folder, str(tmp_path / "secret.png")) is None
+    assert path_inside(folder, str(folder / ".." / "secret.png")) is None
+
+
+def test_names_in_a_folder_are_found_as_people_write_them(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("images/a.png", "images/..b.png", "images/u\u0308.png"):
+        (tmp_path / name).write_bytes(b"")
+    written = {
+        "images/a.png": (
+            "images/a.png",
+            "./images/a.png",
+            "images\\a.png",
+            "images/x/../a.png",
+            str(tmp_path / "images/a.png"),
+        ),
+        "images/..b.png": ("images/..b.png",),
+        "images/u\u0308.png": ("images/u\u0308.png",),
+        "images/none.png": ("images/none.png",),
+    }
+    for path, names in written.items():
+        for name in names:
+            assert path_inside(tmp_path, name) == tmp_path / path, name
+    assert path_inside(tmp_path, str(tmp_path / "images/a.png")) == tmp_path / "images/a.png"
+
+
+def test_a_link_does_not_turn_a_name_upwards(tmp_path: Path) -> None:
+    """For the system `link/..` is the folder above what the link leads to; here it is the folder that holds the link."""
+    far = tmp_path / "far" / "away"
+    far.mkdir(parents=True)
+    (tmp_path / "far" / "secret.png").write_bytes(b"")
+    scene = tmp_path / "scene"
+    scene.mkdir()
+    (scene / "link").symlink_to(far)
+    found = path_inside(scene, "link/../secret.png")
+    assert found == scene / "secret.png"
+    assert not found.exists()

@@ -197,6 +197,14 @@ def test_a_data_set_that_is_not_there_says_where_it_comes_from(tmp_path: Path) -
         datasets["kitti"]().load_sample(tmp_path, "gone")
 
 
+def test_a_sample_outside_of_its_data_set_is_not_read(tmp_path: Path) -> None:
+    release(tmp_path, "kitti")
+    write_sample(tmp_path / "other", **parts())
+    for name in ("../other", str(tmp_path / "other")):
+        with pytest.raises(UserError, match="no sample folder"):
+            datasets["kitti"]().load_sample(tmp_path, name)
+
+
 # ------------------------------------------------------------------------------------------------------------ bad files
 
 

@@ -135,7 +135,9 @@ def mirrored(frame: dict[str, Any]) -> None:
     [
         (lambda frame: frame.pop("transform_matrix"), "images/p01.png", "lacks transform_matrix"),
         (lambda frame: frame.pop("file_path"), "frame 1", "lacks file_path"),
-        (lambda frame: frame.update(file_path="../../../etc/other.png"), "../../../etc/other.png", "does not exist"),
+        (lambda frame: frame.update(file_path="../../other.png"), "../../other.png", "does not exist"),
+        (lambda frame: frame.update(mask_path="../../other.png"), "images/p01.png", "mask_path .* in the scene's folder"),
+        (lambda frame: frame.update(depth_file_path="/etc/hostname"), "images/p01.png", "depth_file_path .* scene's folder"),
         (lambda frame: frame.update(transform_matrix=[[1, 2], [3]]), "images/p01.png", "no 4x4 matrix of numbers"),
         (lambda frame: frame["transform_matrix"][0].__setitem__(3, float("nan")), "images/p01.png", "not finite"),
         (mirrored, "images/p01.png", r"reflection.*determinant -1"),
@@ -151,6 +153,7 @@ def mirrored(frame: dict[str, Any]) -> None:
 )
 def test_one_unusable_frame_is_left_out_and_named(tmp_path: Path, change: Any, name: str, reason: str) -> None:
     make(tmp_path, {"fl_x": 50})
+    write_photo(tmp_path / "other.png", 64, 48)
     path = tmp_path / "nerf/toy/transforms.json"
     content = json.loads(path.read_text())
     change(content["frames"][1])

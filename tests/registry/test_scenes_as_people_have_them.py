@@ -212,6 +212,17 @@ def test_the_tum_cameras_are_known_by_the_sequences_name(tmp_path: Path) -> None
     np.testing.assert_allclose(camera.intrinsics[[0, 1], [0, 1]], [535.4 * shrunk, 539.2 * shrunk], rtol=1e-9)
 
 
+def test_lists_of_frames_name_no_file_outside_of_their_scene(tmp_path: Path) -> None:
+    folder = truth.write(truth.FORMATS["TUM"], tmp_path)
+    rows = (folder / "rgb.txt").read_text().splitlines()
+    time, name = rows[-1].split()
+    shutil.copy(folder / name, tmp_path / "other.png")
+    for outside in ("../../other.png", str(tmp_path / "other.png")):
+        (folder / "rgb.txt").write_text("\n".join([*rows[:-1], f"{time} {outside}"]))
+        with pytest.raises(UserError, match=r"rgb\.txt: .*other\.png lies outside of the scene's folder"):
+            RGBD().load_scene(tmp_path, "s")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
 def test_text_files_are_read_in_the_encodings_that_people_have(tmp_path: Path, encoding: str) -> None:
     names = [f"café {n}.png" for n in range(6)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import time
@@ -18,6 +19,7 @@ import pytest
 from bench.core.cells import Cell, Measurement
 from bench.core.errors import UserError
 from bench.machine.files import strays, write_text
+from bench.report.build import build_report
 from bench.results.check import check_folder
 from bench.results.claims import Claims
 from bench.results.merge import merge
@@ -54,6 +56,9 @@ def test_rows_are_those_of_the_keys_planned_last(tmp_path: Path) -> None:
     checked = check_folder(tmp_path)
     assert checked.problems == ()
     assert any("1 stored cells have another key" in remark and two.key[:12] in remark for remark in checked.remarks)
+    build_report([tmp_path], tmp_path / "report", ["md"])
+    page = next((tmp_path / "report").glob("*.md")).read_text()
+    assert re.search(rf"Not shown: .*1 stored cells have another key .*{two.key[:12]}", page), "the report says so too"
 
 
 def test_a_cell_planned_anew_and_not_run_yet_has_no_stale_rows(tmp_path: Path) -> None:
@@ -182,3 +187,17 @@ def test_folders_are_merged_and_conflicts_named_before_anything_is_written(tmp_p
     with pytest.raises(UserError, match=r"psnr left is 20 and 29\.86 in .*a and in .*b"):
         merge([tmp_path / "a", tmp_path / "b"], tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_lapsed_claims_are_removed_and_living_ones_are_not(tmp_path: Path) -> None:
+    claims, own, dead = Claims(tmp_path), digest("own"), digest("dead")
+    claims.remove_lapsed()  # there is no folder yet
+    assert claims.take(own, 60.0)
+    writer = multiprocessing.get_context("fork").Process(target=Claims(tmp_path).take, args=(dead, 60.0))
+    writer.start()
+    writer.join()
+    assert (claims.folder / dead).is_file()
+    stray = claims.folder / f".{socket.gethostname()}~{writer.pid}~x"
+    stray.write_text("{")
+    claims.remove_lapsed()
+    assert list(claims.folder.iterdir()) == [claims.folder / own]

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.machine.depths import read_depth
 from bench.machine.images import photo_size, pictures_in
-from bench.machine.text import read_text
+from bench.machine.text import path_inside, read_text
 from bench.types import Array, UserError
 from registry.datasets.formats.layout import Layout
 from registry.datasets.formats.lens import Lens
@@ -160,7 +160,14 @@ def _rows(path: Path, least: int) -> list[tuple[float, list[str]]]:
 
 
 def _timed_files(folder: Path, path: Path) -> list[tuple[float, Path]]:
-    return [(time, folder / words[0]) for time, words in _rows(path, 2) if ".." not in words[0] and words[0][0] != "/"]
+    """Time and file of each line. Raises UserError for a file outside of the scene's folder."""
+    found = []
+    for time, (name, *_) in _rows(path, 2):
+        file = path_inside(folder, name)
+        if file is None:
+            raise UserError(f"{path}: {name[:80]} lies outside of the scene's folder; name files in it")
+        found.append((time, file))
+    return found
 
 
 def _timed_poses(path: Path) -> list[tuple[float, Array]]:

@@ -12,7 +12,7 @@ import numpy as np
 from bench.core.text import listed
 from bench.machine.depths import read_depth
 from bench.machine.images import EXTENSIONS, photo_size, read_mask
-from bench.machine.text import plain_path, read_json
+from bench.machine.text import path_inside, plain_path, read_json
 from bench.types import Array, SparsePoints, UserError
 from registry.datasets.formats.layout import Layout
 from registry.datasets.formats.lens import Lens, colmap_lens
@@ -111,7 +111,7 @@ def read_transforms(folder: Path) -> PhotoSet:
 
     photos, left_out = usable(((_shown_name(frame, frames), frame) for frame in frames), make, not _sized(frames))
     clouds = {cloud for frame in frames if isinstance(cloud := frame.content.get("ply_file_path"), str) and cloud}
-    cloud = _inside(folder, next(iter(clouds))) if len(clouds) == 1 else None
+    cloud = path_inside(folder, next(iter(clouds))) if len(clouds) == 1 else None
     if clouds and (cloud is None or not cloud.is_file()):
         left_out[f"ply_file_path {', '.join(sorted(clouds))}"] = "there is no such file in the scene's folder"
         cloud = None
@@ -165,26 +165,13 @@ def _shown_name(frame: _Frame, frames: Sequence[_Frame]) -> str:
     return frame.label if len(same) == 1 else f"{frame.label} (frame {frame.number} of {frame.source.name})"
 
 
-def _inside(folder: Path, name: str) -> Path | None:
-    """The path that a file names, if it lies in the scene's folder; a name may leave it neither upwards nor by its root."""
-    if Path(name).is_absolute():
-        try:
-            name = Path(name).relative_to(folder.absolute()).as_posix()
-        except ValueError:
-            return None
-    plain = plain_path(name)
-    if plain.startswith(".."):
-        return None
-    return next((path for path in (folder / plain, folder / name.replace("\\", "/")) if path.is_file()), folder / plain)
-
-
 def _photo(frame: _Frame, folder: Path, index: Mapping[Path, PhotoIndex]) -> Path | str:
     """The photo's file, or why there is none: as named, with an extension added, or in one of the folders of smaller
     copies."""
     name = frame.frame.get("file_path")
     if not isinstance(name, str) or not name:
         return f"{frame.source.name}: the frame lacks file_path"
-    named = _inside(folder, name)
+    named = path_inside(folder, name)
     if named is not None:
         for path in (named, *(named.with_name(named.name + extension) for extension in sorted(EXTENSIONS))):
             if path.is_file() and path.suffix.lower() in EXTENSIONS:
@@ -299,7 +286,7 @@ def _extras(frame: _Frame, folder: Path) -> tuple[tuple[Path, ...], ReadExtras |
         value = frame.frame.get(name)
         if value is None:
             continue
-        path = _inside(folder, value) if isinstance(value, str) else None
+        path = path_inside(folder, value) if isinstance(value, str) else None
         if path is None or not path.is_file():
             raise UserError(f"{frame.source.name}: its {name} {value} does not exist in the scene's folder")
         files[name] = path
