@@ -165,7 +165,8 @@ def test_names_and_fingerprints() -> None:
         dataset.load_sample(None, "room")
 
 
-def test_without_open3d_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_open3d_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))  # where no rendered view lies yet
     monkeypatch.setitem(sys.modules, "open3d", None)
     render._open3d.cache_clear()
     dataset._renderer.cache_clear()
