@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import report
+from bench.core.names import Names
 from bench.core.version import NUMERICS_VERSION
 from bench.core.version import VERSION as __version__
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from bench.run.session import Event
 
 __all__ = ["NUMERICS_VERSION", "Failure", "Results", "__version__", "evaluate", "load_rows", "report"]
-
-Names = str | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -119,20 +118,20 @@ def evaluate(
         results.rows.query("metric == 'psnr'").groupby("model")["value"].mean()
     """
     from bench.core.registry import load_plugin
-    from bench.run.request import Request
+    from bench.run.request import request_of
     from bench.run.session import run_request
 
     for plugin in plugins:
         load_plugin(plugin)
-    request = Request(
-        models=_names(models),
-        datasets=_names(datasets),
-        scenes=_names(scenes),
-        modes=_names(modes),
+    request = request_of(
+        models=models,
+        datasets=datasets,
+        scenes=scenes,
+        modes=modes,
         pointmap=pointmap,
-        protocols=() if protocol == "auto" else _names(protocol),
-        seeds=(seeds,) if isinstance(seeds, int) else tuple(seeds),
-        weights=weights,  # type: ignore[arg-type]  # Request.on_this_machine says what is wrong with it
+        protocol=protocol,
+        seeds=(seeds,) if isinstance(seeds, int) else seeds,
+        weights=weights,
         checkpoints=tuple((name, Path(path).resolve()) for name, path in (checkpoints or {}).items()),
         data_root=None if data_root is None else Path(data_root),
         device=device,
@@ -159,9 +158,3 @@ def load_rows(folder: str | PathLike[str]) -> pd.DataFrame:
     from bench.results.store import read_rows
 
     return read_rows(Path(folder))
-
-
-def _names(names: Names) -> tuple[str, ...]:
-    from bench.core.names import split_names
-
-    return tuple(dict.fromkeys(split_names(names) if isinstance(names, str) else names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -17,15 +17,12 @@ from bench.commands.options import (
     console,
     errors,
     load_plugins,
-    names_in,
     whole_numbers,
 )
 from bench.commands.places import data_app, weights_app
 from bench.core.errors import UserError
+from bench.core.names import names_in
 from bench.core.version import VERSION
-
-if TYPE_CHECKING:
-    from bench.run.request import Request
 
 app = typer.Typer(
     help="How much 3D does a vision model know? Probes of frozen features and evaluation of monocular geometry.",
@@ -116,16 +113,25 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
 ) -> None:
     """Run every selected cell that is not yet stored, then write the report. Repeat the command to resume."""
-    from dataclasses import replace
-
+    from bench.commands.checkpoints import checkpoints
     from bench.commands.plan import cells_of
     from bench.commands.run import run_command
+    from bench.run.request import request_of
 
     load_plugins(plugin)
-    request = _request(models, datasets, scenes, modes, pointmap, protocol, seeds, device, weights, data_root, plugin)
-    request = replace(
-        request,
-        checkpoints=_checkpoints(checkpoint),
+    request = request_of(
+        models=models,
+        datasets=datasets,
+        scenes=scenes,
+        modes=modes,
+        pointmap=pointmap,
+        protocol=protocol,
+        seeds=whole_numbers("--seeds", seeds),
+        device=device,
+        weights=weights,
+        data_root=data_root,
+        plugins=tuple(plugin or ()),
+        checkpoints=checkpoints(checkpoint or ()),
         jobs=jobs,
         engine=engine,
         cell_timeout=cell_timeout,
@@ -162,9 +168,22 @@ def plan(
 ) -> None:
     """Write the cells of a run, with what each is expected to cost, into a file that `bench run --plan` takes."""
     from bench.commands.plan import plan_command
+    from bench.run.request import request_of
 
     load_plugins(plugin)
-    request = _request(models, datasets, scenes, modes, pointmap, protocol, seeds, device, weights, data_root, plugin)
+    request = request_of(
+        models=models,
+        datasets=datasets,
+        scenes=scenes,
+        modes=modes,
+        pointmap=pointmap,
+        protocol=protocol,
+        seeds=whole_numbers("--seeds", seeds),
+        device=device,
+        weights=weights,
+        data_root=data_root,
+        plugins=tuple(plugin or ()),
+    )
     plan_command(request, like or [], out, console)
 
 
@@ -181,43 +200,6 @@ def status(
     raise typer.Exit(status_command(folder, plan_file, console))
 
 
-def _request(
-    models: str,
-    datasets: str,
-    scenes: list[str],
-    modes: str,
-    pointmap: str,
-    protocol: str,
-    seeds: str,
-    device: str,
-    weights: str,
-    data_root: Path | None,
-    plugins: list[str] | None,
-) -> Request:
-    from bench.core.names import split_names
-    from bench.run.request import Request
-
-    return Request(
-        models=tuple(dict.fromkeys(split_names(models))),
-        datasets=names_in(datasets),
-        scenes=tuple(text for text in scenes if names_in(text)),
-        modes=names_in(modes),
-        pointmap=pointmap,
-        protocols=() if protocol == "auto" else names_in(protocol),
-        seeds=whole_numbers("--seeds", seeds),
-        device=device,
-        weights=weights,  # type: ignore[arg-type]  # the request says what is wrong with it
-        data_root=data_root,
-        plugins=tuple(plugins or ()),
-    )
-
-
-def _checkpoints(texts: list[str] | None) -> tuple[tuple[str, Path], ...]:
-    from bench.commands.checkpoints import checkpoints
-
-    return checkpoints(texts or ())
-
-
 @app.command()
 def reproduce(
     name: Annotated[str, typer.Argument(help="Of `bench reproduce list`; `list` shows them.")] = "list",
@@ -227,11 +209,11 @@ def reproduce(
     out: Annotated[Path | None, typer.Option(help="Results folder; by default results/reproduce-<name>.")] = None,
 ) -> None:
     """Run a plan whose outcome is known and say of every value whether it came out; exit code 1 where one did not."""
-    from bench.commands.reproduce import list_reproductions, reproduce_command
+    from bench.commands.reproduce import list_command, reproduce_command
 
     load_plugins(None)
     if name == "list":
-        list_reproductions(console)
+        list_command(console)
         return
     folder = out or Path("results") / f"reproduce-{name}"
     raise typer.Exit(reproduce_command(name, folder, data_root, device, jobs, console, errors))
@@ -310,10 +292,12 @@ def export(
     plugin: Plugins = None,
 ) -> None:
     """Write the Gaussians of a probe cell as a PLY file in the standard 3DGS layout."""
-    from bench.commands.splats import export as write
+    from bench.commands.splats import export_command
 
     load_plugins(plugin)
-    console.print(f"{write(cell, source, to, data_root, console, checkpoint or ())}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{export_command(cell, source, to, data_root, console, checkpoint or ())}", highlight=False, soft_wrap=True
+    )
 
 
 @app.command()
@@ -332,10 +316,10 @@ def view(
     plugin: Plugins = None,
 ) -> None:
     """Show the Gaussians of probe cells and the cameras in a browser (extra `view`)."""
-    from bench.commands.view import view as show_splats
+    from bench.commands.view import view_command
 
     load_plugins(plugin)
-    show_splats(cells, source, data_root, port, save, console, checkpoint or ())
+    view_command(cells, source, data_root, port, save, console, checkpoint or ())
 
 
 @app.command("list")
@@ -345,30 +329,30 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="All that the cards say, for programs.")] = False,
 ) -> None:
     """Show what is registered."""
-    from bench.commands.listing import listing_json, print_listing
+    from bench.commands.listing import list_command, listing_json
 
     load_plugins(plugin)
     if as_json:
         print(listing_json(kind))
     else:
-        print_listing(kind, console)
+        list_command(kind, console)
 
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Anything that `bench list` names.")], plugin: Plugins = None) -> None:
     """Show one model, data set, initialiser or protocol in full."""
-    from bench.commands.listing import print_one
+    from bench.commands.listing import show_command
 
     load_plugins(plugin)
-    print_one(name, console)
+    show_command(name, console)
 
 
 @app.command()
 def doctor() -> None:
     """Say what this machine has: device, kernels, optional packages, data and cache folders."""
-    from bench.commands.doctor import print_doctor
+    from bench.commands.doctor import doctor_command
 
-    print_doctor(console)
+    doctor_command(console)
 
 
 @app.command()

@@ -9,14 +9,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from bench import cli
-from bench.commands.listing import print_listing
+from bench.commands.listing import list_command
 from bench.registry import features
 
 
 def listed(width: int, terminal: bool) -> list[str]:
     console = Console(width=width, force_terminal=terminal, color_system=None)
     with console.capture() as printed:
-        print_listing("models", console)
+        list_command("models", console)
     return printed.get().splitlines()
 
 
@@ -43,7 +43,7 @@ def test_in_a_pipe_a_model_is_one_line() -> None:
 def test_eighty_columns_are_enough(kind: str) -> None:
     console = Console(width=80, force_terminal=True, color_system=None)
     with console.capture() as printed:
-        print_listing(kind, console)
+        list_command(kind, console)
     assert max(map(len, printed.get().splitlines())) <= 80
 
 

@@ -21,7 +21,7 @@ KERNELS = {
 OPTIONAL = {"transformers": "[hf]", "diffusers": "[sd]", "ray": "[ray]", "viser": "[view]"}
 
 
-def print_doctor(console: Console) -> None:
+def doctor_command(console: Console) -> None:
     """Print one table: item, state, what to do."""
     import torch
 

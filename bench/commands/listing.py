@@ -42,7 +42,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
 }
 
 
-def print_listing(kind: str, console: Console) -> None:
+def list_command(kind: str, console: Console) -> None:
     """Print one table. Raises UserError for an unknown kind."""
     tables: dict[str, Callable[[], Table]] = {
         "models": lambda: _cards(
@@ -91,7 +91,7 @@ def listing_json(kind: str) -> str:
     return json.dumps(found, indent=2, ensure_ascii=False)
 
 
-def print_one(name: str, console: Console) -> None:
+def show_command(name: str, console: Console) -> None:
     """Print everything that is known of one name, wherever it is listed. Raises UserError where it is nowhere."""
     from bench.metrics.catalogue import METRICS
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench.core.errors import UserError
+from bench.core.names import names_in
 
 console = Console()
 errors = Console(stderr=True)
@@ -45,11 +46,6 @@ def load_plugins(plugins: list[str] | None) -> None:
         errors.print(
             f"[yellow]plug-in {broken.module} was left out[/]: {escape(broken.reason)}", highlight=False, soft_wrap=True
         )
-
-
-def names_in(text: str) -> tuple[str, ...]:
-    """The names in a text with commas, each once."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def whole_numbers(option: str, text: str) -> tuple[int, ...]:

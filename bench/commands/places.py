@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import DataRoot, Plugins, console, errors, load_plugins, names_in
+from bench.commands.options import DataRoot, Plugins, console, errors, load_plugins
+from bench.core.names import names_in
 
 data_app = typer.Typer(help="Data sets: where they lie, what is missing.", no_args_is_help=True)
 add_app = typer.Typer(help="Put data of your own where the suite finds it.", no_args_is_help=True)
@@ -18,10 +19,10 @@ weights_app = typer.Typer(help="Weights: what is on this machine, what each cost
 @data_app.command("where")
 def data_where(data_root: DataRoot = None) -> None:
     """Say where data sets are looked for and where their publishers offer them."""
-    from bench.commands.data import print_where
+    from bench.commands.data.where import where_command
 
     load_plugins(None)
-    print_where(data_root, console)
+    where_command(data_root, console)
 
 
 @data_app.command("check")
@@ -32,7 +33,7 @@ def data_check(
     data_root: DataRoot = None,
 ) -> None:
     """Read every scene of the data sets and say what is wrong; exit code 2 where a scene cannot run."""
-    from bench.commands.data_check import check_command
+    from bench.commands.data.check import check_command
 
     load_plugins(None)
     raise typer.Exit(check_command(names, scene or (), details, data_root, console))
@@ -53,9 +54,9 @@ def data_convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same names.")] = False,
 ) -> None:
     """Bring a folder of photos, depth maps and intrinsics into the geometry track's format; adds to a data set."""
-    from bench.commands.data import Conversion, convert
+    from bench.commands.data.convert import Conversion, convert_command
 
-    convert(Conversion(source, destination, depth_unit, intrinsics, farthest, pair, overwrite), console)
+    convert_command(Conversion(source, destination, depth_unit, intrinsics, farthest, pair, overwrite), console)
 
 
 @add_app.command("photos")
@@ -65,9 +66,9 @@ def data_add_photos(
     data_root: DataRoot = None,
 ) -> None:
     """Copy a folder of photos into the data set `photos`; the cameras are estimated when it is run (extra `sfm`)."""
-    from bench.commands.data_add import add_photos
+    from bench.commands.data.add import add_command
 
-    add_photos(source, name, data_root, console)
+    add_command(source, name, data_root, console)
 
 
 @weights_app.command("check")
@@ -77,16 +78,16 @@ def weights_check(
     plugin: Plugins = None,
 ) -> None:
     """Say which weights are cached, what they take, their licence, whether an agreement is asked for."""
-    from bench.commands.weights import print_check as check_weights
+    from bench.commands.weights import check_command
 
     load_plugins(plugin)
-    check_weights(names_in(models), online, console)
+    check_command(names_in(models), online, console)
 
 
 @weights_app.command("fetch")
 def weights_fetch(models: Annotated[str, typer.Option(help="Names, or `all`.")], plugin: Plugins = None) -> None:
     """Fetch the weights of the models into the publishers' caches; an interrupted download resumes."""
-    from bench.commands.weights import fetch_all
+    from bench.commands.weights import fetch_command
 
     load_plugins(plugin)
-    raise typer.Exit(fetch_all(names_in(models), console, errors))
+    raise typer.Exit(fetch_command(names_in(models), console, errors))

@@ -11,6 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from bench.commands.run import print_left_out
 from bench.core.cells import Cell, Weights
 from bench.core.errors import UserError
 from bench.core.text import listed
@@ -34,9 +35,8 @@ def plan_command(request: Request, like: list[Path], to: Path, console: Console)
     for key, (count, seconds, memory) in totals(found.cells).items():
         table.add_row(*key, str(count), f"{seconds / 3600:.2f}", "" if math.isnan(memory) else f"{memory:.0f}")
     console.print(table)
-    for left_out in plan.left_out:
-        console.print(f"left out {left_out.what}: {left_out.reason}", highlight=False, soft_wrap=True, markup=False)
-    guessed = sum(estimate.basis == "the protocol's time limit" for _, estimate in found.cells)
+    print_left_out(plan, console)
+    guessed = sum(estimate.guessed for _, estimate in found.cells)
     if guessed:
         console.print(
             f"{guessed} estimates are a twentieth of the time limit: no stored cell is like them; --like RESULTS gives some",

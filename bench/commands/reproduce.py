@@ -16,7 +16,7 @@ from bench.run.reproduce import REPRODUCTIONS, reproduction_named, verdicts
 _MOST = 40  #: values that are printed; all of them stand in the file
 
 
-def list_reproductions(console: Console) -> None:
+def list_command(console: Console) -> None:
     """Print the names, what each reproduces and what it needs."""
     table = Table("name", "reproduces", "needs")
     for each in REPRODUCTIONS.values():

@@ -122,6 +122,11 @@ def print_plan(plan: Plan, console: Console) -> None:
         if track == "probe":
             parts += [f"point map {pointmap}", "modes " + " ".join(dict.fromkeys(cell.mode for cell in cells))]
         console.print(f"{len(cells):>5}  {escape(', '.join(parts))}", highlight=False, soft_wrap=True)
+    print_left_out(plan, console)
+
+
+def print_left_out(plan: Plan, console: Console) -> None:
+    """One line for each thing that cannot run here, and why."""
     for left_out in plan.left_out:
         console.print(
             f"[yellow]left out[/] {escape(left_out.what)}: {escape(left_out.reason)}", highlight=False, soft_wrap=True

@@ -24,7 +24,7 @@ from bench.run.verify import other_weights
 from bench.splat import Gaussians, write_ply
 
 
-def export(
+def export_command(
     prefix: str,
     folder: Path,
     target: Path | None,

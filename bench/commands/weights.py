@@ -15,7 +15,7 @@ from bench.machine.weights import check, digest, fetch, sources
 from bench.run.plan import ALL
 
 
-def print_check(names: Sequence[str], online: bool, console: Console) -> None:
+def check_command(names: Sequence[str], online: bool, console: Console) -> None:
     """One line a model that needs weights. Raises UserError for an unknown name."""
     models = _models(names)
     table = Table(title="weights", title_justify="left")
@@ -33,7 +33,7 @@ def print_check(names: Sequence[str], online: bool, console: Console) -> None:
         _say_none(names, console)
 
 
-def fetch_all(names: Sequence[str], console: Console, errors: Console) -> int:
+def fetch_command(names: Sequence[str], console: Console, errors: Console) -> int:
     """Fetch and print each file with its digest; returns 2 where something could not be had."""
     code = 0
     models = _models(names)

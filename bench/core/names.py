@@ -12,10 +12,12 @@ names, keys and rows. Which bases, sizes and variants exist is not decided here.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.core.errors import UserError
 
+Names = str | Sequence[str]  #: one text with commas, or a sequence of names
 JOINED = "+"
 UNTRAINED = "untrained"  #: the variant of a model whose network keeps its random initial weights
 ANY = "*"  #: stands for every size, or every value of a parameter, where models are selected
@@ -142,6 +144,11 @@ def split_names(text: str) -> list[str]:
         elif piece.strip():
             names.append(piece.strip())
     return names
+
+
+def names_in(names: Names) -> tuple[str, ...]:
+    """The names in a text with commas or in a sequence, each once."""
+    return tuple(dict.fromkeys(split_names(names) if isinstance(names, str) else names))
 
 
 def _part(text: str, whole: str) -> Part:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.core.cells import Cell, Measurement, Weights
+from bench.core.names import ModelName, Part
 from bench.core.scenes import Array
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class Settings:
 
     def checkpoint(self, model: str) -> Path | None:
         """The local weights of a model, where there are some: those under its name, or under its name less its settings."""
-        given = dict(self.checkpoints)
-        return given.get(model, given.get(model.partition("@")[0]))
+        given, part = dict(self.checkpoints), ModelName.parse(model).parts[0]
+        return given.get(model, given.get(str(Part(part.base, part.size))))
 
     @property
     def torch_device(self) -> torch.device:

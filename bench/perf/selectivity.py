@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 
 from bench.core.cells import Weights
+from bench.core.names import ModelName
 from bench.core.protocols import PROBE_PROTOCOLS, ProbeProtocol
 from bench.core.registry import datasets, features, pointmaps
 from bench.core.scenes import Initialisation
@@ -130,7 +131,7 @@ class Study:
         scene = self._scene(name, protocol)
         with torch.no_grad():
             return scene_features(
-                {part: build_provider(part, weights) for part in model.split("+")},
+                {part: build_provider(part, weights) for part in map(str, ModelName.parse(model).parts)},
                 feature_input(scene.prepared.train),
                 feature_input(scene.grid.train),
                 channels=self.protocols[protocol].pca_channels,
@@ -157,7 +158,7 @@ def _cell_of(row: Mapping[str, str]) -> Probed:
 
 
 def _holds_scales(model: str) -> bool:
-    return "+" not in model and features[model].holds_scales
+    return not ModelName.parse(model).is_joined and features[model].holds_scales
 
 
 def differences(cells: pd.DataFrame, value: str = "psnr") -> pd.DataFrame:

@@ -6,10 +6,11 @@ The room and the function of the front door share a name, so the module itself c
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
+
+from bench.core.names import Names, names_in
 
 FORMATS = ("html", "md", "latex", "csv")
 
@@ -19,7 +20,7 @@ class _Report(ModuleType):
         self,
         *folders: str | PathLike[str],
         out: str | PathLike[str] | None = None,
-        formats: str | Sequence[str] = FORMATS,
+        formats: Names = FORMATS,
     ) -> Path:
         """Write the report of results folders; trains and downloads nothing.
 
@@ -37,8 +38,7 @@ class _Report(ModuleType):
         from bench.report.build import build_report
 
         chosen = [Path(folder) for folder in folders or ("results/run",)]
-        asked = [each.strip() for each in formats.split(",")] if isinstance(formats, str) else list(formats)
-        return build_report(chosen, Path(out) if out else Path("reports") / chosen[0].resolve().name, asked)
+        return build_report(chosen, Path(out) if out else Path("reports") / chosen[0].resolve().name, names_in(formats))
 
 
 sys.modules[__name__].__class__ = _Report

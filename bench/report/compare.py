@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.core.cells import OVER_DATASETS
 from bench.core.errors import UserError
 from bench.core.text import listed
 from bench.metrics.catalogue import METRICS, headline
@@ -26,7 +27,7 @@ from bench.report.tables.model import MISSING, Entry, Heading, Line, Table, arro
 from bench.report.tables.papers import GTA
 from bench.report.tables.runs import significance_table
 from bench.report.tables.thirds import thirds_table, three_hands
-from bench.results.published import ALL, published_scenes
+from bench.results.published import published_scenes
 from bench.stats.agreement import agreement
 from bench.stats.bootstrap import paired_difference
 from bench.stats.significance import holm, sign_flip_test
@@ -116,7 +117,7 @@ def agreement_tables(met: pd.DataFrame, name: str, note: str = "") -> list[Table
         if rows.empty:
             continue
         lines = []
-        datasets = [*datasets_in_order(rows["dataset"]), ALL]
+        datasets = [*datasets_in_order(rows["dataset"]), OVER_DATASETS]
         for row in sorted(agreement(rows).to_dict("records"), key=functools.partial(_place, datasets=datasets)):
             metric = METRICS[row["metric"]]
             worst = f"{row['worst'] * metric.factor:.{metric.digits}f} ({title_of(row['worst_model'], row['track'])})"

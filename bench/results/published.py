@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pandas as pd
 
+from bench.core.cells import OVER_DATASETS
 from bench.core.errors import UserError
 from bench.metrics.catalogue import METRICS, RANK
 from bench.results.migration import migrated
 from bench.results.schema import PUBLISHED_COLUMNS, as_rows
+from bench.results.shipped import PUBLISHED, shipped_table
 from bench.stats.rank import mean_ranks
 
 #: The tables of numbers: file name -> title.
@@ -37,26 +38,14 @@ CARDS: dict[str, str] = {
     "datasets": "Feat2GS: the data sets",
     "training_data": "MoGe: the training data sets",
 }
-ALL = "all"  #: the data set of a printed average or rank
 _AVERAGE_OF = "feat2gs_gta"  #: the per-data-set values behind the "All Datasets" columns
-_INSTALLED = Path(__file__).parents[1] / "published_tables"
-_CHECKOUT = Path(__file__).parents[2] / "results" / "published"
-
-
-def _read(name: str) -> pd.DataFrame:
-    """A CSV file of the folder with every cell as the text that stands in it."""
-    folder = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-    path = folder / f"{name}.csv"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: the published tables did not come with this installation; install it again")
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 @functools.cache
 def _table(name: str) -> pd.DataFrame:
     if name not in TABLES:
         raise UserError(f"no published table is named {name!r}; there are {', '.join(TABLES)}")
-    text = _read(name)
+    text = shipped_table(PUBLISHED, name)
     flags = text["higher_is_better"].map({"true": True, "false": False})
     numbers = {column: pd.to_numeric(text[column]) for column in ("seed", "value", "seconds", "peak_memory_mb")}
     return as_rows(migrated(text.assign(higher_is_better=flags, **numbers)), PUBLISHED_COLUMNS)
@@ -77,24 +66,24 @@ def published_cards(name: str) -> pd.DataFrame:
     """A table of words (CARDS): what the papers say of their models and data sets, every cell as text."""
     if name not in CARDS:
         raise UserError(f"no published table is named {name!r}; there are {', '.join(CARDS)}")
-    return _read(name)
+    return shipped_table(PUBLISHED, name)
 
 
 def published_unranked() -> pd.DataFrame:
     """The places (alignment, model, dataset) whose values a paper prints without ranking them: not_ranked.csv."""
-    return _read("not_ranked")
+    return shipped_table(PUBLISHED, "not_ranked")
 
 
 def published_scenes() -> dict[str, tuple[str, ...]]:
     """Data set -> the scenes that the probe's printed values are means over (results/published/scenes.csv)."""
-    table = _read("scenes")
+    table = shipped_table(PUBLISHED, "scenes")
     return {name: tuple(scenes.split()) for name, scenes in zip(table["dataset"], table["scenes"], strict=True)}
 
 
 def disagreements() -> pd.DataFrame:
     """The printed averages and ranks that the recomputation does not give, as results/published/disagreements.csv lists
     them."""
-    return _read("disagreements")
+    return shipped_table(PUBLISHED, "disagreements")
 
 
 # -------------------------------------------------------------------------------------------------------- recomputation
@@ -144,31 +133,31 @@ def _average(table: str, row: pd.Series, parts: list[str]) -> tuple[object, ...]
 
 def _all_datasets() -> Iterator[tuple[object, ...]]:
     """The "All Datasets" rows whose data sets are printed too."""
-    parts = _read(_AVERAGE_OF).groupby(["model", "mode", "metric"])["value"].agg(list)
+    parts = shipped_table(PUBLISHED, _AVERAGE_OF).groupby(["model", "mode", "metric"])["value"].agg(list)
     for table in ("feat2gs_variants", "feat2gs_instantsplat"):
-        for _, row in _read(table).iterrows():
+        for _, row in shipped_table(PUBLISHED, table).iterrows():
             key = (row["model"], row["mode"], row["metric"])
             if key in parts.index:
                 yield _average(table, row, parts[key])
-    sheet = _read("feat2gs_vggt")
-    parts = sheet[sheet["dataset"] != ALL].groupby(["model", "mode", "metric"])["value"].agg(list)
-    for _, row in sheet[sheet["dataset"] == ALL].iterrows():
+    sheet = shipped_table(PUBLISHED, "feat2gs_vggt")
+    parts = sheet[sheet["dataset"] != OVER_DATASETS].groupby(["model", "mode", "metric"])["value"].agg(list)
+    for _, row in sheet[sheet["dataset"] == OVER_DATASETS].iterrows():
         yield _average("feat2gs_vggt", row, parts[row["model"], row["mode"], row["metric"]])
 
 
 def _averages() -> Iterator[tuple[object, ...]]:
     for table in ("moge_points", "moge_depth", "moge_fov"):
-        text = _read(table)
-        parts = text[text["dataset"] != ALL].groupby(["alignment", "model", "metric"])["value"].agg(list)
-        for _, row in text[(text["dataset"] == ALL) & (text["metric"] != RANK.name)].iterrows():
+        text = shipped_table(PUBLISHED, table)
+        parts = text[text["dataset"] != OVER_DATASETS].groupby(["alignment", "model", "metric"])["value"].agg(list)
+        for _, row in text[(text["dataset"] == OVER_DATASETS) & (text["metric"] != RANK.name)].iterrows():
             yield _average(table, row, parts[row["alignment"], row["model"], row["metric"]])
 
 
 def _ranks() -> Iterator[tuple[object, ...]]:
     unranked = published_unranked()
     for table in ("moge_points", "moge_depth", "moge_fov"):
-        for alignment, block in _read(table).groupby("alignment", sort=False):
-            values = block[block["dataset"] != ALL].assign(value=lambda rows: rows["value"].astype(float))
+        for alignment, block in shipped_table(PUBLISHED, table).groupby("alignment", sort=False):
+            values = block[block["dataset"] != OVER_DATASETS].assign(value=lambda rows: rows["value"].astype(float))
             wide = values.pivot_table(index="model", columns=["dataset", "metric"], values="value", sort=False)
             higher = [METRICS[metric].higher_is_better is True for metric in wide.columns.get_level_values("metric")]
             ranked = wide.copy()

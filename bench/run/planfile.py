@@ -17,6 +17,7 @@ from bench.core.cells import Cell
 from bench.core.errors import UserError
 from bench.core.version import VERSION
 from bench.machine.files import write_text
+from bench.machine.text import read_json
 from bench.run.limits import cell_seconds
 from bench.run.tracks import track_of
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PLAN_VERSION = 1
-MOST_BYTES = 512 * 2**20  #: of a plan file: some two million cells
+GUESSED = "the protocol's time limit"
 #: A cell's time limit is about twenty times what it takes (bench.run.limits).
 _LIMIT_OVER_COST = 20
 #: From the closest likeness to the loosest: the columns that a stored cell shares with the one that is estimated.
@@ -44,12 +45,17 @@ class Estimate:
     Attributes:
         seconds: The median over like cells, or a twentieth of the protocol's time limit.
         memory_mb: The largest peak among like cells; NaN where none is known.
-        basis: What it was taken from: "12 stored cells of the same track, protocol, mode".
+        basis: What it was taken from: "12 stored cells of the same track, protocol, mode", or GUESSED.
     """
 
     seconds: float
     memory_mb: float
     basis: str
+
+    @property
+    def guessed(self) -> bool:
+        """True where no stored cell is like it."""
+        return self.basis == GUESSED
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def _estimate(cell: Cell, device: str, tables: Sequence[Mapping[Hashable, tuple[
             return Estimate(
                 round(found[0], 3), float(found[1]), f"{found[2]:.0f} stored cells of the same {', '.join(columns)}"
             )
-    return Estimate(round(cell_seconds(cell, device) / _LIMIT_OVER_COST, 3), math.nan, "the protocol's time limit")
+    return Estimate(round(cell_seconds(cell, device) / _LIMIT_OVER_COST, 3), math.nan, GUESSED)
 
 
 def shard(cells: Sequence[tuple[Cell, Estimate]], number: int, count: int) -> list[Cell]:
@@ -137,16 +143,14 @@ def read_plan_file(path: Path) -> PlanFile:
         UserError: Naming the file and what is wrong with it.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError("it is too large for a plan")
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path, "plan")
         if stored["plan"] != PLAN_VERSION:
             raise ValueError(f"it is a plan of version {stored['plan']!r}, this suite reads version {PLAN_VERSION}")
         texts = [stored["weights"], stored["device"], *stored["plugins"]]
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("weights, device and plugins must be texts")
         cells = tuple(_entry(entry, place) for place, entry in enumerate(stored["cells"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a plan ({type(error).__name__}: {error}); `bench plan` writes one") from error
     return PlanFile(cells, texts[0], texts[1], tuple(texts[2:]))
 

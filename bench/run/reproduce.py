@@ -5,19 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from bench.core.errors import UserError
 from bench.results.published import published_rows
-from bench.results.reproduced import PLACE
+from bench.results.reproduced import PLACE, expected_values
 from bench.run.request import Request
 from bench.stats.aggregate import per_dataset
 
-_INSTALLED = Path(__file__).parents[1] / "reproduced_tables"
-_CHECKOUT = Path(__file__).parents[2] / "results" / "reproduced"
 _FEAT2GS = ("dust3r", "mast3r", "midas", "dinov2", "dino", "sam", "clip", "radio", "mae", "sd", "iuvrgb")
 _FEAT2GS_SETS = ("llff", "dl3dv", "casual", "mipnerf360", "mvimgnet", "tanks")
 _MOGE_SETS = ("nyuv2", "kitti", "eth3d", "ibims1", "gso", "sintel", "ddad", "diode")
@@ -44,14 +41,6 @@ class Reproduction:
     needs: str
 
 
-def _committed(name: str) -> pd.DataFrame:
-    path = (_INSTALLED if _INSTALLED.is_dir() else _CHECKOUT) / f"{name}.csv"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: the expected values did not come with this installation; install it again")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return table.assign(value=pd.to_numeric(table["value"]))
-
-
 def _printed(table: str) -> pd.DataFrame:
     """A paper's table: what it prints of single data sets, without averages and ranks."""
     rows = published_rows(table)
@@ -64,7 +53,7 @@ _LIST = (
         "embedded",
         "features that need no weights on one procedural scene: does this installation compute what ours does?",
         Request(models=("iuvrgb", "daisy"), scenes=("room",), modes=("G", "T"), protocols=("quick-v2",), device="cpu"),
-        functools.partial(_committed, "embedded"),
+        functools.partial(expected_values, "embedded"),
         relative=0.03,  # processors round otherwise, and an optimisation carries that on
         absolute=1e-4,
         needs="nothing; a minute or two on two CPU cores",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bench.core.cells import INSTANTSPLAT, Weights
 from bench.core.errors import UserError
+from bench.core.names import Names, names_in
 from bench.machine.locations import data_root
 
 ALL = "all"  #: every registered name, or every scene
@@ -83,6 +85,35 @@ class Request:
         if self.checkpoints and self.weights == "random":
             raise UserError("--checkpoint names weights and --weights random asks for none: give one of them")
         return replace(self, device=found_device(self.device), data_root=data_root(self.data_root))
+
+
+def request_of(
+    *,
+    models: Names,
+    datasets: Names,
+    scenes: Names,
+    modes: Names,
+    protocol: Names,
+    seeds: Sequence[int],
+    **others: Any,
+) -> Request:
+    """A request from names as people write them: one text with commas, or a sequence.
+
+    Args:
+        scenes: Taken as they are: a scene's name may hold commas, which only its data set can tell (`bench.run.plan`).
+        protocol: "auto" for the machine's choice.
+        others: Further fields of `Request`.
+    """
+    written = (scenes,) if isinstance(scenes, str) else tuple(scenes)
+    return Request(
+        models=names_in(models),
+        datasets=names_in(datasets),
+        scenes=tuple(text for text in written if text.strip(" ,")),
+        modes=names_in(modes),
+        protocols=() if protocol == AUTO else names_in(protocol),
+        seeds=tuple(dict.fromkeys(seeds)),
+        **others,
+    )
 
 
 def found_device(asked: str) -> str:

@@ -19,7 +19,7 @@ from bench.core.text import listed
 #: What a row of the data set table is about; everything else is averaged over.
 SETTING = ("track", "dataset", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
 #: The same, averaged over data sets.
-OVER_DATASETS = ("track", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
+SETTING_OVER_DATASETS = ("track", "model", "mode", "pointmap", "alignment", "protocol", "weights", "metric")
 #: What models and modes are compared under: whatever scene one of them has there, the others should have too.
 CONDITIONS = ("track", "dataset", "pointmap", "protocol")
 #: What stands beside a value and is the same throughout its group; those of a frame's columns that it has.
@@ -145,7 +145,7 @@ def _with_absent_named(table: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFram
     return table.assign(note=notes)
 
 
-def over_datasets(table: pd.DataFrame, by: Sequence[str] = OVER_DATASETS) -> pd.DataFrame:
+def over_datasets(table: pd.DataFrame, by: Sequence[str] = SETTING_OVER_DATASETS) -> pd.DataFrame:
     """Mean over data sets of the values of `per_dataset`, one row for each combination of the columns `by`.
 
     n_ok counts the data sets whose value is complete (all their scenes); n_total is how many of them any model of the same

@@ -12,13 +12,13 @@ from bench.registry import datasets
 from bench.types import Dataset, DatasetCard
 from registry.datasets.formats.colmap import COLMAP
 from registry.datasets.formats.idr import IDR
-from registry.datasets.formats.layout import Layout
 from registry.datasets.formats.llff import LLFF
 from registry.datasets.formats.mvsnet import MVSNET
 from registry.datasets.formats.plain import FLAT, PHOTOS
 from registry.datasets.formats.rgbd import RGBD_FRAMES, TUM
 from registry.datasets.formats.strecha import STRECHA
 from registry.datasets.formats.transforms import TRANSFORMS
+from registry.datasets.reading.layout import Layout
 from registry.datasets.scene_folders import SceneFolders
 
 #: What holds cameras as well is a scene of another data set, where they are read.

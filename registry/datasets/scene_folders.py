@@ -9,10 +9,10 @@ from typing import ClassVar
 from bench.machine.requirements import check_packages
 from bench.registry import pointmaps
 from bench.types import Dataset, MultiViewScene, Track, Unavailable, UserError
-from registry.datasets.formats.layout import Layout
-from registry.datasets.formats.photo_set import PhotoSet, digest, load, readable
-from registry.datasets.formats.photos import is_hidden
-from registry.datasets.formats.splits import Split, read_split_file
+from registry.datasets.reading.layout import Layout
+from registry.datasets.reading.photo_set import PhotoSet, digest, load, readable
+from registry.datasets.reading.photos import is_hidden
+from registry.datasets.reading.splits import Split, read_split_file
 
 SPLIT_FILE = "dataset_split.json"
 #: The folder of the Feat2GS release under the data root, where the root is not that folder itself.

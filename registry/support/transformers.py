@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from abc import abstractmethod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -26,13 +27,13 @@ class TransformersEstimator(LibraryModel, GeometryEstimator):
     needs = MappingProxyType({"transformers": "pip install 'vfm3d-bench[hf]'"})
     model: Any
 
+    @abstractmethod
     def config(self, transformers: Any) -> Any:
         """The configuration that random weights are built from: the published model's."""
-        raise NotImplementedError(f"{type(self).__name__} must implement config(transformers)")
 
+    @abstractmethod
     def infer(self, image: Tensor) -> Prediction:
         """The prediction for an image (1, 3, H, W) in [0, 1], on the model's device."""
-        raise NotImplementedError(f"{type(self).__name__} must implement infer(image)")
 
     def load(self, device: torch.device) -> None:
         transformers = self.module("transformers")

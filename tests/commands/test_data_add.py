@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.commands.data_add import add_photos
+from bench.commands.data.add import add_command
 from bench.core.errors import UserError
 from bench.core.registry import datasets
 
@@ -63,7 +63,7 @@ def test_a_scene_is_a_data_set_by_its_own_name(tmp_path: Path) -> None:
 
 def test_a_taken_name_is_run_as_a_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tmp_path.joinpath("data").mkdir()
-    add_photos(photos(tmp_path / "llff", NAMES), None, tmp_path / "data", Console(soft_wrap=True))
+    add_command(photos(tmp_path / "llff", NAMES), None, tmp_path / "data", Console(soft_wrap=True))
     assert "bench run --datasets photos --scenes llff --pointmap colmap" in capsys.readouterr().out
 
 
@@ -81,7 +81,7 @@ def test_what_is_no_scene_is_refused_and_nothing_is_written(
     root = tmp_path / "data"
     root.mkdir()
     with pytest.raises(UserError, match=re.escape(message)):
-        add_photos(photos(tmp_path / "new", names), name, root, Console())
+        add_command(photos(tmp_path / "new", names), name, root, Console())
     assert not list(root.iterdir())
 
 
@@ -90,20 +90,20 @@ def test_a_broken_photo_is_named_and_a_scene_is_not_replaced(tmp_path: Path) -> 
     root.mkdir()
     (source / "03.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"03\.png"):
-        add_photos(source, None, root, Console())
+        add_command(source, None, root, Console())
     (source / "03.png").unlink()
-    add_photos(source, "toys", root, Console())
+    add_command(source, "toys", root, Console())
     with pytest.raises(UserError, match="is there already; choose another name"):
-        add_photos(source, "toys", root, Console())
+        add_command(source, "toys", root, Console())
     with pytest.raises(UserError, match="there is no folder"):
-        add_photos(tmp_path / "absent", None, root, Console())
+        add_command(tmp_path / "absent", None, root, Console())
 
 
 def test_without_a_data_root_the_users_own_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("sys.platform", "linux")
-    folder = add_photos(photos(tmp_path / "toys", NAMES), None, None, Console())
+    folder = add_command(photos(tmp_path / "toys", NAMES), None, None, Console())
     assert folder == tmp_path / "home" / "vfm3d-bench" / "data" / "photos" / "toys"
 
 

@@ -22,7 +22,7 @@ from huggingface_hub import constants
 from rich.console import Console
 
 from bench import cli
-from bench.commands.listing import print_listing
+from bench.commands.listing import list_command
 from bench.machine import requirements, weights
 from bench.types import Card, FeatureProvider, Unavailable, UserError
 
@@ -431,7 +431,7 @@ def test_lists_tell_the_state_of_weights_and_packages(caches: Path, monkeypatch:
     for file in ("config.json", "model.safetensors"):
         _in_hub(caches, "naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt", file, b"1")
     console = Console(width=250, record=True)
-    print_listing("pointmaps", console)
+    list_command("pointmaps", console)
     rows = [line.strip("│").split("│") for line in console.export_text().splitlines() if line.startswith("│")]
     states = {row[0].strip(): row[-1].strip() for row in rows}
     wanted = {"sparse": "-", "dust3r": "cached", "mast3r": "to be fetched", "vggt": "package absent"}

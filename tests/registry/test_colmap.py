@@ -9,8 +9,8 @@ from scene_writers import Lens, Posed, ring, write_colmap_binary, write_colmap_t
 
 from bench.types import UserError
 from registry.datasets.colmap import Colmap
-from registry.datasets.formats.lens import Lens as Calibration
-from registry.datasets.formats.lens import undistorted
+from registry.datasets.reading.lens import Lens as Calibration
+from registry.datasets.reading.lens import undistorted
 
 PINHOLE: Lens = ("PINHOLE", 64, 48, (60.0, 61.0, 31.0, 25.0))
 POINTS = np.array([[0.0, 0, 0], [0.3, 0.1, 0.2], [-0.2, 0.3, -0.1], [0.5, -0.1, 0.1]])

@@ -10,7 +10,7 @@ import generated_scene as truth
 import pytest
 from rich.console import Console
 
-from bench.commands.data_check import CANNOT_RUN, check_command
+from bench.commands.data.check import CANNOT_RUN, check_command
 from bench.core.cells import INSTANTSPLAT, NO_MODEL, Cell, Measurement
 from bench.core.residents import Residents
 from bench.core.track import Settings

@@ -14,7 +14,7 @@ from scene_writers import ring, write_photo
 from bench.registry import datasets
 from bench.types import Unavailable, UserError
 from registry.datasets.feat2gs_release import DTU, Casual
-from registry.datasets.formats.splits import spread_split
+from registry.datasets.reading.splits import spread_split
 
 NAMES = {
     "llff": "LLFF",

@@ -16,8 +16,8 @@ from scene_writers import Posed, write_colmap_binary, write_colmap_text, write_p
 from bench.registry import datasets
 from bench.types import MultiViewScene, UserError
 from registry.datasets.colmap import Colmap
-from registry.datasets.formats.lens import Lens, colmap_lens, undistorted, undistorted_depth
 from registry.datasets.nerf import NeRF
+from registry.datasets.reading.lens import Lens, colmap_lens, undistorted, undistorted_depth
 from registry.datasets.rgbd import RGBD
 
 PINHOLE = [("PINHOLE", truth.WIDTH, truth.HEIGHT, truth.LENS)]
@@ -219,7 +219,7 @@ def test_lists_of_frames_name_no_file_outside_of_their_scene(tmp_path: Path) -> 
     shutil.copy(folder / name, tmp_path / "other.png")
     for outside in ("../../other.png", str(tmp_path / "other.png")):
         (folder / "rgb.txt").write_text("\n".join([*rows[:-1], f"{time} {outside}"]))
-        with pytest.raises(UserError, match=r"rgb\.txt: .*other\.png lies outside of the scene's folder"):
+        with pytest.raises(UserError, match=r"rgb\.txt: .* lies outside of the scene's folder"):
             RGBD().load_scene(tmp_path, "s")
 
 

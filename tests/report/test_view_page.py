@@ -17,10 +17,11 @@ from browser import Page, start_browser
 from PIL import Image
 from rich.console import Console
 
-from bench.commands.view import Shown, one_scene, page, view
+from bench.commands.view import one_scene, view_command
 from bench.core.cells import Cell
 from bench.core.errors import Unavailable, UserError
 from bench.core.scenes import Array, Camera, MultiViewScene, View
+from bench.report.viewer.page import Shown, page
 from bench.results.record import CellRecord
 from bench.splat import Gaussians, most_visible, seen_by
 
@@ -159,5 +160,5 @@ def test_too_many_and_the_same_are_refused() -> None:
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "viser", None)
     with pytest.raises(Unavailable, match=r"pip install 'vfm3d-bench\[view\]'"):
-        view(["abc"], tmp_path, None, 8080, tmp_path / "page.html", Console())
+        view_command(["abc"], tmp_path, None, 8080, tmp_path / "page.html", Console())
     assert not (tmp_path / "page.html").exists()

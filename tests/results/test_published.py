@@ -198,10 +198,10 @@ def test_every_average_and_rank_recomputed_and_the_disagreements_are_the_listed_
 
 def test_a_misread_digit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """What settled readings rest on: one wrong digit makes an average or a rank disagree beyond any rounding."""
-    read = published._read
+    read = published.shipped_table
 
-    def misread(name: str) -> pd.DataFrame:
-        table = read(name)
+    def misread(folder: str, name: str) -> pd.DataFrame:
+        table = read(folder, name)
         if name == "moge_fov":
             table.loc[(table["model"] == "leres") & (table["metric"] == "rank"), "value"] = "5.53"
         if name == "moge_points":
@@ -209,7 +209,7 @@ def test_a_misread_digit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
             table.loc[hit & (table["alignment"] == "local_points"), "value"] = "0.0821"
         return table
 
-    monkeypatch.setattr(published, "_read", misread)
+    monkeypatch.setattr(published, "shipped_table", misread)
     table = published.recompute()
     wrong = table[table["explanation"] == "unexplained"]
     assert set(wrong[["table", "model", "metric"]].itertuples(index=False, name=None)) >= {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.core.cells import MODES, NO_MODEL, WHOLE_CELL
+from bench.core.cells import MODES, NO_MODEL, OVER_DATASETS, WHOLE_CELL
 from bench.core.interfaces import Card
 from bench.core.registry import estimators, features
 from bench.metrics.catalogue import CATALOGUE, METRICS, RANK, Metric, metric_named
@@ -18,7 +18,7 @@ from bench.report.leaderboard.pictures import embedded_pictures
 from bench.report.say.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, network, parts_of, title_of
 from bench.report.say.marks import condition_marks, row_marks
 from bench.report.tables.beside import BLOCKS, published_means
-from bench.results.published import ALL, published_rows
+from bench.results.published import published_rows
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import SETTING, per_scene
 from bench.stats.bootstrap import resampled_means
@@ -66,7 +66,7 @@ def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame, means: pd.Da
         "conditions": [_condition(row) for row in conditions.to_dict("records")],
         "allMetrics": metrics,
         "texts": list(texts),
-        "datasetOrder": [ALL, *datasets_in_order(entries["dataset"])],
+        "datasetOrder": [OVER_DATASETS, *datasets_in_order(entries["dataset"])],
         "rowFields": ROW_FIELDS,
         "cellFields": CELL_FIELDS,
         "rows": list(lines.values()),
@@ -127,7 +127,7 @@ def _without_mixed_units(means: pd.DataFrame) -> pd.DataFrame:
     keys = [name for name in SETTING if name != "dataset"]
     if means.empty:
         return means
-    mixed = means.groupby(keys, sort=False)["unit"].transform("nunique").gt(1) & (means["dataset"] == ALL)
+    mixed = means.groupby(keys, sort=False)["unit"].transform("nunique").gt(1) & (means["dataset"] == OVER_DATASETS)
     note = means["note"].mask(mixed, "the data sets measure in different units")
     return means.assign(value=means["value"].mask(mixed), status=means["status"].mask(mixed, "invalid"), note=note)
 
@@ -172,7 +172,7 @@ def _costs(rows: pd.DataFrame) -> dict[tuple[Any, ...], tuple[float, float]]:
     """Mean seconds and largest peak memory of a setting's cells, per data set and over all of them."""
     keys = ["track", "dataset", "model", "mode", "pointmap", "protocol", "weights"]
     cells = rows.drop_duplicates("key")
-    cells = pd.concat([cells, cells.assign(dataset=ALL)]) if len(cells) else cells
+    cells = pd.concat([cells, cells.assign(dataset=OVER_DATASETS)]) if len(cells) else cells
     costs = cells.groupby(keys).agg(seconds=("seconds", "mean"), memory=("peak_memory_mb", "max")).dropna()
     return {key: (_rounded(seconds), _rounded(memory, 4)) for key, seconds, memory in costs.itertuples(name=None)}  # type: ignore[misc]
 
@@ -230,10 +230,10 @@ def _track(name: str, entries: pd.DataFrame) -> dict[str, Any]:
         }[name],
         "block": {"probe": "Mode", "geometry": "Alignment"}[name],
         "blocks": [[block, titles[block][0].upper() + titles[block][1:]] for block in blocks],
-        "datasets": [[ALL, "Mean over data sets"], *([dataset, dataset_title(dataset)] for dataset in datasets)],
+        "datasets": [[OVER_DATASETS, "Mean over data sets"], *([dataset, dataset_title(dataset)] for dataset in datasets)],
         "metrics": [_metric(name, metric, column) for metric, column in columns],
         "models": {model: _model(model, name, str(roles[model])) for model in in_order(entries["model"], name)},
-        "start": {"dataset": own[0] if len(own) == 1 else ALL, "block": blocks[0]},
+        "start": {"dataset": own[0] if len(own) == 1 else OVER_DATASETS, "block": blocks[0]},
     }
 
 

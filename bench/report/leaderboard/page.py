@@ -17,12 +17,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL
+from bench.core.cells import NO_MODEL, OVER_DATASETS
 from bench.core.errors import UserError
 from bench.machine.files import write_text
 from bench.report.figures.gallery import Stored
 from bench.report.leaderboard.data import leaderboard_data
-from bench.results.published import ALL
 
 FILE = "leaderboard.html"
 #: a transparent pixel: an image must have a source, also before one is chosen
@@ -60,7 +59,7 @@ def to_page(data: dict[str, Any]) -> str:
         measured=data["measured"],
         published=data["published"],
         models=len({model for track in data["tracks"] for model in track["models"]} - {NO_MODEL}),
-        datasets=len({dataset for track in data["tracks"] for dataset, _ in track["datasets"]} - {ALL}),
+        datasets=len({dataset for track in data["tracks"] for dataset, _ in track["datasets"]} - {OVER_DATASETS}),
     )
 
 

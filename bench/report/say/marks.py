@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.core.cells import WHOLE_CELL
+from bench.core.cells import OVER_DATASETS, WHOLE_CELL
 from bench.metrics.catalogue import CATALOGUE
 from bench.report.say.cards import RANDOM, dataset_title, datasets_in_order
-from bench.results.published import ALL
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import unit_table
 
@@ -69,10 +68,10 @@ def random_named(frame: pd.DataFrame) -> pd.DataFrame:
 
 def complete_averages(means: pd.DataFrame) -> pd.DataFrame:
     """The averages over data sets that lack no scene: charts show no others, since their points carry no notes."""
-    return means[(means["dataset"] == ALL) & (means["n_ok"] == means["n_total"])]
+    return means[(means["dataset"] == OVER_DATASETS) & (means["n_ok"] == means["n_total"])]
 
 
-def wide(means: pd.DataFrame, metrics: Sequence[str], dataset: str = ALL, mode: str = "G") -> pd.DataFrame:
+def wide(means: pd.DataFrame, metrics: Sequence[str], dataset: str = OVER_DATASETS, mode: str = "G") -> pd.DataFrame:
     """Models x metrics with a value, on one data set (or their average) in one mode."""
     rows = random_named(means[(means["dataset"] == dataset) & (means["mode"] == mode)])
     table = rows.pivot_table(index="model", columns="metric", values="value", aggfunc="first", sort=False)

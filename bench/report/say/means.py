@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.core.cells import OVER_DATASETS
 from bench.metrics.catalogue import CATALOGUE, METRICS, RANK
 from bench.report.say.marks import row_marks
-from bench.results.published import ALL, published_unranked
+from bench.results.published import published_unranked
 from bench.results.schema import PUBLISHED
-from bench.stats.aggregate import OVER_DATASETS, expand_failures, over_datasets, per_dataset
+from bench.stats.aggregate import SETTING_OVER_DATASETS, expand_failures, over_datasets, per_dataset
 from bench.stats.rank import mean_ranks
 
 RANKED = {metric.name: bool(metric.higher_is_better) for metric in CATALOGUE if metric.ranked}
@@ -42,10 +43,10 @@ def table_means(rows: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.Da
 
 def _averages(means: pd.DataFrame) -> pd.DataFrame:
     """Averages over data sets; one that lacks a data set because nothing could be measured there says why."""
-    averages = over_datasets(means).assign(dataset=ALL)
-    failed = means[means["value"].isna()].drop_duplicates(list(OVER_DATASETS))
-    reasons = averages[list(OVER_DATASETS)].merge(
-        failed[[*OVER_DATASETS, "status", "note"]], on=list(OVER_DATASETS), how="left"
+    averages = over_datasets(means).assign(dataset=OVER_DATASETS)
+    failed = means[means["value"].isna()].drop_duplicates(list(SETTING_OVER_DATASETS))
+    reasons = averages[list(SETTING_OVER_DATASETS)].merge(
+        failed[[*SETTING_OVER_DATASETS, "status", "note"]], on=list(SETTING_OVER_DATASETS), how="left"
     )
     known = reasons["status"].notna().to_numpy() & averages["value"].isna().to_numpy()
     status = averages["status"].mask(known, pd.Series(reasons["status"].to_numpy(), averages.index))
@@ -82,7 +83,7 @@ def _ranks(means: pd.DataFrame) -> pd.DataFrame:
     whole = ranks["n"] == wide.shape[1]
     shared = first[["track", "mode", "pointmap", "alignment", "protocol", "role", "start", "quick"]].reindex(wide.index)
     return shared.assign(
-        dataset=ALL,
+        dataset=OVER_DATASETS,
         metric=RANK.name,
         value=ranks["rank"].where(whole),
         n_ok=ranks["n"],
@@ -115,7 +116,7 @@ def _is_ranked(means: pd.DataFrame) -> pd.Series:
     """False for the published values that their paper prints without ranking them, and for averages over such values."""
     gaps = published_unranked()
     places = {(row["alignment"], row["model"], row["dataset"]) for row in gaps.to_dict("records")}
-    places |= {(alignment, model, ALL) for alignment, model, _ in places}
+    places |= {(alignment, model, OVER_DATASETS) for alignment, model, _ in places}
     keys = list(zip(means["alignment"], means["model"], means["dataset"], strict=True))
     left_out = pd.Series([key in places for key in keys], index=means.index)
     return ~(left_out & (means["protocol"] == PUBLISHED) & (means["metric"] != RANK.name))

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.core.cells import INSTANTSPLAT, NO_MODEL
+from bench.core.cells import INSTANTSPLAT, NO_MODEL, OVER_DATASETS
 from bench.core.names import ModelName
 from bench.metrics.catalogue import Metric, headline
 from bench.report.say.cards import title_of
 from bench.report.say.marks import marks_of_conditions, of_conditions, scenes_by_model
-from bench.results.published import ALL
 from bench.stats.bootstrap import stratified_difference
 
 FEWEST_SCENES = 5  #: fewer say who is ahead, but not that it is more than the choice of scenes
@@ -129,7 +128,7 @@ def verdicts(rows: pd.DataFrame, means: pd.DataFrame, block_titles: dict[str, st
         if block is not None:
             mode, alignment = (block, "-") if track == "probe" else ("-", block)
             units = scenes_by_model(part, metric.name, mode, alignment)
-            averages = chosen[(chosen["dataset"] == ALL) & (chosen["metric"] == metric.name)]
+            averages = chosen[(chosen["dataset"] == OVER_DATASETS) & (chosen["metric"] == metric.name)]
             title = f"{str(track).capitalize()}, {protocol}" + (f", point map {pointmap}" if pointmap != "-" else "")
             title += f", {block_titles[block].lower()}{' mode' if track == 'probe' else ''}, {_extent(units)}"
             baseline = scenes_by_model(part, metric.name, INSTANTSPLAT) if track == "probe" else pd.DataFrame()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL
+from bench.core.cells import NO_MODEL, OVER_DATASETS
 from bench.metrics.catalogue import headline
 from bench.report.page.page import Part, Section, section
 from bench.report.say import marks as conditions
@@ -16,7 +16,6 @@ from bench.report.say.verdict import verdicts
 from bench.report.tables.beside import BLOCKS
 from bench.report.tables.model import MISSING, Entry, Heading, Line, Table, arrow, coverage
 from bench.report.tables.papers import GTA
-from bench.results.published import ALL
 from bench.stats.rank import best_and_second
 
 INTERVALS = "Differences are of the same scenes, + being better; in brackets the 95 % bootstrap interval over scenes."
@@ -43,7 +42,7 @@ def overview_section(rows: pd.DataFrame, means: pd.DataFrame) -> Section:
         "Results in brief",
         "Averages over data sets." + (INSTANTSPLAT if NO_MODEL in set(means["model"]) else ""),
         (tuple(map(Heading, _HEADER)),),
-        tuple(_lines(means[means["dataset"] == ALL])),
+        tuple(_lines(means[means["dataset"] == OVER_DATASETS])),
         "conditions",
         words=True,
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.core.cells import INSTANTSPLAT
+from bench.core.cells import INSTANTSPLAT, OVER_DATASETS
 from bench.metrics.catalogue import headline
 from bench.report.figures.drawing import Drawer
 from bench.report.figures.forest import FOREST, FOREST_CAPTION, forest_plot
@@ -20,7 +20,7 @@ from bench.report.say.means import table_means
 from bench.report.tables import papers as paper_tables
 from bench.report.tables.model import Table
 from bench.report.tables.thirds import thirds_table, three_hands
-from bench.results.published import ALL, published_cards, published_rows
+from bench.results.published import published_cards, published_rows
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import over_datasets
 
@@ -38,10 +38,10 @@ def _feat2gs() -> Section:
     draw = Drawer(anchor, MARKS)
     means = {name: table_means(published_rows(f"feat2gs_{name}")) for name in ("dtu", "variants", INSTANTSPLAT)}
     rows = pd.concat([published_rows(name) for name in FEATURES], ignore_index=True)
-    means["gta"] = table_means(rows[rows["dataset"] != ALL])
+    means["gta"] = table_means(rows[rows["dataset"] != OVER_DATASETS])
     metrics = conditions.metrics_of(means["gta"], "2d")
     # The paper prints no average over data sets for every feature: formed here, for the figures only.
-    averages = over_datasets(means["gta"]).assign(dataset=ALL)
+    averages = over_datasets(means["gta"]).assign(dataset=OVER_DATASETS)
     parts = [
         _sourced(views_part(means["gta"], metrics, draw), *FEATURES),
         _sourced(clouds_part(means["dtu"], draw), "feat2gs_dtu"),

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import INSTANTSPLAT
+from bench.core.cells import INSTANTSPLAT, OVER_DATASETS
 from bench.metrics.catalogue import ANSWERS, METRICS, Metric, headline
 from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of
 from bench.report.say.marks import row_marks
 from bench.report.say.means import table_means
 from bench.report.tables.model import Entry, Heading, Line, Table, arrow, coverage
 from bench.report.tables.papers import DEPTH_BLOCKS, GTA, POINT_BLOCKS
-from bench.results.published import ALL, published_rows
+from bench.results.published import published_rows
 from bench.results.schema import PUBLISHED
 from bench.stats.agreement import MATCH, join_tables
 
@@ -49,7 +49,7 @@ def joined(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """
     both = [_comparable(ours), _comparable(reference)]
     if _datasets(both[0]) != _datasets(both[1]):
-        both = [table[table["dataset"] != ALL] for table in both]
+        both = [table[table["dataset"] != OVER_DATASETS] for table in both]
     mine, theirs = both
     printed_only = bool((theirs["protocol"] == PUBLISHED).all())
     parts = [
@@ -74,7 +74,7 @@ def _comparable(means: pd.DataFrame) -> pd.DataFrame:
 
 
 def _datasets(means: pd.DataFrame) -> dict[str, frozenset[str]]:
-    groups = means[means["dataset"] != ALL].groupby("track")["dataset"]
+    groups = means[means["dataset"] != OVER_DATASETS].groupby("track")["dataset"]
     return {str(track): frozenset(values) for track, values in groups}
 
 
@@ -85,7 +85,7 @@ def beside_tables(found: pd.DataFrame, name: str, reference: str, marks: tuple[s
     tables = []
     for track in sorted(set(met["track"])):
         part = met[met["track"] == track]
-        for dataset in [*datasets_in_order(part["dataset"]), *({ALL} & set(part["dataset"]))]:
+        for dataset in [*datasets_in_order(part["dataset"]), *({OVER_DATASETS} & set(part["dataset"]))]:
             table = _beside(part[part["dataset"] == dataset], track, dataset, name, reference)
             tables.append(replace(table, marks=marks))
     return tables

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from bench.core.cells import OVER_DATASETS
 from bench.metrics.catalogue import RANK, Metric
-from bench.results.published import ALL
 from bench.results.schema import PUBLISHED
 from bench.stats.rank import best_and_second
 
@@ -195,7 +195,7 @@ def coverage(mean: Mapping[Any, Any]) -> str:
     ok, total = int(mean["n_ok"]), int(mean["n_total"])
     if ok == total:
         return ""
-    if mean["dataset"] != ALL:
+    if mean["dataset"] != OVER_DATASETS:
         return f"{ok} of {total} scenes"
     what = "values" if mean["metric"] == RANK.name else "data sets"
     return f"{ok} of {total} {what} complete" + (f" ({mean['note']})" if mean["note"] else "")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.core.cells import INSTANTSPLAT
+from bench.core.cells import INSTANTSPLAT, OVER_DATASETS
 from bench.metrics.catalogue import METRICS, RANK, Metric, of_kind
 from bench.report.say.cards import (
     ABLATION,
@@ -25,7 +25,7 @@ from bench.report.say.cards import (
 )
 from bench.report.say.marks import row_marks
 from bench.report.tables.model import Column, Heading, Row, Table, arrow, fill, words_table
-from bench.results.published import ALL, published_cards
+from bench.results.published import published_cards
 
 GTA = {"G": "Geometry", "T": "Texture", "A": "All"}
 FINE_TUNED = {"Gft": "G", "Tft": "T", "Aft": "A"}
@@ -127,7 +127,7 @@ def cloud_tables(means: pd.DataFrame, metrics_2d: Sequence[str], metrics_3d: Seq
 
 def variants_table(means: pd.DataFrame, metrics: Sequence[str]) -> Table:
     """Feat2GS, upsampled (+) and fine-tuned (*) features beside the plain ones, means over the data sets."""
-    rows = means[(means["dataset"] == ALL) & means["metric"].isin(list(metrics)) & (means["track"] == "probe")]
+    rows = means[(means["dataset"] == OVER_DATASETS) & means["metric"].isin(list(metrics)) & (means["track"] == "probe")]
     tuned = rows[rows["mode"].isin(list(FINE_TUNED))].assign(mode=lambda frame: frame["mode"].map(FINE_TUNED))
     plain = rows[rows["mode"].isin(list(GTA))]
     varied = {*tuned["model"], *(loaded(model) for model in plain["model"] if is_upsampled(model))}
@@ -140,7 +140,7 @@ def variants_table(means: pd.DataFrame, metrics: Sequence[str]) -> Table:
     title = _all_title(means)
     return fill(
         lines,
-        [Column(METRICS[metric], ALL, mode) for mode in modes for metric in metrics],
+        [Column(METRICS[metric], OVER_DATASETS, mode) for mode in modes for metric in metrics],
         (
             [Heading(title, len(modes) * len(metrics))],
             [Heading(GTA[mode], len(metrics)) for mode in modes],
@@ -153,7 +153,7 @@ def variants_table(means: pd.DataFrame, metrics: Sequence[str]) -> Table:
 
 def instantsplat_table(means: pd.DataFrame, metrics: Sequence[str]) -> Table:
     """Feat2GS, the baseline without features beside the geometry mode of every feature, means over the data sets."""
-    rows = means[(means["dataset"] == ALL) & means["metric"].isin(list(metrics))]
+    rows = means[(means["dataset"] == OVER_DATASETS) & means["metric"].isin(list(metrics))]
     baseline = rows[rows["mode"] == INSTANTSPLAT]
     frozen, tuned = rows[rows["mode"] == "G"], rows[rows["mode"] == "Gft"]
     lines = model_rows(baseline.assign(mode="-"))
@@ -163,7 +163,7 @@ def instantsplat_table(means: pd.DataFrame, metrics: Sequence[str]) -> Table:
         lines += [Row(f"Feat2GS w/ {row.label}", row.means, row.marks) for row in own]
     return fill(
         lines,
-        [Column(METRICS[metric], ALL) for metric in metrics],
+        [Column(METRICS[metric], OVER_DATASETS) for metric in metrics],
         (
             [Heading(_all_title(means), len(metrics))],
             [Heading(arrow(METRICS[metric])) for metric in metrics],
@@ -202,7 +202,7 @@ def boundary_table(means: pd.DataFrame) -> Table:
 
 def summary_table(means: pd.DataFrame, *, name: str = "summary", title: str = "Averages over data sets") -> Table:
     """MoGe, the ablation's layout: methods x alignments x (Rel, delta), averages over data sets."""
-    rows = means[means["dataset"] == ALL]
+    rows = means[means["dataset"] == OVER_DATASETS]
     blocks = [(alignment, label) for group in SUMMARY.values() for alignment, label in group]
     metrics = of_kind("depth")
     lines = model_rows(rows)
@@ -210,7 +210,7 @@ def summary_table(means: pd.DataFrame, *, name: str = "summary", title: str = "A
         lines = [Row(row.label, row.means, row.marks, _ablation_group(row)) for row in lines]
     return fill(
         lines,
-        [Column(metric, ALL, "-", alignment) for alignment, _ in blocks for metric in metrics],
+        [Column(metric, OVER_DATASETS, "-", alignment) for alignment, _ in blocks for metric in metrics],
         (
             [Heading(group, len(metrics) * len(found)) for group, found in SUMMARY.items()],
             [Heading(label, len(metrics)) for _, label in blocks],
@@ -237,7 +237,7 @@ def _over_datasets(
     first = next(iter(blocks))
     labels = [Heading(_superscripted(metric, first)) for metric in shown]
     lines, columns = [], [Column(metric, dataset) for dataset in datasets for metric in shown]
-    columns += [*(Column(metric, ALL) for metric in shown), Column(RANK, ALL)]
+    columns += [*(Column(metric, OVER_DATASETS) for metric in shown), Column(RANK, OVER_DATASETS)]
     for alignment, label in blocks.items():
         lines += model_rows(rows[rows["alignment"] == alignment].assign(alignment="-"), label)
     return fill(
@@ -310,4 +310,4 @@ def _alignment_of(rows: pd.DataFrame, metric: Metric) -> str:
 
 def _all_title(means: pd.DataFrame) -> str:
     datasets = datasets_in_order(means["dataset"])
-    return dataset_title(datasets[0]) if len(datasets) == 1 else dataset_title(ALL)
+    return dataset_title(datasets[0]) if len(datasets) == 1 else dataset_title(OVER_DATASETS)

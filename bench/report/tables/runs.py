@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import INSTANTSPLAT, WHOLE_CELL
+from bench.core.cells import INSTANTSPLAT, OVER_DATASETS, WHOLE_CELL
 from bench.core.interfaces import Card
 from bench.metrics.catalogue import CATALOGUE, METRICS
 from bench.report.say.cards import (
@@ -27,7 +27,6 @@ from bench.report.say.marks import row_marks
 from bench.report.say.verdict import Lead
 from bench.report.tables.model import MISSING, Column, Entry, Heading, Line, Table, arrow, fill, number, words_table
 from bench.report.tables.papers import model_rows
-from bench.results.published import ALL
 from bench.stats.bootstrap import complete_units
 from bench.stats.correlate import coefficient, correlation, correlations
 from bench.stats.significance import compare_pairs, smallest_p
@@ -37,14 +36,14 @@ ALPHA = 0.05  #: adjusted p-values below are called significant
 
 def pose_table(means: pd.DataFrame) -> Table:
     """Pose errors of the training cameras before and after the joint refinement, geometry mode and InstantSplat."""
-    chosen = means[(means["dataset"] == ALL) & means["mode"].isin([INSTANTSPLAT, "G"])].assign(mode="-")
+    chosen = means[(means["dataset"] == OVER_DATASETS) & means["mode"].isin([INSTANTSPLAT, "G"])].assign(mode="-")
     shown = [metric for metric in CATALOGUE if metric.kind == "pose"]
     stages = ("initial", "refined")
     # Where the cameras start is the point map's doing, not the feature's: nothing there is best.
     metrics = {"initial": [replace(metric, higher_is_better=None) for metric in shown], "refined": shown}
     return fill(
         model_rows(chosen),
-        [Column(metrics[stage][place], ALL, "-", stage) for place in range(len(shown)) for stage in stages],
+        [Column(metrics[stage][place], OVER_DATASETS, "-", stage) for place in range(len(shown)) for stage in stages],
         ([Heading(arrow(metric), 2) for metric in shown], [Heading(stage) for _ in shown for stage in stages]),
         name="poses",
         title="Training poses before and after joint refinement",

@@ -9,10 +9,10 @@ from pathlib import Path
 from bench.core.text import listed
 from bench.types import SparsePoints, UserError
 from registry.datasets.formats.colmap_model import StoredImage, model_file, read_cameras, read_images, read_points
-from registry.datasets.formats.layout import Layout
-from registry.datasets.formats.photo_set import Photo, PhotoSet, usable
-from registry.datasets.formats.photos import FOLDERS, PhotoIndex, is_hidden, photo_folders, view_names
-from registry.datasets.formats.points import Points, read_cloud
+from registry.datasets.reading.layout import Layout
+from registry.datasets.reading.photo_set import Photo, PhotoSet, usable
+from registry.datasets.reading.photos import FOLDERS, PhotoIndex, is_hidden, photo_folders, view_names
+from registry.datasets.reading.points import Points, read_cloud
 
 #: Where COLMAP models lie in a scene's folder, and the folder beside whose photos each belongs; undistorted ones first. A
 #: place with a star stands for every folder there.

@@ -16,9 +16,9 @@ import numpy as np
 
 from bench.machine.text import decoded, read_text
 from bench.types import Array, UserError
-from registry.datasets.formats.lens import COLMAP_PARAMETERS, Lens, colmap_lens
-from registry.datasets.formats.points import Points, checked_points
-from registry.datasets.formats.poses import from_quaternion
+from registry.datasets.reading.lens import COLMAP_PARAMETERS, Lens, colmap_lens
+from registry.datasets.reading.points import Points, checked_points
+from registry.datasets.reading.poses import from_quaternion
 
 _BY_NUMBER = dict(enumerate(COLMAP_PARAMETERS))
 Entry = TypeVar("Entry", "StoredCamera", "StoredImage")

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg import rq
 
+from bench.core.scenes import nearest
 from bench.machine.images import photo_size, pictures_in, read_mask
 from bench.types import Array, UserError
-from registry.datasets.formats.layout import Layout
 from registry.datasets.formats.mvsnet import lens_of
-from registry.datasets.formats.photo_set import Photo, PhotoSet, ReadExtras, usable
-from registry.datasets.formats.photos import nearest
 from registry.datasets.formats.transforms import check_proportions
+from registry.datasets.reading.layout import Layout
+from registry.datasets.reading.photo_set import Photo, PhotoSet, ReadExtras, usable
 
 CAMERAS = ("cameras_sphere.npz", "cameras.npz")
 _MOST_BYTES = 2**28
@@ -112,7 +112,7 @@ def _mask(path: Path) -> ReadExtras:
     def read(width: int, height: int) -> tuple[Array | None, Array | None]:
         mask = read_mask(path)
         check_proportions(path, mask, width, height)
-        return None, nearest(mask, width, height)
+        return None, nearest(mask, height, width)
 
     return read
 

@@ -11,13 +11,13 @@ from bench.machine.depths import read_numpy
 from bench.types import Array, SparsePoints, UserError
 from registry.datasets.formats.colmap import models, points_of, read_model_points
 from registry.datasets.formats.colmap_model import read_cameras
-from registry.datasets.formats.layout import Layout
-from registry.datasets.formats.lens import Lens
-from registry.datasets.formats.photo_set import Photo, PhotoSet, usable
-from registry.datasets.formats.photos import photos_under, view_names
 from registry.datasets.formats.plain import best_folder
-from registry.datasets.formats.points import Points
-from registry.datasets.formats.poses import from_camera_to_world
+from registry.datasets.reading.layout import Layout
+from registry.datasets.reading.lens import Lens
+from registry.datasets.reading.photo_set import Photo, PhotoSet, usable
+from registry.datasets.reading.photos import photos_under, view_names
+from registry.datasets.reading.points import Points
+from registry.datasets.reading.poses import from_camera_to_world
 
 POSES_BOUNDS = "poses_bounds.npy"
 #: Tracks are believed where this share of the points that they name for a view projects into it.

@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import binary_erosion
 
+from bench.core.scenes import nearest
 from bench.machine.depths import read_depth
 from bench.machine.images import photo_size, read_mask
 from bench.machine.text import read_text
 from bench.types import Array, UserError
-from registry.datasets.formats.layout import Layout
-from registry.datasets.formats.lens import Lens
-from registry.datasets.formats.photo_set import Photo, PhotoSet, ReadExtras, usable
-from registry.datasets.formats.photos import nearest, photos_under, view_names
 from registry.datasets.formats.plain import best_folder
-from registry.datasets.formats.poses import from_world_to_camera
+from registry.datasets.reading.layout import Layout
+from registry.datasets.reading.lens import Lens
+from registry.datasets.reading.photo_set import Photo, PhotoSet, ReadExtras, usable
+from registry.datasets.reading.photos import photos_under, view_names
+from registry.datasets.reading.poses import from_world_to_camera
 
 #: The mask is shrunk by a square of this many pixels, as the official preparation does.
 MASK_EROSION = 10
@@ -118,11 +119,11 @@ def _depth_and_mask(depth_file: Path, mask_file: Path) -> ReadExtras:
         if mask_file.is_file():
             mask = read_mask(mask_file)
             if depth is not None:
-                mask = nearest(mask, *depth.shape[::-1])
+                mask = nearest(mask, *depth.shape)
             mask = binary_erosion(mask, np.ones((MASK_EROSION, MASK_EROSION), bool), border_value=1)
         if depth is not None and mask is not None:
             depth[~mask] = np.nan
-        depth, mask = (None if layer is None else nearest(layer, width, height) for layer in (depth, mask))
+        depth, mask = (None if layer is None else nearest(layer, height, width) for layer in (depth, mask))
         return depth, mask
 
     return read

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from bench.machine.images import pictures_in
 from bench.types import UserError
-from registry.datasets.formats.layout import Layout
-from registry.datasets.formats.photo_set import Photo, PhotoSet, usable
-from registry.datasets.formats.photos import FOLDERS, photo_folders, photos_under, view_names
+from registry.datasets.reading.layout import Layout
+from registry.datasets.reading.photo_set import Photo, PhotoSet, usable
+from registry.datasets.reading.photos import FOLDERS, photo_folders, photos_under, view_names
 
 
 def best_folder(scene: Path) -> Path:

@@ -9,18 +9,18 @@ from typing import TypeVar
 
 import numpy as np
 
+from bench.core.scenes import nearest
 from bench.machine.depths import read_depth
 from bench.machine.images import photo_size, pictures_in
 from bench.machine.text import path_inside, read_text
 from bench.types import Array, UserError
-from registry.datasets.formats.layout import Layout
-from registry.datasets.formats.lens import Lens
 from registry.datasets.formats.mvsnet import lens_of
-from registry.datasets.formats.photo_set import Photo, PhotoSet, ReadExtras, usable
-from registry.datasets.formats.photos import nearest
-from registry.datasets.formats.poses import from_camera_to_world, from_quaternion
-from registry.datasets.formats.text import read_matrix
 from registry.datasets.formats.transforms import check_proportions
+from registry.datasets.reading.layout import Layout
+from registry.datasets.reading.lens import Lens
+from registry.datasets.reading.photo_set import Photo, PhotoSet, ReadExtras, usable
+from registry.datasets.reading.poses import from_camera_to_world, from_quaternion
+from registry.datasets.reading.text import read_matrix
 
 Value = TypeVar("Value")
 
@@ -81,7 +81,7 @@ def _depth(path: Path, units_per_metre: float, invalid: float) -> ReadExtras:
     def read(width: int, height: int) -> tuple[Array | None, Array | None]:
         stored = read_depth(path)
         check_proportions(path, stored, width, height)
-        depth = nearest(stored, width, height).astype(np.float32)
+        depth = nearest(stored, height, width).astype(np.float32)
         known = (depth > 0) & (depth < invalid)
         if not known.any():
             raise UserError(f"{path}: holds no measurement")

@@ -8,12 +8,12 @@ import numpy as np
 
 from bench.machine.text import read_text
 from bench.types import Array, UserError
-from registry.datasets.formats.layout import Layout
-from registry.datasets.formats.lens import Lens
 from registry.datasets.formats.mvsnet import lens_of
-from registry.datasets.formats.photo_set import Photo, PhotoSet, usable
-from registry.datasets.formats.photos import is_hidden, photos_under, view_names
-from registry.datasets.formats.poses import from_camera_to_world
+from registry.datasets.reading.layout import Layout
+from registry.datasets.reading.lens import Lens
+from registry.datasets.reading.photo_set import Photo, PhotoSet, usable
+from registry.datasets.reading.photos import is_hidden, photos_under, view_names
+from registry.datasets.reading.poses import from_camera_to_world
 
 #: Where the photos and the cameras lie: the benchmark's own archives, and its copies beside other packages.
 _PHOTO_PLACES = ("images", "urd", ".")

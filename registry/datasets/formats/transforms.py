@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.scenes import nearest
 from bench.core.text import listed
 from bench.machine.depths import read_depth
 from bench.machine.images import EXTENSIONS, photo_size, read_mask
 from bench.machine.text import path_inside, plain_path, read_json
 from bench.types import Array, SparsePoints, UserError
-from registry.datasets.formats.layout import Layout
-from registry.datasets.formats.lens import Lens, colmap_lens
-from registry.datasets.formats.photo_set import Photo, PhotoSet, ReadExtras, usable
-from registry.datasets.formats.photos import PhotoIndex, nearest, photo_folders, view_names
-from registry.datasets.formats.points import read_cloud
-from registry.datasets.formats.poses import from_camera_to_world
-from registry.datasets.formats.text import number
+from registry.datasets.reading.layout import Layout
+from registry.datasets.reading.lens import Lens, colmap_lens
+from registry.datasets.reading.photo_set import Photo, PhotoSet, ReadExtras, usable
+from registry.datasets.reading.photos import PhotoIndex, photo_folders, view_names
+from registry.datasets.reading.points import read_cloud
+from registry.datasets.reading.poses import from_camera_to_world
+from registry.datasets.reading.text import number
 
 #: nerfstudio: depth maps are in thousandths of the scene's unit unless the file says otherwise.
 _DEPTH_SCALE = 1e-3
@@ -304,12 +305,12 @@ def _extras(frame: _Frame, folder: Path) -> tuple[tuple[Path, ...], ReadExtras |
         if "depth_file_path" in files:
             stored = read_depth(files["depth_file_path"])
             check_proportions(files["depth_file_path"], stored, width, height)
-            stored = nearest(stored, width, height) * scale
+            stored = nearest(stored, height, width) * scale
             depth = np.where(np.isfinite(stored) & (stored > 0), stored, np.nan).astype(np.float32)
         if "mask_path" in files:
             mask = read_mask(files["mask_path"])
             check_proportions(files["mask_path"], mask, width, height)
-            mask = nearest(mask, width, height)
+            mask = nearest(mask, height, width)
         return depth, mask
 
     return tuple(files.values()), read

@@ -15,9 +15,9 @@ import numpy as np
 from bench.core.text import listed
 from bench.machine.images import photo_size, read_photo
 from bench.types import Array, MultiViewScene, SceneSource, SparsePoints, UserError, View
-from registry.datasets.formats.lens import Lens, undistorted, undistorted_depth
-from registry.datasets.formats.photos import one_size
-from registry.datasets.formats.splits import Split, spread_split
+from registry.datasets.reading.lens import Lens, undistorted, undistorted_depth
+from registry.datasets.reading.photos import one_size
+from registry.datasets.reading.splits import Split, spread_split
 
 #: Part of every fingerprint: raise it when a reader gives other views for the same files.
 READER_VERSION = 2

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.datasets.formats.photo_set import PhotoSet
+from registry.datasets.reading.photo_set import PhotoSet
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`bench data`: where data sets lie, what was found, what is wrong with it."""
+"""`bench data convert`: photos, depth maps and intrinsics into the geometry track's format."""
 
 from __future__ import annotations
 
@@ -7,38 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from bench.core.errors import Unavailable, UserError
+from bench.core.errors import UserError
 from bench.core.registry import datasets, find_datasets
 from bench.core.text import listed
-from bench.machine.locations import data_root
-
-
-def print_where(root: Path | None, console: Console) -> None:
-    """One line a data set: found or not, where, and where its publisher offers it."""
-    folder = data_root(root)
-    find_datasets(folder)
-    table = Table(title=f"data root: {folder}", title_justify="left")
-    for column in ("dataset", "found", "download", "size"):
-        table.add_column(column, overflow="fold")
-    for name in datasets:
-        dataset = datasets[name]()
-        found = []
-        for track in dataset.tracks:
-            try:
-                scenes = dataset.scenes(folder, track)
-                found.append(f"{len(scenes)} {'scenes' if track == 'probe' else 'samples'}")
-            except UserError as error:
-                found.append("-" if isinstance(error, Unavailable) else f"[red]{escape(str(error))}[/]")
-        card = dataset.card
-        where = "embedded" if not card.folder and not card.url else card.url or "yours to bring"
-        table.add_row(name, ", ".join(dict.fromkeys(found)), where, f"{card.size_gb:g} GB" if card.size_gb else "")
-    console.print(table)
-    console.print(
-        "The data root is --data-root, else the environment variable BENCH_DATA, else the per-user folder.", highlight=False
-    )
 
 
 @dataclass(frozen=True)
@@ -54,7 +26,7 @@ class Conversion:
     overwrite: bool = False
 
 
-def convert(asked: Conversion, console: Console) -> None:
+def convert_command(asked: Conversion, console: Console) -> None:
     """Convert (`bench.geometry.io.convert.convert_folder`) and say what was done and what comes next.
 
     Raises:

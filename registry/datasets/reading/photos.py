@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
+from bench.core.scenes import nearest
 from bench.machine.images import EXTENSIONS, photo_size, pictures_in
 from bench.machine.text import plain_path
-from bench.types import Array, UserError, View
-from registry.datasets.formats.lens import resized_photo
+from bench.types import UserError, View
+from registry.datasets.reading.lens import resized_photo
 
 #: Photo folders that a scene may hold, beside one another, at falling sizes.
 FOLDERS = ("images", "images_2", "images_4", "images_8")
@@ -167,13 +166,6 @@ def _resized(view: View, width: int, height: int) -> View:
         view,
         image=resized_photo(view.image, width, height),
         camera=view.camera and view.camera.resized(width, height),
-        depth=None if view.depth is None else nearest(view.depth, width, height),
-        mask=None if view.mask is None else nearest(view.mask, width, height),
+        depth=None if view.depth is None else nearest(view.depth, height, width),
+        mask=None if view.mask is None else nearest(view.mask, height, width),
     )
-
-
-def nearest(layer: Array, width: int, height: int) -> Array:
-    """The layer (H, W, ...) at another size: the source pixel under each target pixel's centre."""
-    rows = ((np.arange(height) + 0.5) * layer.shape[0] / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * layer.shape[1] / width).astype(int)
-    return layer[rows][:, columns]

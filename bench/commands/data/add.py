@@ -21,7 +21,7 @@ LEAST_PHOTOS = 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def add_photos(source: Path, name: str | None, root: Path | None, console: Console) -> Path:
+def add_command(source: Path, name: str | None, root: Path | None, console: Console) -> Path:
     """`bench data add photos`: copy a folder of photos to `<data root>/photos/<name>`, and say how it is run.
 
     The scene's folder appears when it is complete.
