@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import sys
 from pathlib import Path
@@ -14,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_bytes import exif, png, tiff
 from PIL import Image
+from spoilt import EXAMPLES, spoilt
 
 from bench.core.errors import UserError
 from bench.machine.depths import read_depth, read_numpy, read_valid
 
-EXAMPLES = int(os.environ.get("BENCH_FUZZ", "50"))
 MILLIMETRES = np.array([[0, 1234, 65535], [500, 60000, 7]], np.uint16)
 METRES = np.array([[np.nan, 1.25, 80.5], [0.5, np.inf, 7.0]])
 
@@ -178,18 +177,9 @@ def test_arrays_of_other_shapes_for_other_readers(tmp_path: Path) -> None:
 @given(data=st.data())
 def test_a_spoilt_depth_map_is_one_or_one_message(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(GOOD)))
-    content = bytearray(GOOD[name][0])
-    for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(content) - 1)) if content else 0
-        change = data.draw(st.sampled_from(["set", "cut", "add"]))
-        if change == "set" and content:
-            content[place] = data.draw(st.integers(0, 255))
-        elif change == "cut":
-            del content[place:]
-        else:
-            content[place:place] = data.draw(st.binary(min_size=1, max_size=8))
+    content = data.draw(spoilt(GOOD[name][0]))
     path = tmp_path_factory.getbasetemp() / f"fuzz{Path(name).suffix}"
-    path.write_bytes(bytes(content))
+    path.write_bytes(content)
     try:
         depth = read_depth(path)
     except UserError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_bytes import exif, png, tiff
 from PIL import Image, ImageFile
+from spoilt import EXAMPLES, spoilt
 
 from bench.core.errors import UserError
 from bench.machine.images import (
@@ -25,7 +25,6 @@ from bench.machine.images import (
     read_photo,
 )
 
-EXAMPLES = int(os.environ.get("BENCH_FUZZ", "50"))
 GREY = np.array([[0, 10, 200], [255, 128, 77]], np.uint8)
 COLOUR = np.array([[[255, 0, 0], [0, 255, 0], [10, 20, 30]], [[0, 0, 255], [255, 255, 255], [200, 100, 50]]], np.uint8)
 WIDE = GREY.astype(np.uint16) * 257  # the same grey with 16 bits
@@ -337,17 +336,8 @@ SEEDS = [
 def test_a_spoilt_photo_is_a_photo_or_one_message(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Bytes changed, cut or added anywhere in valid files: an 8-bit RGB photo of a bounded size, or a UserError that names
     the file; nothing else is raised."""
-    content = bytearray(data.draw(st.sampled_from(SEEDS)))
-    for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(content) - 1)) if content else 0
-        change = data.draw(st.sampled_from(["set", "cut", "add"]))
-        if change == "set" and content:
-            content[place] = data.draw(st.integers(0, 255))
-        elif change == "cut":
-            del content[place:]
-        else:
-            content[place:place] = data.draw(st.binary(min_size=1, max_size=8))
-    path = stored(tmp_path_factory.getbasetemp(), "fuzz.png", bytes(content))
+    content = data.draw(spoilt(data.draw(st.sampled_from(SEEDS))))
+    path = stored(tmp_path_factory.getbasetemp(), "fuzz.png", content)
     try:
         photo, _ = read_photo(path, upright=data.draw(st.booleans()))
     except UserError as error:

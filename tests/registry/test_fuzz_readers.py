@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import shutil
 import tempfile
@@ -22,11 +21,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from spoilt import EXAMPLES
 
 from bench.registry import datasets
 from bench.types import MultiViewScene, UserError
 
-EXAMPLES = int(os.environ.get("BENCH_FUZZ", "50"))
 #: Damage that changes what a camera or photo means without a trace cannot be told; none of these mutations does.
 Mutation = Callable[[Path, random.Random], None]
 TEXT = (".txt", ".camera", ".json")

@@ -69,6 +69,12 @@ def test_nothing_beats_the_control_is_an_answer() -> None:
     assert "Nothing beats the control" in text
 
 
+def test_an_oracle_below_the_best_model_is_no_bound() -> None:
+    text = said(rows_of({**STANDARD, "truth": ("G", "oracle", "none", 4.5)}, spread=0.0))
+    assert "truth (27.00 dB) reads the truth: -0.50 dB [-0.50, -0.50] no bound here, below the best model." in text
+    assert "left to gain" not in text
+
+
 def test_few_scenes_settle_nothing() -> None:
     text = said(rows_of(STANDARD, scenes=2, spread=0.0))
     assert "2 scenes do not settle the order" in text

@@ -193,7 +193,11 @@ def _sentences(
     oracles = [each for each in contenders if each[2] == "oracle" and each in values]
     if oracles:
         top = max(oracles, key=lambda each: values[each] * (1 if metric.higher_is_better else -1))
-        yield f"{named(top)} reads the truth: {lead(units, top, best, metric)} over the best model is what is left to gain."
+        above = lead(units, top, best, metric)
+        said = (
+            "over the best model is what is left to gain" if above.difference > 0 else "no bound here, below the best model"
+        )
+        yield f"{named(top)} reads the truth: {above} {said}."
     lost = sorted(
         {title_of(each[0], track) for each in contenders if each[2] == "model" and each[1] != "random"}
         - {title_of(each[0], track) for each in ranked}
