@@ -227,12 +227,15 @@ def report(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Report folder; by default reports/<name of the first folder>.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Of html,md,latex,csv.")] = "html,md,latex,csv",
+    no_overlap: Annotated[
+        bool, typer.Option("--no-overlap", help="Leave out what models scored on data sets that they were trained on.")
+    ] = False,
 ) -> None:
     """Write the report of one or more results folders; trains and downloads nothing."""
     from bench.report.build import build_report
 
     chosen = folders or [Path("results/run")]
-    index = build_report(chosen, out or Path("reports") / chosen[0].resolve().name, names_in(formats))
+    index = build_report(chosen, out or Path("reports") / chosen[0].resolve().name, names_in(formats), no_overlap)
     console.print(f"report: {index}", highlight=False, soft_wrap=True)
 
 

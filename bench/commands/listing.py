@@ -120,9 +120,14 @@ def show_command(name: str, console: Console) -> None:
 def _print_fields(title: str, values: dict[str, Any], console: Console) -> None:
     table = Table(title=title, title_justify="left", show_header=False)
     for field, value in values.items():
-        if value not in ("", "-", None, 0.0):
-            table.add_row(field, str(value))
+        if value not in ("", "-", None, 0.0, ()):
+            table.add_row(field, _said(value))
     console.print(table)
+
+
+def _said(value: object) -> str:
+    """A field of a card as text; names one after the other."""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _cards(registry: Registry[Any], columns: tuple[str, ...]) -> Table:
@@ -142,7 +147,7 @@ def _cards(registry: Registry[Any], columns: tuple[str, ...]) -> Table:
             cls = registry[name]
             sizes = [" ".join(cls.sizes)] if sized else []
             state = [_state(name, cls)] if stateful else []
-            table.add_row(name, *sizes, *(str(getattr(cls.card, column)) for column in columns), *state)
+            table.add_row(name, *sizes, *(_said(getattr(cls.card, column)) for column in columns), *state)
     return table
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.core.cells import Role, Start, Track, Weights
+from bench.core.errors import UserError
 from bench.core.families import Family
 from bench.core.scenes import Array, Initialisation, MonocularSample, MultiViewScene, Prediction
 
@@ -25,7 +26,9 @@ class Card:
         arch: E.g. "ViT-B/14".
         channels: Feature width before PCA; 0 for estimators.
         stride: Pixels a token.
-        supervision, data: As the papers' tables name them.
+        supervision: As the papers' tables name it.
+        data: What it was trained on, by the words of bench.core.training; () where that is not recorded, "undisclosed" where
+            the publisher does not say.
         domain: "3D", "2D", "2.5D" or "-".
         weights: "hf:owner/name", "timm:name", "torchhub:…", "page:URL", or "" where none are needed.
         paper: arXiv id or URL.
@@ -40,13 +43,17 @@ class Card:
     stride: int = 1
     supervision: str = "-"
     domain: str = "-"
-    data: str = "-"
+    data: tuple[str, ...] = ()
     license: str = "-"
     weights: str = ""
     paper: str = ""
     note: str = ""
     role: Role = "model"
     parameters: float = 0.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.data, str):
+            raise UserError(f'card {self.name}: data is a tuple of names, data=("{self.data}",), not a text')
 
 
 @dataclass(frozen=True)

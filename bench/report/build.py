@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from bench.report.page.page import Page, Section
 from bench.report.read import Results, load_results
 from bench.report.say.cards import dataset_title, datasets_in_order
 from bench.report.say.means import table_means
+from bench.report.say.overlap import without_overlap
 from bench.report.sections.cost import cost_section
 from bench.report.sections.gaps import gap_sections
 from bench.report.sections.geometry import geometry_sections
@@ -25,14 +27,25 @@ from bench.report.write import FORMATS, check_formats, write_page
 from bench.results.schema import PUBLISHED
 
 
-def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FORMATS) -> Path:
-    """Write the report of the results folders into `out` and return its first file. A folder `published` stands for the
-    papers' own tables.
+def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FORMATS, no_overlap: bool = False) -> Path:
+    """Write the report of results folders.
 
-    Raises UserError for a folder without results or an unknown format.
+    Args:
+        folders: Results folders; `published` stands for the papers' own tables.
+        out: The report's folder.
+        formats: Of html, md, latex, csv.
+        no_overlap: Whether what models scored on data sets that they were trained on is left out, which the summary counts.
+
+    Returns:
+        The first file written.
+
+    Raises:
+        UserError: For a folder without results or an unknown format.
     """
     check_formats(formats)
     results = load_results(folders)
+    if no_overlap:
+        results = _without_overlap(results)
     sections: list[Section] = []
     rows, means = results.rows, table_means(results.rows)
     if len(rows):
@@ -48,6 +61,14 @@ def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FO
         links.append((write_leaderboard(results.stored, rows, means, out).name, "Leaderboard: sort, filter, search"))
     page = Page(title, summary(results), tuple(sections), page_marks(results), footer(results), tuple(links))
     return write_page(page, out, formats)
+
+
+def _without_overlap(results: Results) -> Results:
+    rows = without_overlap(results.rows)
+    kept = set(rows["key"])
+    stored = tuple(member for member in results.stored if member[0].key in kept)
+    left_out = f"{len(results.rows) - len(rows)} values of models that were trained on the data set that they are scored on"
+    return replace(results, rows=rows, stored=stored, remarks=(*results.remarks, left_out))
 
 
 def summary(results: Results) -> str:

@@ -59,7 +59,7 @@ class DepthAnything(TransformersEstimator):
 class DepthAnythingV2(DepthAnything):
     """Depth Anything V2; ViT-L is the published tables' row, ViT-S the one with an open licence."""
 
-    card = Card(name="DA V2", supervision="Depth regression", domain="3D", data="DA-V2-Mix", license="CC-BY-NC-4.0",
+    card = Card(name="DA V2", supervision="Depth regression", domain="3D", data=("DA-V2-Mix",), license="CC-BY-NC-4.0",
                 weights="hf:depth-anything/{architecture}", paper="arXiv:2406.09414")  # fmt: skip
     sizes = MappingProxyType(
         {
@@ -76,7 +76,7 @@ class DepthAnythingV2(DepthAnything):
 class DepthAnythingV1(DepthAnything):
     """Depth Anything V1; ViT-L is the published tables' row."""
 
-    card = Card(name="DA V1", supervision="Depth regression", domain="3D", data="DA-V1-Mix", license="Apache-2.0",
+    card = Card(name="DA V1", supervision="Depth regression", domain="3D", data=("DA-V1-Mix",), license="Apache-2.0",
                 weights="hf:LiheYoung/{architecture}", paper="arXiv:2401.10891")  # fmt: skip
     sizes = MappingProxyType(
         {

@@ -23,7 +23,7 @@ class DepthPro(TransformersEstimator):
         arch="2 x ViT-L/16",
         supervision="Depth regression",
         domain="3D",
-        data="Depth-Pro-Mix",
+        data=("Depth-Pro-Mix",),
         license="Apple-AMLR",
         weights="hf:apple/DepthPro-hf",
         paper="arXiv:2410.02073",

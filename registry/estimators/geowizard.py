@@ -45,7 +45,7 @@ class GeoWizard(LibraryModel, GeometryEstimator):
         arch="SD 2 U-Net",
         supervision="Denoising, depth and normals",
         domain="3D",
-        data="Hypersim, Replica, 3D Ken Burns, simulation, Objaverse",
+        data=("Hypersim", "Replica", "3D Ken Burns", "GeoWizard's simulation", "Objaverse", "LAION"),
         license="CC BY 4.0; see the model card",
         weights="hf:lemonaddie/Geowizard",
         paper="arXiv:2403.12013",

@@ -33,7 +33,7 @@ class LeReS(LibraryModel, GeometryEstimator):
         arch="ResNeXt-101",
         supervision="Depth regression",
         domain="3D",
-        data="Taskonomy, DiverseDepth, HRWSI, Holopix50K",
+        data=("Taskonomy", "DiverseDepth", "HRWSI", "Holopix50K"),
         license="Adobe Research License (non-commercial)",
         weights="page:https://pan.baidu.com/s/1o2oVMiLRu770Fdpa65Pdbw?pwd=g3yi",
         paper="arXiv:2012.09365",

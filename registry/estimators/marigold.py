@@ -26,7 +26,7 @@ class Marigold(LibraryModel, GeometryEstimator):
         arch="SD 2 U-Net",
         supervision="Denoising, depth",
         domain="3D",
-        data="Hypersim, Virtual KITTI",
+        data=("Hypersim", "Virtual KITTI", "LAION"),
         license="see the model card",
         weights="hf:prs-eth/marigold-depth-v1-1",
         paper="arXiv:2312.02145",

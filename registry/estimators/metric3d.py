@@ -36,7 +36,7 @@ class Metric3D(LibraryModel, GeometryEstimator):
         arch="ViT-L/14",
         supervision="Depth regression",
         domain="3D",
-        data="Metric3D-Mix",
+        data=("Metric3D-Mix",),
         license="BSD-2-Clause (code)",
         weights="torchhub:https://huggingface.co/JUGGHM/Metric3D/resolve/main/metric_depth_vit_large_800k.pth",
         paper="arXiv:2404.15506",

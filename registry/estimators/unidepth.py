@@ -58,7 +58,7 @@ def _card(name: str, data: str, weights: str, paper: str) -> Card:
         arch="ViT-L/14",
         supervision="Depth regression",
         domain="3D",
-        data=data,
+        data=(data,),
         license="CC-BY-NC-4.0",
         weights=f"hf:lpiccinelli/{weights}",
         paper=f"arXiv:{paper}",

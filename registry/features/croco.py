@@ -67,7 +67,7 @@ class CroCo(_Encoder):
     """CroCo v2 ViT-L/16, base decoder."""
 
     card = Card(name="CroCo v2", stride=16, supervision="Cross-view Completion", domain="3D",
-                data="Habitat + real pairs", license="CC-BY-NC-SA-4.0",
+                data=("CroCo-Mix",), license="CC-BY-NC-SA-4.0",
                 weights="torchhub:https://download.europe.naverlabs.com/ComputerVision/CroCo/CroCo_V2_ViTLarge_BaseDecoder.pth",
                 paper="arXiv:2211.10408")  # fmt: skip
 
@@ -77,7 +77,7 @@ class DUSt3R(_Encoder):
     """DUSt3R ViT-L/16, 512, DPT head."""
 
     card = Card(name="DUSt3R", stride=16, supervision="Point Regression", domain="3D",
-                data="DUSt3R-Mix", license="CC-BY-NC-SA-4.0", weights="hf:naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt",
+                data=("DUSt3R-Mix",), license="CC-BY-NC-SA-4.0", weights="hf:naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt",
                 paper="arXiv:2312.14132")  # fmt: skip
 
 
@@ -86,5 +86,5 @@ class MASt3R(_Encoder):
     """MASt3R ViT-L/16, 512, metric."""
 
     card = Card(name="MASt3R", stride=16, supervision="Point Regression", domain="3D",
-                data="MASt3R-Mix", license="CC-BY-NC-SA-4.0",
+                data=("MASt3R-Mix",), license="CC-BY-NC-SA-4.0",
                 weights="hf:naver/MASt3R_ViTLarge_BaseDecoder_512_catmlpdpt_metric", paper="arXiv:2406.09756")  # fmt: skip

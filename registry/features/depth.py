@@ -18,7 +18,7 @@ class MiDaS(TimmProvider):
     """The encoder of MiDaS 3.0, DPT-Large: the last block, no final norm."""
 
     card = Card(name="MiDaS", stride=16, supervision="Depth Regression", domain="3D",
-                data="MiDaS-Mix", license="MIT",
+                data=("MiDaS-Mix",), license="MIT",
                 weights="torchhub:https://github.com/isl-org/MiDaS/releases/download/v3/dpt_large_384.pt",
                 paper="arXiv:2103.13413")  # fmt: skip
     sizes = MappingProxyType({"L": Size("ViT-L/16", 1024, 24, 303.7, "vit_large_patch16_384")})
@@ -35,7 +35,7 @@ class DepthAnythingV2(TimmProvider):
     """The encoder of Depth Anything V2, a fine-tuned DINOv2: the last block, normed as its head sees it."""
 
     card = Card(name="Depth Anything V2", stride=14, supervision="Depth Regression", domain="2.5D",
-                data="595k synthetic + 62M pseudo-labelled", license="CC-BY-NC-4.0", paper="arXiv:2406.09414")  # fmt: skip
+                data=("DA-V2-Mix",), license="CC-BY-NC-4.0", paper="arXiv:2406.09414")  # fmt: skip
     sizes = MappingProxyType(
         {
             "S": Size("ViT-S/14", 384, 12, 22.1, "vit_small_patch14_dinov2", license="Apache-2.0",

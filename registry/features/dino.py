@@ -28,7 +28,7 @@ class _ScaledPosition(TimmProvider):
 class DINO(_ScaledPosition):
     """DINO, patches of 16 pixels."""
 
-    card = Card(name="DINO", stride=16, supervision="Self Distillation", domain="2D", data="ImageNet-1k",
+    card = Card(name="DINO", stride=16, supervision="Self Distillation", domain="2D", data=("ImageNet-1k",),
                 license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2104.14294")  # fmt: skip
     sizes = MappingProxyType(
         {
@@ -43,7 +43,7 @@ class DINO(_ScaledPosition):
 class DINOv2(_ScaledPosition):
     """DINOv2 without registers."""
 
-    card = Card(name="DINOv2", stride=14, supervision="Self Distillation", domain="2D", data="LVD-142M",
+    card = Card(name="DINOv2", stride=14, supervision="Self Distillation", domain="2D", data=("LVD-142M",),
                 license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2304.07193")  # fmt: skip
     sizes = MappingProxyType(
         {
@@ -61,7 +61,7 @@ class DINOv2(_ScaledPosition):
 class DINOv2Registers(TimmProvider):
     """DINOv2 with four registers: the patch tokens alone. Its authors' code resizes positions antialiased, as timm does."""
 
-    card = Card(name="DINOv2 reg", stride=14, supervision="Self Distillation", domain="2D", data="LVD-142M",
+    card = Card(name="DINOv2 reg", stride=14, supervision="Self Distillation", domain="2D", data=("LVD-142M",),
                 license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2309.16588")  # fmt: skip
     sizes = MappingProxyType(
         {
@@ -79,7 +79,7 @@ class DINOv2Registers(TimmProvider):
 class DINOv3(TimmProvider):
     """DINOv3; positions are rotary."""
 
-    card = Card(name="DINOv3", stride=16, supervision="Self Distillation", domain="2D", data="LVD-1689M",
+    card = Card(name="DINOv3", stride=16, supervision="Self Distillation", domain="2D", data=("LVD-1689M",),
                 license="DINOv3", weights="hf:timm/{architecture}", paper="arXiv:2508.10104")  # fmt: skip
     sizes = MappingProxyType(
         {
@@ -98,7 +98,7 @@ class DINOv3(TimmProvider):
 class DINOv3ConvNeXt(StageProvider):
     """DINOv3 distilled into ConvNeXt: the third of its four stages, before any norm of a head."""
 
-    card = Card(name="DINOv3 ConvNeXt", stride=16, supervision="Self Distillation", domain="2D", data="LVD-1689M",
+    card = Card(name="DINOv3 ConvNeXt", stride=16, supervision="Self Distillation", domain="2D", data=("LVD-1689M",),
                 license="DINOv3", weights="hf:timm/{architecture}", paper="arXiv:2508.10104")  # fmt: skip
     sizes = MappingProxyType(
         {

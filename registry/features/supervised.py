@@ -13,7 +13,7 @@ from registry.support.timm import TimmProvider
 class DeiT3(TimmProvider):
     """DeiT III, trained at 224 pixels."""
 
-    card = Card(name="DeiT III", stride=16, supervision="Classification", domain="2D", data="ImageNet-1k",
+    card = Card(name="DeiT III", stride=16, supervision="Classification", domain="2D", data=("ImageNet-1k",),
                 license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2204.07118",
                 note="as timm runs it")  # fmt: skip
     sizes = MappingProxyType(

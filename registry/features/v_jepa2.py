@@ -18,7 +18,7 @@ from registry.support.timm import TimmProvider
 class VJEPA2(TimmProvider):
     """V-JEPA 2: the encoder's tokens of a clip that repeats the photo twice (one tubelet), after the final norm."""
 
-    card = Card(name="V-JEPA 2", stride=16, supervision="Joint-embedding Prediction", domain="2D", data="VideoMix22M",
+    card = Card(name="V-JEPA 2", stride=16, supervision="Joint-embedding Prediction", domain="2D", data=("VideoMix22M",),
                 license="MIT", paper="arXiv:2506.09985")  # fmt: skip
     sizes = MappingProxyType(
         {

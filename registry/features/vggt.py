@@ -23,7 +23,7 @@ class VGGT(TimmProvider):
     """VGGT's encoder, a fine-tuned DINOv2 ViT-L/14 with registers: the patch tokens after the final norm."""
 
     card = Card(name="VGGT", stride=14, supervision="Point Regression", domain="3D",
-                data="VGGT-Mix", license=_LICENSE, weights=_WEIGHTS, paper=_PAPER)  # fmt: skip
+                data=("VGGT-Mix",), license=_LICENSE, weights=_WEIGHTS, paper=_PAPER)  # fmt: skip
     sizes = MappingProxyType({"L": Size("ViT-L/14", 1024, 24, 304.4, "vit_large_patch14_reg4_dinov2")})
     default_size = "L"
     normed = True
@@ -42,7 +42,7 @@ class VGGTDecoder(NetworkProvider):
     """The last layer of VGGT's aggregator, frame and global attention side by side, over all photos of a scene at once."""
 
     card = Card(name="VGGT decoder", arch="VGGT-1B", channels=2048, stride=14, supervision="Point Regression", domain="3D",
-                data="VGGT-Mix", license=_LICENSE, weights=_WEIGHTS, paper=_PAPER,
+                data=("VGGT-Mix",), license=_LICENSE, weights=_WEIGHTS, paper=_PAPER,
                 note="needs the package `vggt` from its authors' repository")  # fmt: skip
 
     needs = MappingProxyType({"vggt": "install it from github.com/facebookresearch/vggt"})

@@ -37,7 +37,7 @@ class CLIP(TimmProvider):
     """OpenAI's CLIP: the patch tokens after the last norm and the projection to the joint space; without either for a layer
     before the last."""
 
-    card = Card(name="CLIP", stride=16, supervision="Contrastive VLM", domain="2D", data="WIT-400M", license="MIT",
+    card = Card(name="CLIP", stride=16, supervision="Contrastive VLM", domain="2D", data=("WIT-400M",), license="MIT",
                 paper="arXiv:2103.00020")  # fmt: skip
     # The quick approximation of GELU that these weights were trained with.
     sizes = MappingProxyType(
@@ -81,7 +81,7 @@ class CLIP(TimmProvider):
 class OpenCLIP(TimmProvider):
     """OpenCLIP's models: the last block, no final norm, no projection."""
 
-    card = Card(name="OpenCLIP", stride=14, supervision="Contrastive VLM", domain="2D", data="LAION-2B",
+    card = Card(name="OpenCLIP", stride=14, supervision="Contrastive VLM", domain="2D", data=("LAION-2B",),
                 license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2212.07143",
                 note="as timm runs it")  # fmt: skip
     sizes = MappingProxyType(
@@ -104,7 +104,7 @@ class SigLIP2(TimmProvider):
     resized without antialiasing; timm has neither.
     """
 
-    card = Card(name="SigLIP 2", stride=16, supervision="Sigmoid VLM", domain="2D", data="WebLI", license="Apache-2.0",
+    card = Card(name="SigLIP 2", stride=16, supervision="Sigmoid VLM", domain="2D", data=("WebLI",), license="Apache-2.0",
                 weights="hf:timm/{architecture}", paper="arXiv:2502.14786")  # fmt: skip
     sizes = MappingProxyType(
         {
@@ -147,7 +147,7 @@ class _Perception(TimmProvider):
         return block_tokens(self.network, images, position, self.setting("layer"), rope=rope)
 
 
-_PERCEPTION = Card(name="PE", stride=16, domain="2D", supervision="Contrastive VLM", data="5.4B image-text pairs",
+_PERCEPTION = Card(name="PE", stride=16, domain="2D", supervision="Contrastive VLM", data=("5.4B image-text pairs",),
                    license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2504.13181")  # fmt: skip
 
 
@@ -203,7 +203,7 @@ class PerceptionLanguage(_Perception):
 class TIPSv2(TimmProvider):
     """TIPSv2's image encoder; photos go in as they are, in [0, 1]."""
 
-    card = Card(name="TIPSv2", stride=14, supervision="Contrastive VLM + Self Distillation", domain="2D", data="WebLI",
+    card = Card(name="TIPSv2", stride=14, supervision="Contrastive VLM + Self Distillation", domain="2D", data=("WebLI",),
                 license="Apache-2.0", weights="hf:timm/{architecture}", note="as timm runs it")  # fmt: skip
     sizes = MappingProxyType(
         {

@@ -20,7 +20,7 @@ from registry.support.packages import LibraryModel, must_be_whole
 from registry.support.reconstruction import Estimate
 
 NEEDS = MappingProxyType({"depth_anything_3": "pip install depth-anything-3 (best into an environment of its own)"})
-CARD = Card(name="DA3", stride=14, supervision="Depth and Ray Regression", domain="3D", data="DA3-Mix",
+CARD = Card(name="DA3", stride=14, supervision="Depth and Ray Regression", domain="3D", data=("DA3-Mix",),
             license="CC-BY-NC-4.0", weights="hf:depth-anything/{architecture}", paper="arXiv:2511.10647",
             note="not yet run on real weights")  # fmt: skip
 #: The any-view models; of the larger two the releases that its authors made anew after an error in training.

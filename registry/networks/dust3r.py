@@ -52,14 +52,14 @@ class Release:
 
 
 DUST3R = Release(
-    Card(name="DUSt3R", arch="ViT-L/16", stride=16, supervision="Point Regression", domain="3D", data="DUSt3R-Mix",
+    Card(name="DUSt3R", arch="ViT-L/16", stride=16, supervision="Point Regression", domain="3D", data=("DUSt3R-Mix",),
          license=_LICENSE, weights="hf:naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt", paper="arXiv:2312.14132"),
     "dust3r.model",
     "AsymmetricCroCo3DStereo",
     MappingProxyType({"dust3r": _REMEDY.format("github.com/naver/dust3r")}),
 )  # fmt: skip
 MAST3R = Release(
-    Card(name="MASt3R", arch="ViT-L/16", stride=16, supervision="Point Regression", domain="3D", data="MASt3R-Mix",
+    Card(name="MASt3R", arch="ViT-L/16", stride=16, supervision="Point Regression", domain="3D", data=("MASt3R-Mix",),
          license=_LICENSE, weights="hf:naver/MASt3R_ViTLarge_BaseDecoder_512_catmlpdpt_metric", paper="arXiv:2406.09756"),
     "mast3r.model",
     "AsymmetricMASt3R",

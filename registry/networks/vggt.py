@@ -22,7 +22,7 @@ LONG_SIDE = 518
 #: Pixels of lower depth confidence (which is at least 1) get no Gaussian: the threshold of the authors' COLMAP export.
 LEAST_CONFIDENCE = 5.0
 
-CARD = Card(name="VGGT", arch="VGGT-1B", stride=PATCH, supervision="Point Regression", domain="3D", data="VGGT-Mix",
+CARD = Card(name="VGGT", arch="VGGT-1B", stride=PATCH, supervision="Point Regression", domain="3D", data=("VGGT-Mix",),
             license="VGGT (non-commercial)", weights="hf:facebook/VGGT-1B", paper="arXiv:2503.11651")  # fmt: skip
 NEEDS = MappingProxyType({"vggt": "install it from github.com/facebookresearch/vggt (licence: VGGT, non-commercial)"})
 

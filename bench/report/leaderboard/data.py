@@ -12,11 +12,13 @@ import pandas as pd
 from bench.core.cells import MODES, NO_MODEL, OVER_DATASETS, WHOLE_CELL
 from bench.core.interfaces import Card
 from bench.core.registry import estimators, features
+from bench.core.training import parts, sources
 from bench.metrics.catalogue import CATALOGUE, METRICS, RANK, Metric, metric_named
 from bench.report.figures.gallery import MODE_TITLES, Stored
 from bench.report.leaderboard.pictures import embedded_pictures
 from bench.report.say.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, network, parts_of, title_of
 from bench.report.say.marks import condition_marks, row_marks
+from bench.report.say.overlap import is_known
 from bench.report.tables.beside import BLOCKS, published_means
 from bench.results.published import published_rows
 from bench.results.schema import PUBLISHED
@@ -33,7 +35,7 @@ _BLOCK_TITLES = {**BLOCKS, "fov": "Field of view, uncropped", "-": "whole cell"}
 _WHOLE_CELLS = [f"{track}/{WHOLE_CELL}" for track in ("probe", "geometry")]  #: what stands for a cell without numbers
 #: What a row of the page's data holds, and a cell of it, in this order: arrays are half the size of objects. The names
 #: travel with the data, so that the script knows no places by number.
-ROW_FIELDS = ("track", "dataset", "model", "block", "condition", "source", "cells", "seconds", "memory")
+ROW_FIELDS = ("track", "dataset", "model", "block", "condition", "source", "cells", "overlap", "seconds", "memory")
 CELL_FIELDS = ("metric", "value", "text", "low", "high", "ok", "total", "status", "note", "unit", "best", "unranked")
 
 
@@ -57,7 +59,8 @@ def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame, means: pd.Da
             mode = block if track == "probe" else "-"
             known = costs.get((track, dataset, model, mode, pointmap, protocol, weights), ())
             source = texts.setdefault(row["source"], len(texts))
-            lines[key] = [track, dataset, model, block, index[protocol, pointmap, weights], source, [], *known]
+            seen = texts.setdefault(row["overlap"], len(texts)) if row["overlap"] else None
+            lines[key] = [track, dataset, model, block, index[protocol, pointmap, weights], source, [], seen, *known]
         lines[key][packed].append([places[f"{row['track']}/{row['column']}"], *_cell(row, texts)])
     singles = sorted({part for model in set(entries["model"]) for part in _parts(model)})
     return {
@@ -259,14 +262,15 @@ def _metric(track: str, metric: Metric, column: str) -> dict[str, Any]:
 
 
 def _model(model: str, track: str, role: str) -> dict[str, Any]:
-    parts = _parts(model)
-    supervision = card_of(parts[0]).supervision if len(parts) == 1 else "several" if parts else "-"
+    networks = _parts(model)
+    supervision = card_of(networks[0]).supervision if len(networks) == 1 else "several" if networks else "-"
     title = title_of(model, track)
     return {
         "title": f"MoGe ablation: {title}" if model in ABLATION else title,
         "supervision": supervision,
-        "parts": parts,
+        "parts": networks,
         "marks": list(row_marks(role, "none")),
+        "disclosed": is_known(model),
     }
 
 
@@ -285,4 +289,5 @@ def _card(model: str) -> dict[str, Any]:
         for name, value in vars(own or paper).items()
         if name != "stride"
     }
-    return {**fields, "registered": own is not None}
+    data = fields["data"]
+    return {**fields, "parts": parts(data), "dataSources": sources(data), "registered": own is not None}

@@ -52,8 +52,13 @@ _GEOMETRY_DATASETS = {
     "ddad": "DDAD",
     "diode": "DIODE",
 }
-#: The control feature of Feat2GS, which the paper's table of models leaves out.
-_IUVRGB = Card("IUVRGB", channels=6, supervision="None", note="image index, pixel coordinates and colour")
+#: What the papers print and neither their tables of models nor this suite's registries hold.
+_PRINTED_ONLY = {
+    "iuvrgb": Card("IUVRGB", channels=6, supervision="None", note="image index, pixel coordinates and colour"),
+    "perspective-fields": Card("Perspective Fields", data=("360Cities",), paper="arXiv:2212.03239"),
+    "wildcamera": Card("WildCamera", data=("WildCamera-Mix",), paper="arXiv:2306.10988"),
+    "midas-3.1": Card("MiDaS V3.1", data=("MiDaS-3.1-Mix",), paper="arXiv:2307.14460"),
+}
 
 
 RANDOM = "@random weights"  #: appended to a model's name in charts, where a row carries no mark
@@ -65,9 +70,9 @@ def card_of(model: str) -> Card:
     table = {str(row["name"]): row for row in published_cards("models").to_dict("records")}
     if model in table:
         row = table[model]
-        return Card(row["title"], row["arch"], int(row["channels"]), 1, row["supervision"], row["domain"], row["data"])
-    if model == "iuvrgb":
-        return _IUVRGB
+        return Card(row["title"], row["arch"], int(row["channels"]), 1, row["supervision"], row["domain"], (row["data"],))
+    if model in _PRINTED_ONLY:
+        return _PRINTED_ONLY[model]
     return registered_card(model) or Card(METHODS.get(model) or ABLATION.get(model) or model)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from bench.core.cells import OVER_DATASETS
 from bench.metrics.catalogue import CATALOGUE, METRICS, RANK
 from bench.report.say.marks import row_marks
+from bench.report.say.overlap import with_overlap
 from bench.results.published import published_unranked
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import SETTING_OVER_DATASETS, expand_failures, over_datasets, per_dataset
@@ -21,7 +22,8 @@ MEDIANS = {metric.name: metric.median_of for metric in CATALOGUE if metric.media
 
 def table_means(rows: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.DataFrame:
     """Means of tidy rows: the columns of bench.stats.aggregate.per_dataset and `ranked`: False where a paper prints a value
-    but does not rank it, and in rows that take no part (bench.report.say.marks.row_marks).
+    but does not rank it, and in rows that take no part (bench.report.say.marks.row_marks); `overlap`: what is known of a
+    model that was trained on the data set it is scored on (bench.report.say.overlap), "" for nothing.
 
     Data set "all" holds averages over data sets; in the geometry track the metric "rank" there is the mean rank over data
     sets and metrics, ties sharing the average rank, and a median of the catalogue is one over views. A value
@@ -29,7 +31,7 @@ def table_means(rows: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.Da
     it has there should be here too.
     """
     if rows.empty:
-        return pd.DataFrame(columns=[*rows.columns, "spread", "n_ok", "n_total", "ranked"])
+        return pd.DataFrame(columns=[*rows.columns, "spread", "n_ok", "n_total", "ranked", "overlap"])
     measured = rows[rows["protocol"] != PUBLISHED]
     means = pd.concat([per_dataset(rows, beside=beside), *_medians(measured, beside)], ignore_index=True)
     own = means[means["protocol"] != PUBLISHED]
@@ -38,7 +40,7 @@ def table_means(rows: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.Da
     parts = [means, _averages(own), *map(_ranks, tables)]
     together = pd.concat([part for part in parts if len(part)], ignore_index=True)
     takes_part = _is_ranked(together) & _takes_part(together) & _is_complete(together)
-    return together.assign(note=together["note"].fillna(""), ranked=takes_part)
+    return with_overlap(together.assign(note=together["note"].fillna(""), ranked=takes_part))
 
 
 def _averages(means: pd.DataFrame) -> pd.DataFrame:

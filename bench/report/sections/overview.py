@@ -70,7 +70,7 @@ def _entries(rows: pd.DataFrame, beside: pd.DataFrame, track: str) -> tuple[Entr
     metric = headline(track)
 
     def told(row: dict[Any, Any]) -> str:
-        marks = [*conditions.row_marks(str(row["role"]), str(row["weights"])), coverage(row)]
+        marks = [*conditions.row_marks(str(row["role"]), str(row["weights"])), coverage(row), str(row["overlap"])]
         return ", ".join([f"{title_of(str(row['model']), track)} {metric.told(row['value'])}", *filter(None, marks)])
 
     def listed(chosen: pd.DataFrame) -> str:

@@ -181,7 +181,8 @@ def _entry(mean: Mapping[Any, Any] | None, metric: Metric) -> Entry:
     if math.isfinite(value):
         ranked = mean.get("ranked", True) is not False
         kept_out = not ranked and mean.get("protocol") == PUBLISHED
-        return Entry(metric.printed(value), value, "", "not ranked in the paper" if kept_out else note, ranked)
+        said = filter(None, ["not ranked in the paper" if kept_out else note, str(mean.get("overlap", ""))])
+        return Entry(metric.printed(value), value, "", "; ".join(said), ranked)
     if mean["status"] == "partial":  # a mean over data sets of which some are missing: nothing failed here
         return Entry(note=note)
     return Entry(FAILED, note=str(mean["note"]) or note or "no value")

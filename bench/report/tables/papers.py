@@ -271,7 +271,7 @@ def models_table(models: Sequence[str], track: str, name: str = "models") -> Tab
     lines = [
         (
             c.name,
-            [c.arch.strip("-"), str(c.channels or ""), c.supervision.strip("-"), c.domain.strip("-"), c.data.strip("-")],
+            [c.arch.strip("-"), str(c.channels or ""), c.supervision.strip("-"), c.domain.strip("-"), ", ".join(c.data)],
         )
         for c in cards
     ]

@@ -199,7 +199,15 @@ def cards_table(models: Sequence[str], track: str, title: str) -> Table:
     lines = []
     for model in single:
         card, own = card_of(model), registered_card(model) or Card(model)
-        texts = (card.arch, str(card.channels or ""), card.supervision, card.domain, card.data, own.license, own.note)
+        texts = (
+            card.arch,
+            str(card.channels or ""),
+            card.supervision,
+            card.domain,
+            ", ".join(card.data),
+            own.license,
+            own.note,
+        )
         lines.append((title_of(model, track), [text.strip("-") for text in texts]))
     header = ("Architecture", "Channels", "Supervision", "Domain", "Data", "Licence", "Note")
     return words_table(track, title, header, lines, corner="model")

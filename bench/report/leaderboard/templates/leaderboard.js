@@ -3,8 +3,8 @@
 // follow in leaderboard_extras.js, which the build joins to this file.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const ANY = "*", MEAN = "all", WHOLE_CELL = "-";
-const FILTERS = ["protocol", "pointmap", "weights", "supervision"];
+const ANY = "*", MEAN = "all", WHOLE_CELL = "-", SEEN = "trained on it";
+const FILTERS = ["protocol", "pointmap", "weights", "supervision", "training"];
 
 // ------------------------------------------------------------------------------------------------------------- helpers
 
@@ -23,10 +23,12 @@ const datasetTitles = Object.fromEntries(data.tracks.flatMap((track) => track.da
 /** An object from an array whose places have these names; what is cut off at its end is undefined. */
 const unpacked = (names, values) => Object.fromEntries(values.map((value, place) => [names[place], value]));
 const rows = data.rows.map((packed, id) => {
-  const { condition, source, cells, ...row } = unpacked(data.rowFields, packed);
-  const info = tracks[row.track].models[row.model], held = cells.map((cell) => unpacked(data.cellFields, cell));
+  const { condition, source, cells, overlap, ...row } = unpacked(data.rowFields, packed);
+  const info = tracks[row.track].models[row.model], seen = data.texts[overlap] ?? "";
+  const held = cells.map((cell) => ({ ...unpacked(data.cellFields, cell), seen }));
   return {
-    ...data.conditions[condition], ...row, id, info,
+    ...data.conditions[condition], ...row, id, info, seen,
+    training: seen ? SEEN : info.disclosed || data.conditions[condition].weights === "random" ? "no overlap known" : "not fully known",
     source: data.texts[source],
     marks: [...data.conditions[condition].marks, ...info.marks],
     supervision: info.supervision,
@@ -37,14 +39,14 @@ const blockTitle = (row) => tracks[row.track].blocks.find(([id]) => id === row.b
 const cardsOf = (row) => row.info.parts.map((part) => data.cards[part]);
 const searchText = (row) => [
   row.info.title, row.model, row.supervision, row.protocol, row.pointmap, datasetTitles[row.dataset], ...row.marks,
-  ...cardsOf(row).flatMap((card) => [card.arch, card.data, card.domain, card.license]),
+  row.seen, ...cardsOf(row).flatMap((card) => [card.arch, ...card.data, card.domain, card.license]),
 ].join(" ");
 
 // --------------------------------------------------------------------------------------------------------------- state
 
 const defaults = (track) => ({
   track: track.id, layout: "metrics", ...track.start, metric: track.metrics[0].id,
-  protocol: ANY, pointmap: ANY, weights: ANY, supervision: ANY, q: "", sort: "", columns: "", picture: "",
+  protocol: ANY, pointmap: ANY, weights: ANY, supervision: ANY, training: ANY, q: "", sort: "", columns: "", picture: "",
 });
 let state;
 
@@ -121,7 +123,7 @@ function selectedRows(condition = fits) {
   for (const row of chosen) {
     const key = [row.model, row.block, row.protocol, row.pointmap, row.weights].join("|");
     const cell = row.cells[state.metric] ?? row.cells[`${state.track}/cell`];
-    if (cell && !merged.has(key)) merged.set(key, { ...row, dataset: ANY, cells: {} });
+    if (cell && !merged.has(key)) merged.set(key, { ...row, dataset: ANY, seen: "", cells: {} });
     if (cell) merged.get(key).cells[row.dataset] = cell;
   }
   return [...merged.values()];
@@ -176,7 +178,8 @@ function cellHtml(cell, column) {
     return html`<span class="${name}" title="${reasonOf(cell)}">${name === "na" ? "n/a" : cell.status}</span>`;
   }
   const unit = raw(cell.unit == null || column.unit ? "" : html` <span class="unit">${unitOf(cell)}</span>`);
-  const value = html`${part}<span class="v ${["", "best", "second"][cell.best ?? 0]}">${cell.text}</span>${unit}`;
+  const seen = raw(cell.seen && state.layout === "datasets" ? html`<span class="seen" title="${cell.seen}">†</span>` : "");
+  const value = html`${part}<span class="v ${["", "best", "second"][cell.best ?? 0]}">${cell.text}</span>${seen}${unit}`;
   if (cell.low == null) return value;
   const place = (number) => `${((100 * (number - column.least)) / (column.most - column.least || 1)).toFixed(1)}%`;
   const style = `--a:${place(cell.low)};--b:${place(cell.high)};--m:${place(cell.value)}`;
@@ -190,6 +193,9 @@ const markClass = (mark) => MARKS.find(([pattern]) => pattern.test(mark))[1];
 const marksHtml = (list, names = {}) =>
   joined(list.map((mark) => html`<span class="mark ${markClass(mark)}" title="${mark}">${names[mark] ?? mark}</span>`));
 
+/** That the model was trained on the row's data set. */
+const seenHtml = (row) => raw(row.seen && html`<span class="mark seen" title="${row.seen}">${SEEN}</span>`);
+
 function modelHtml(row) {
   const marked = row.marks.map(markClass);
   const plain = [
@@ -197,7 +203,7 @@ function modelHtml(row) {
     marked.includes("simulated") || row.pointmap === "-" ? "" : row.pointmap,
   ].filter(Boolean).join(" · ");
   return html`<button type="button" class="link" data-row="${row.id}">${row.info.title}</button>
-<span class="sub">${marksHtml(row.marks, SHORT)}${plain}</span>`;
+<span class="sub">${marksHtml(row.marks, SHORT)}${seenHtml(row)}${plain}</span>`;
 }
 
 // --------------------------------------------------------------------------------------------------------------- table

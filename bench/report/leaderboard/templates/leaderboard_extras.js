@@ -10,10 +10,17 @@ function paperHtml(paper) {
   return start ? raw(html`<a href="${start + paper.slice(at + 1)}" rel="noopener noreferrer">${paper}</a>`) : paper || "-";
 }
 
+/** What it was trained on: the card's words, the data sets that they stand for, and where that is stated. */
+function trainingText({ data: words, parts, dataSources, weights }) {
+  if (!words.length) return weights ? "not recorded" : "none";
+  const holds = parts.join(", ") === words.join(", ") ? "" : `: ${parts.join(", ")}`;
+  return `${words.join(", ")}${holds}${dataSources.length ? ` (${dataSources.join("; ")})` : ""}`;
+}
+
 function cardHtml(card, id) {
   const facts = {
     Name: id, Architecture: card.arch, Channels: card.channels || "-", Supervision: card.supervision, Domain: card.domain,
-    "Training data": card.data, Licence: card.license === "-" ? "not stated" : card.license,
+    "Training data": trainingText(card), Licence: card.license === "-" ? "not stated" : card.license,
     Weights: card.weights || "none needed, or not known", Paper: paperHtml(card.paper), Note: card.note,
   };
   const known = Object.entries(facts).filter(([, fact]) => fact !== "");
@@ -37,7 +44,8 @@ function showDetails(row) {
   ];
   const heads = ["Metric", "Value", "95 % interval", row.dataset === MEAN ? "Data sets" : "Scenes", "Status"];
   el("details-body").innerHTML = html`<button type="button" class="quiet close" data-close>Close</button>
-<h2 id="details-title">${row.info.title}</h2><p>${marksHtml(row.marks)} ${conditions.filter(Boolean).join(" · ")}</p>
+<h2 id="details-title">${row.info.title}</h2><p>${marksHtml(row.marks)}${seenHtml(row)} ${conditions.filter(Boolean).join(" · ")}</p>
+${raw(row.seen && html`<p class="about">${capital(row.seen)}.</p>`)}
 ${joined(cardsOf(row).map((card, i) => cardHtml(card, row.info.parts[i])))}
 <h3>Values</h3><div class="scroll" tabindex="0" role="region" aria-label="Values"><table>
 <thead><tr>${joined(heads.map((head) => html`<th scope="col">${head}</th>`))}</tr></thead>
@@ -151,7 +159,7 @@ function listenToGallery() {
 function csvText() {
   const quoted = (value) => (/[",\n]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
   const places = placesBy(shownColumns.find(({ id }) => id === state.sort.split(":")[0]) ?? shownColumns[0]);
-  const keys = ["place", "track", "dataset", "model", "title", "block", "pointmap", "protocol", "weights", "marks", "source", "seconds",
+  const keys = ["place", "track", "dataset", "model", "title", "block", "pointmap", "protocol", "weights", "marks", "seen", "source", "seconds",
     "memory"];
   const parts = { "": "value", _low: "low", _high: "high", _n_ok: "ok", _n_total: "total", _status: "status", _note: "note",
     _unit: "unit" };
