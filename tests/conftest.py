@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 #: Small real samples that stand beside a developer's checkout; tests that need them are skipped, with the reason, elsewhere.
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+#: The same examples in every run, however slow the machine is: what fails, fails for everyone. `make fuzz` draws others.
+settings.register_profile("suite", derandomize="BENCH_FUZZ" not in os.environ, deadline=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

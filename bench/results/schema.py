@@ -55,7 +55,6 @@ CSV_OPTIONS: dict[str, Any] = {
     "dtype": {column: str for column, dtype in PUBLISHED_COLUMNS.items() if dtype == "str"},
     "keep_default_na": False,
     "na_values": {column: ["", "NA", "nan", "NaN"] for column, dtype in PUBLISHED_COLUMNS.items() if dtype != "str"},
-    "float_precision": "round_trip",
     "encoding": "utf-8-sig",  # spreadsheets put a byte order mark before it
 }
 

@@ -59,7 +59,7 @@ def _best_shift(p: np.ndarray, q: np.ndarray, w: np.ndarray, scale: float, shift
     return total
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**31),
     variant=st.sampled_from(["depth", "none", "z", "xyz"]),

@@ -31,7 +31,7 @@ def test_points_from_depth_agree_with_the_pixel_camera() -> None:
     np.testing.assert_allclose(points_from_depth(depth, normalised), camera.unproject(depth))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(0, 2**32 - 1), st.floats(20, 130), st.floats(-0.9, 20), st.sampled_from([(40, 160), (90, 120), (120, 40)])
 )
@@ -112,7 +112,7 @@ def test_points_without_extent_have_no_focal(points: np.ndarray) -> None:
 # ----------------------------------------------------------------------------------------------------------- resampling
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 23), st.integers(1, 23), st.integers(1, 9), st.integers(1, 9))
 def test_masked_nearest_against_a_search_over_all_pixels(seed: int, h: int, w: int, rows: int, columns: int) -> None:
     rng = np.random.default_rng(seed)

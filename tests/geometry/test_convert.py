@@ -261,7 +261,7 @@ def test_an_index_of_another_system_is_read(tmp_path: Path) -> None:
         read_index(tmp_path)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_spoilt_sample_is_one_or_one_message(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Bytes of one file of a sample changed, cut or added: its depth and camera are finite and sound, or a UserError names

@@ -331,15 +331,28 @@ SEEDS = [
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of broken EXIF blocks
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_spoilt_photo_is_a_photo_or_one_message(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Bytes changed, cut or added anywhere in valid files: an 8-bit RGB photo of a bounded size, or a UserError that names
-    the file; nothing else is raised."""
     content = data.draw(spoilt(data.draw(st.sampled_from(SEEDS))))
-    path = stored(tmp_path_factory.getbasetemp(), "fuzz.png", content)
+    photo_or_one_message(stored(tmp_path_factory.getbasetemp(), "fuzz.png", content), data.draw(st.booleans()))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of broken EXIF blocks
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_spoilt_heic_photo_is_one_or_one_message(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    stream = io.BytesIO()
+    pillow_heif.from_bytes(mode="RGB", size=(16, 16), data=bytes(range(256)) * 3).save(stream, quality=95)
+    content = data.draw(spoilt(stream.getvalue()))
+    photo_or_one_message(stored(tmp_path_factory.getbasetemp(), "fuzz.heic", content), data.draw(st.booleans()))
+
+
+def photo_or_one_message(path: Path, upright: bool) -> None:
+    """Read it: an 8-bit RGB photo of a bounded size, or a UserError that names the file; nothing else is raised."""
     try:
-        photo, _ = read_photo(path, upright=data.draw(st.booleans()))
+        photo, _ = read_photo(path, upright)
     except UserError as error:
         message = str(error)
     else:

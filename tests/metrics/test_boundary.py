@@ -47,7 +47,7 @@ def test_maps_of_different_sizes_are_refused() -> None:
         boundary_f1(np.ones((3, 4)), np.ones((3, 5)), ALL)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3))
 def test_agrees_with_counting_every_pair(seed: int, radius: int) -> None:
     rng = np.random.default_rng(seed)

@@ -20,7 +20,7 @@ def test_by_hand() -> None:
     assert cloud.distance(prediction, truth) == pytest.approx((1 + 3) / 2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(clouds, clouds)
 def test_nearest_neighbours_against_all_pairs(prediction: np.ndarray, truth: np.ndarray) -> None:
     pairs = np.linalg.norm(prediction[:, None] - truth[None], axis=-1)
@@ -28,7 +28,7 @@ def test_nearest_neighbours_against_all_pairs(prediction: np.ndarray, truth: np.
     assert cloud.completeness(prediction, truth) == pytest.approx(pairs.min(axis=0).mean())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(clouds)
 def test_distance_bounds_accuracy(points: np.ndarray) -> None:
     moved = points + np.array([0.5, -1.0, 2.0])

@@ -50,7 +50,7 @@ def test_a_nan_is_never_averaged_away() -> None:
     assert all(map(math.isnan, depth_errors(np.empty(0), np.empty(0))))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
 def test_errors_do_not_depend_on_the_unit_of_length(seed: int, unit: float) -> None:
     rng = np.random.default_rng(seed)

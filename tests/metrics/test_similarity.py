@@ -15,7 +15,7 @@ def random_similarity(rng: np.random.Generator) -> Similarity:
     return Similarity(float(np.exp(rng.normal())), Rotation.random(random_state=rng).as_matrix(), rng.normal(size=3) * 10)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(4, 60), st.booleans())
 def test_a_random_similarity_is_recovered(seed: int, count: int, planar: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -27,7 +27,7 @@ def test_a_random_similarity_is_recovered(seed: int, count: int, planar: bool) -
     np.testing.assert_allclose(found.translation, truth.translation, atol=1e-7)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_inverse_and_composition_agree_with_application(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -37,7 +37,7 @@ def test_inverse_and_composition_agree_with_application(seed: int) -> None:
     np.testing.assert_allclose(Similarity.identity().apply(points), points)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_a_transformed_camera_sees_transformed_points_on_the_same_pixels(seed: int) -> None:
     rng = np.random.default_rng(seed)

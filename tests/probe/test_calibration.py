@@ -26,7 +26,7 @@ def random_map(seed: int, factor: float = 1.0) -> FeatureMap:
     return FeatureMap(factor * (torch.randn(3, 6, 8, 5, generator=generator) * widths + 2), 24, 32, per_pixel=False)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(1e-6, 1e4), st.floats(0.01, 100))
 def test_the_deviation_is_what_was_asked_for(seed: int, factor: float, wanted: float) -> None:
     own, other = random_map(seed), random_map(seed, factor)

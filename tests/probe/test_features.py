@@ -154,7 +154,7 @@ def test_wrong_shapes_are_refused() -> None:
         feature_map([], image_size=(48, 64), grid=(6, 8), channels=4)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 3), st.integers(2, 6), st.integers(2, 6), st.integers(1, 12), st.integers(1, 12))
 def test_pca_never_gains_variance(views: int, height: int, width: int, channels: int, kept: int) -> None:
     values = _features(views, height, width, channels)

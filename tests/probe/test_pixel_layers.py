@@ -96,7 +96,7 @@ def test_pixels_that_no_gradient_reaches(backend: str, share: float) -> None:
         assert_close(own, expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(0, 300), channels=st.integers(1, 40), hidden=st.integers(1, 40))
 def test_any_shape(count: int, channels: int, hidden: int) -> None:
     readout, x, upstream = problem(count, channels, hidden, ("rotation", "colour_rest"))

@@ -128,7 +128,7 @@ def test_heads_of_the_modes(backend: str, heads: tuple[str, ...]) -> None:
         assert_close(own, true)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     patches=st.tuples(st.integers(1, 3), st.integers(1, 7), st.integers(1, 7)),
     grid=st.tuples(st.integers(1, 20), st.integers(1, 20)),

@@ -64,7 +64,7 @@ def test_prepared_sizes(size: tuple[int, int], framing: Framing, expected: tuple
     assert (prepared.camera.width, prepared.camera.height) == expected
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(100, 700), st.integers(100, 700), st.sampled_from(["squeeze", "crop"]))
 def test_the_camera_follows_resizing_and_framing(width: int, height: int, framing: Framing) -> None:
     prepared = prepare_scene(_scene(_view(width, height), _view(width, height, "b")), framing=framing).train[0]

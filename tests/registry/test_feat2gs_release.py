@@ -200,7 +200,7 @@ def left_out_of_dtu(root: Path) -> str:
 # ------------------------------------------------------------------------------------------------------------------- splits
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 25), st.integers(1, 7), st.integers(1, 4))
 def test_a_spread_split_is_sound_deterministic_and_greedily_farthest(seed: int, count: int, train: int, test: int) -> None:
     positions = np.random.default_rng(seed).normal(size=(count, 3))

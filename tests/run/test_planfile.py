@@ -43,7 +43,7 @@ def group(cell: Cell) -> tuple[Hashable, ...]:
     return track_of(cell).group(cell)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(CELLS, st.integers(1, 7), st.data())
 def test_shards_are_disjoint_cover_the_plan_keep_groups_together_and_are_balanced(
     cells: list[Cell], count: int, data: Any

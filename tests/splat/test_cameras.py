@@ -15,7 +15,7 @@ from bench.splat import SplatError, matrix_to_quaternion, pose_matrix, rotation_
 NUMBERS = st.floats(-1, 1, allow_nan=False)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS).filter(lambda q: sum(x * x for x in q) > 1e-3))
 def test_agrees_with_scipy_and_inverts(values: tuple[float, float, float, float]) -> None:
     quaternion = torch.tensor(values, dtype=torch.float64)

@@ -26,7 +26,7 @@ def gaussians(count: int, degree: int, seed: int = 0) -> Gaussians:
     )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 40), st.integers(0, 3), st.integers(0, 1000))
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, count: int, degree: int, seed: int) -> None:
     path = tmp_path_factory.mktemp("ply") / "scene.ply"

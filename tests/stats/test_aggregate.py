@@ -336,7 +336,7 @@ def test_the_unit_table_is_paired_by_scene() -> None:
 values = st.lists(st.one_of(st.none(), st.floats(-1e3, 1e3)), min_size=1, max_size=12)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(values, st.randoms(use_true_random=False))
 def test_counts_are_complete_and_the_order_of_rows_does_not_matter(found: list[float | None], shuffler: Any) -> None:
     rows = [row("a", f"s{index % 4}", value, view=str(index)) for index, value in enumerate(found)]

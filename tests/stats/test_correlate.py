@@ -36,7 +36,7 @@ def test_three_models_by_hand() -> None:
     assert correlation(x, y, "kendall")["r"] == pytest.approx(1 / 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(5, 20), st.sampled_from(METHODS))
 def test_correlation_properties(seed: int, n: int, method: Method) -> None:
     x, y = (pd.Series(values) for values in np.random.default_rng(seed).normal(size=(2, n)).round(1))

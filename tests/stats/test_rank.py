@@ -39,7 +39,7 @@ def test_a_direction_for_every_column_is_demanded() -> None:
         rank_columns(HAND, [True, False])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=9), st.booleans())
 def test_ranks_follow_scipy_and_share_out_all_places(values: list[int], higher: bool) -> None:
     table = pd.DataFrame({"x": np.asarray(values, float)})

@@ -142,8 +142,8 @@ def read_tum(folder: Path) -> PhotoSet:
     return PhotoSet(folder, "TUM RGB-D", tuple(found), used, left_out=left_out, unused=unused, unit="metre")
 
 
-def _rows(path: Path, least: int) -> list[tuple[float, list[str]]]:
-    """Time and words of each line; raises UserError for a line of fewer words."""
+def _rows(path: Path, count: int) -> list[tuple[float, list[str]]]:
+    """Time and the other words of each line; raises UserError for a line of another count, whose columns have moved."""
     rows = []
     for line in read_text(path).splitlines():
         words = line.replace(",", " ").split()
@@ -153,8 +153,8 @@ def _rows(path: Path, least: int) -> list[tuple[float, list[str]]]:
             time = float(words[0])
         except ValueError:
             time = np.nan
-        if len(words) < least or not np.isfinite(time):
-            raise UserError(f"{path}: a line must hold a time and {least - 1} more, not {line[:80]!r}")
+        if len(words) != count or not np.isfinite(time):
+            raise UserError(f"{path}: a line must hold a time and {count - 1} more, not {line[:80]!r}")
         rows.append((time, words[1:]))
     return rows
 
@@ -162,7 +162,7 @@ def _rows(path: Path, least: int) -> list[tuple[float, list[str]]]:
 def _timed_files(folder: Path, path: Path) -> list[tuple[float, Path]]:
     """Time and file of each line. Raises UserError for a file outside of the scene's folder."""
     found = []
-    for time, (name, *_) in _rows(path, 2):
+    for time, (name,) in _rows(path, 2):
         file = path_inside(folder, name)
         if file is None:
             raise UserError(f"{path}: {name[:80]} lies outside of the scene's folder; name files in it")
@@ -175,7 +175,7 @@ def _timed_poses(path: Path) -> list[tuple[float, Array]]:
     poses = []
     for time, words in _rows(path, 8):
         try:
-            x, y, z, qx, qy, qz, qw = (float(word) for word in words[:7])
+            x, y, z, qx, qy, qz, qw = (float(word) for word in words)
             poses.append((time, from_quaternion(np.array([qw, qx, qy, qz, x, y, z]))))
         except (ValueError, UserError):
             continue
