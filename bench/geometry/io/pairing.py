@@ -75,7 +75,8 @@ def find_pairs(source: Path, pairing: Pairing = "name", apart_from: Path | None 
         UserError: A photo or a depth map is left over, several fit, or two samples would have one name.
     """
     if not source.is_dir():
-        raise UserError(f"{source}: there is no such folder")
+        what = "is a file; name the folder with photos and depth maps" if source.is_file() else "there is no such folder"
+        raise UserError(f"{source}: {what}")
     if (source / ANNOTATIONS).is_file():
         found = _annotated(source)
     elif any((source / name).is_file() for name in ASSOCIATIONS):
