@@ -167,32 +167,26 @@ def usable(
         The photos, and name -> reason. A photo is left out too where it is unreadable, or its calibration is for another
         one.
     """
-    photos: list[Photo] = []
+    found: list[tuple[str, Photo, tuple[int, int]]] = []
     left_out: dict[str, str] = {}
-    sizes: dict[str, tuple[int, int]] = {}
     for name, frame in frames:
         try:
             photo = make(frame)
             if fault := _fault_of_header(photo):
                 raise UserError(fault)
-            photos.append(photo)
-            sizes[name] = photo_size(photo.path)
+            found.append((name, photo, photo_size(photo.path)))
         except UserError as error:
             left_out[name] = str(error)
-    if not one_size or len(set(sizes.values())) < 2:
-        return photos, left_out
-    ((width, height), count), *_ = Counter(sizes.values()).most_common(1)
-    for name, size in sizes.items():
-        if 2 * count <= len(sizes):
-            left_out[name] = (
-                f"the photo is {size[0]}x{size[1]}, others are not, and the calibration does not say for which size it is"
-            )
-        elif size != (width, height):
-            left_out[name] = (
-                f"the photo is {size[0]}x{size[1]}, most are {width}x{height}, and the calibration does not say for which "
-                "size it is"
-            )
-    return [photo for photo, name in zip(photos, sizes, strict=True) if name not in left_out], left_out
+    sizes = Counter(size for _, _, size in found)
+    if one_size and len(sizes) > 1:
+        ((width, height), count), *_ = sizes.most_common(1)
+        others = "others are not" if 2 * count <= len(found) else f"most are {width}x{height}"
+        for name, _, size in found:
+            if 2 * count <= len(found) or size != (width, height):
+                left_out[name] = (
+                    f"the photo is {size[0]}x{size[1]}, {others}, and the calibration does not say for which size it is"
+                )
+    return [photo for name, photo, _ in found if name not in left_out], left_out
 
 
 def readable(photo_set: PhotoSet, choose: Callable[[PhotoSet], Split]) -> tuple[PhotoSet, Split]:
