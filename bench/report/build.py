@@ -96,7 +96,6 @@ def footer(results: Results) -> str:
     """Which code, on which machines, and which stored cells the page is not of."""
     rows = results.rows
     versions = sorted(set(rows["code_version"]) - {""}) if len(rows) else []
-    devices = {str(record.provenance.get("device_name", "")) for record, _ in results.stored} - {""}
-    devices = devices or (set(rows["device"]) - {""} if len(rows) else set())
+    devices = {*results.machines} or (set(rows["device"]) - {""} if len(rows) else set())
     measured = f"Measured with vfm3d-bench {', '.join(versions)} on {', '.join(sorted(devices))}." if versions else ""
     return " ".join([measured or "vfm3d-bench", *(f"Not shown: {remark}." for remark in results.remarks)])

@@ -61,7 +61,7 @@ def comparison(folder: Path, to: Path) -> Page:
 def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Section]:
     """One section a track, protocol and point map."""
     reference = published_means() if theirs is None else table_means(theirs.rows, beside=ours.rows)
-    groups = ours.rows.groupby(["track", "protocol", "pointmap"], sort=True)
+    groups = ours.rows.groupby(["track", "protocol", "pointmap"], sort=True, observed=True)
     for key, rows in sorted(groups, key=lambda group: group[0][0] != "probe"):
         track, protocol, pointmap = map(str, key)
         same = reference

@@ -6,21 +6,25 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import EXTRACTION, PERF
+from bench.core.cells import EXTRACTION, PERF, Cell
 from bench.core.errors import UserError
 from bench.report.figures.gallery import Stored
 from bench.results.schema import IDENTITY, PUBLISHED, ROW_COLUMNS
-from bench.results.store import Store, read_rows, rows_of
+from bench.results.store import Store, read_rows
+from bench.results.tables import arrow_schema, to_frame, with_text_once
+from bench.stats.aggregate import plain
 
 
 @dataclass(frozen=True)
 class Results:
     """What the folders hold: rows, the cells behind them where they are there, whether the papers' tables were asked for.
 
-    extraction: rows of the track "perf" that say what making features cost. remarks: what else the folders hold.
+    extraction: rows of the track "perf" that say what making features cost. machines: what the cells ran on, where that is
+    known. remarks: what else the folders hold.
     """
 
     names: tuple[str, ...]
@@ -28,6 +32,7 @@ class Results:
     stored: tuple[Stored, ...]
     published: bool = False
     extraction: pd.DataFrame = field(default_factory=functools.partial(pd.DataFrame, columns=list(ROW_COLUMNS)))
+    machines: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
@@ -38,26 +43,31 @@ def is_published(folder: Path) -> bool:
 
 def load_results(folders: Sequence[Path]) -> Results:
     """Read results folders; a measurement that stands in several is taken from the first. What `bench perf` measured is
-    passed over: it is about a machine, not about models. Raises UserError for a folder without results."""
+    passed over: it is about a machine, not about models. Repeated text is held as categories
+    (bench.results.tables.to_frame). Raises UserError for a folder without results."""
+    import pyarrow as pa
+
     measured = [folder for folder in folders if not is_published(folder)]
     stored: list[Stored] = []
-    frames = []
+    tables = []
+    machines: set[str] = set()
     remarks: list[str] = []
     for folder in measured:
         if (folder / "cells").is_dir():
-            store = Store(folder, create=False)
-            chosen = store.chosen()
-            remarks += [f"{folder.resolve().name}: {remark}" for remark in chosen.remarks]
-            records = list(store.records_of(chosen.heads))
-            stored += [(record, folder) for record in records if record.cell.track != PERF]
-            frames.append(rows_of(records))
+            held = Store(folder, create=False).held()
+            remarks += [f"{folder.resolve().name}: {remark}" for remark in held.remarks]
+            machines |= {*held.machines}
+            stored += _stored(held.rows, folder)
+            tables.append(held.rows)
         else:
-            frames.append(read_rows(folder))
-        if (frames[-1]["track"] == PERF).all():
+            rows = pa.Table.from_pandas(read_rows(folder), schema=arrow_schema(), preserve_index=False)
+            tables.append(with_text_once(rows))
+        if set(tables[-1].column("track").unique().to_pylist()) <= {PERF}:
             raise UserError(f"{folder} holds no finished cell yet; run `bench run --out {folder}` first")
-    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ROW_COLUMNS))
+    rows = to_frame(tables)
+    tables.clear()
     names = tuple(folder.resolve().name if folder in measured else PUBLISHED for folder in folders)
-    rows = rows.drop_duplicates(list(IDENTITY))
+    rows = rows[~rows.duplicated(list(IDENTITY))]
     perf = rows["track"] == PERF
     extraction = rows[perf & (rows["mode"] == EXTRACTION)]
     return Results(
@@ -65,6 +75,15 @@ def load_results(folders: Sequence[Path]) -> Results:
         rows[~perf].reset_index(drop=True),
         tuple(stored),
         len(measured) < len(folders),
-        extraction.reset_index(drop=True),
+        plain(extraction).reset_index(drop=True),
+        tuple(sorted(machines)),
         tuple(remarks),
     )
+
+
+def _stored(rows: Any, folder: Path) -> list[Stored]:
+    """The cells that an Arrow table of a folder's rows is of, in its order."""
+    names = list(Cell.__dataclass_fields__)
+    first = to_frame([rows]).drop_duplicates("key")
+    cells = plain(first.loc[first["track"] != PERF, [*names, "weights", "key"]])
+    return [Stored(folder, row[-1], Cell(*row[:-2]), row[-2]) for row in cells.itertuples(index=False, name=None)]

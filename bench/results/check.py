@@ -21,7 +21,8 @@ from bench.results import planned
 from bench.results.pictures import checked_picture, picture_digest
 from bench.results.record import CellRecord, Head, file_and_digest
 from bench.results.schema import IDENTITY, ROW_COLUMNS, as_rows, validate_rows
-from bench.results.store import ROWS_FILES, Store, cell_files, read_table, rows_file, rows_of, table_chunks
+from bench.results.store import Store, cell_files, rows_of
+from bench.results.tables import ROWS_FILES, read_table, rows_file, table_chunks
 
 MOST = 1000  #: problems that are named one by one
 _MOST_OF_A_KIND = 5

@@ -185,6 +185,11 @@ def parsed(stored: dict[str, Any]) -> CellRecord:
     )
 
 
+def has_control(text: str) -> bool:
+    """True where a text holds a control character, which no field of a cell may."""
+    return _CONTROL.search(text) is not None
+
+
 # -------------------------------------------------------------------------------------------------- types and bounds
 
 

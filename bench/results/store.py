@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,28 +23,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.core.cells import WHOLE_CELL, Measurement
+from bench.core.cells import PERF, WHOLE_CELL, Measurement
 from bench.core.errors import UserError
 from bench.core.scenes import Array
 from bench.machine.files import remove_strays, write_atomically, write_text
 from bench.results import planned
-from bench.results.migration import migrated
 from bench.results.pictures import picture_digest, picture_path
 from bench.results.planned import Chosen, Identity
-from bench.results.record import CellRecord, Head, from_file, head_of, to_text
-from bench.results.schema import CSV_OPTIONS, ROW_COLUMNS, as_rows, validate_rows
+from bench.results.record import CellRecord, Head, digest, from_file, head_of, to_text
+from bench.results.schema import ROW_COLUMNS, SCHEMA_VERSION, as_rows, validate_rows
+from bench.results.tables import Chunk, arrow_schema, read_table, rows_file, table_of, to_frame, with_text_once, write_tables
 
-ROWS_FILES = ("rows.parquet", "rows.csv")  #: all rows of a folder; the first is read where both are there
 CHUNK = 500  #: cells whose rows are in memory at a time; a row group of rows.parquet
-_ROWS_AT_A_TIME = 20_000  #: of a .csv file
 _MOST_ROUNDS = 5  #: of compaction, while others go on storing
 
 
-def _arrow_schema() -> Any:
-    import pyarrow as pa
+@dataclass(frozen=True)
+class Held:
+    """All that a report needs of a folder's cells.
 
-    types = {"str": pa.large_string(), "Int64": pa.int64(), "float64": pa.float64(), "boolean": pa.bool_()}
-    return pa.schema([(name, types[dtype]) for name, dtype in ROW_COLUMNS.items()])
+    Attributes:
+        rows: An Arrow table of their rows with repeated text held once (bench.results.tables.to_frame).
+        machines: The names of the devices that they ran on.
+        remarks: What a reader should know of stored cells that are not among them.
+    """
+
+    rows: Any
+    machines: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 class Store:
@@ -62,7 +68,7 @@ class Store:
 
     def path(self, key: str) -> Path:
         """The file of a cell."""
-        return self.folder / "cells" / f"{key}.json"
+        return cell_path(self.folder, key)
 
     def finished(self, key: str) -> bool:
         """True where the cell is stored and did not fail; a failed or unavailable one is due again."""
@@ -124,38 +130,47 @@ class Store:
         """
         rows = 0
         for _ in range(_MOST_ROUNDS):
-            before = _listing(self.folder)
-            rows = self._write_rows(self.chosen().heads)
-            if _listing(self.folder) == before:
+            before, chosen = self.state(), self.chosen()
+            rows = write_tables(self.folder, self._chunks(chosen.heads), rows_of(()), before, chosen.remarks)
+            if self.state() == before:
                 break
         return rows
 
+    def held(self) -> Held:
+        """The rows of the folder: from rows.parquet where it was written from what the folder holds, else from the cells."""
+        import pyarrow as pa
+
+        if found := table_of(self.folder, self.state()):
+            table, about = found
+            return Held(table, about.machines, about.remarks)
+        chosen = self.chosen()
+        parts, machines = [], set()
+        for chunk in self._chunks(chosen.heads):
+            parts.append(with_text_once(pa.Table.from_pandas(chunk.rows, schema=arrow_schema(), preserve_index=False)))
+            machines |= chunk.machines
+        whole = pa.concat_tables(parts) if parts else with_text_once(arrow_schema().empty_table())
+        return Held(whole, tuple(sorted(machines)), chosen.remarks)
+
+    def state(self) -> str:
+        """A digest of what compaction reads, as far as a change of it shows: names, sizes and times of cells and plans."""
+        files = (*cell_files(self.folder), *planned.plan_files(self.folder))
+        found = ((path.name, path.lstat()) for path in files)
+        return digest([SCHEMA_VERSION, *([name, stat.st_size, stat.st_mtime_ns] for name, stat in found)])
+
     def row_chunks(self, heads: Sequence[Head]) -> Iterator[pd.DataFrame]:
         """The rows of cells, CHUNK cells at a time, in the order of `heads`."""
+        return (chunk.rows for chunk in self._chunks(heads))
+
+    def _chunks(self, heads: Sequence[Head]) -> Iterator[Chunk]:
         for start in range(0, len(heads), CHUNK):
-            yield rows_of(from_file(self.path(head.key)) for head in heads[start : start + CHUNK])
+            records = list(self.records_of(heads[start : start + CHUNK]))
+            machines = {str(record.provenance.get("device_name", "")) for record in records if record.cell.track != PERF}
+            yield Chunk(rows_of(records), machines - {""})
 
-    def _write_rows(self, heads: Sequence[Head]) -> int:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        count = 0
-
-        def write(parquet: Path, csv: Path) -> None:
-            nonlocal count
-            count = 0
-            empty = rows_of(())
-            schema = pa.Table.from_pandas(empty, schema=_arrow_schema(), preserve_index=False).schema
-            with pq.ParquetWriter(parquet, schema) as writer, csv.open("w", encoding="utf-8", newline="") as text:
-                empty.to_csv(text, index=False)
-                for rows in self.row_chunks(heads):
-                    writer.write_table(pa.Table.from_pandas(rows, schema=schema, preserve_index=False))
-                    rows.to_csv(text, index=False, header=False)
-                    count += len(rows)
-
-        parquet, csv = (self.folder / name for name in ROWS_FILES)
-        write_atomically(csv, lambda text: write_atomically(parquet, lambda table: write(table, text)))
-        return count
+def cell_path(folder: Path, key: str) -> Path:
+    """The file of a cell of a results folder."""
+    return folder / "cells" / f"{key}.json"
 
 
 def cell_files(folder: Path) -> list[Path]:
@@ -163,11 +178,6 @@ def cell_files(folder: Path) -> list[Path]:
     with os.scandir(folder / "cells") as entries:
         names = [entry.name for entry in entries if entry.name.endswith(".json") and not entry.name.startswith(".")]
     return [folder / "cells" / name for name in sorted(names)]
-
-
-def _listing(folder: Path) -> dict[str, int]:
-    """What compaction reads, as far as a change of it shows."""
-    return {path.name: path.stat().st_mtime_ns for path in (*cell_files(folder), *planned.plan_files(folder))}
 
 
 def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:
@@ -198,9 +208,7 @@ def read_rows(folder: Path) -> pd.DataFrame:
     Raises UserError, naming the file, where the folder holds neither or where what they hold are no valid rows.
     """
     if (folder / "cells").is_dir():
-        store = Store(folder, create=False)
-        chunks = list(store.row_chunks(store.chosen().heads))
-        return pd.concat(chunks, ignore_index=True) if chunks else rows_of(())
+        return as_rows(to_frame([Store(folder, create=False).held().rows]))
     path = rows_file(folder)
     frame = read_table(path)
     if frame.empty:
@@ -210,35 +218,3 @@ def read_rows(folder: Path) -> pd.DataFrame:
         more = f" (and {len(problems) - 1} more faults, which `bench verify` names)" if len(problems) > 1 else ""
         raise UserError(f"{path}: {problems[0]}{more}; take the file as `bench run` wrote it")
     return as_rows(frame)
-
-
-def rows_file(folder: Path) -> Path:
-    """rows.parquet of a folder, else its rows.csv. Raises UserError where there is neither."""
-    for name in ROWS_FILES:
-        if (folder / name).is_file():
-            return folder / name
-    if folder.is_file():
-        raise UserError(f"{folder} is a file; name the results folder that it lies in")
-    raise UserError(f"{folder} holds no results: neither cells/ nor {' nor '.join(ROWS_FILES)}")
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """What a .parquet or .csv file holds. Raises UserError, naming the file, where it cannot be read."""
-    return pd.concat(table_chunks(path), ignore_index=True)
-
-
-def table_chunks(path: Path) -> Iterator[pd.DataFrame]:
-    """What a .parquet or .csv file holds, some rows at a time, at least one chunk. Raises as `read_table`."""
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            with pq.ParquetFile(path) as file:
-                for number in range(file.num_row_groups):
-                    yield migrated(file.read_row_group(number).to_pandas())
-                if not file.num_row_groups:
-                    yield migrated(file.read().to_pandas())
-        else:
-            yield from map(migrated, pd.read_csv(path, chunksize=_ROWS_AT_A_TIME, **CSV_OPTIONS))
-    except Exception as error:  # readers raise whatever their file formats bring
-        raise UserError(f"{path}: it cannot be read ({type(error).__name__}: {str(error).strip()})") from error

@@ -56,13 +56,31 @@ def expand_failures(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([measured, filled.loc[possible | ~some, list(rows.columns)]], ignore_index=True)
 
 
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its categories as text: rows by the million hold repeated text once, tables of means need not."""
+    kinds = {name: dtype.categories.dtype for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.CategoricalDtype)}
+    return frame.astype(kinds)
+
+
 def per_scene(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean over the views of each scene and seed.
 
     rows: tidy rows. Gives the columns SETTING, scene, seed, unit, higher_is_better, value (NaN where no view is ok), n_ok
     and n_total (views), status ("ok", "partial", or what went wrong) and note (one of the reasons).
     """
-    rows = expand_failures(rows)
+    return plain(_per_scene(expand_failures(rows)))
+
+
+def scene_means(rows: pd.DataFrame) -> pd.Series:
+    """The values of `per_scene`, averaged over seeds: a series over SETTING and scene, sorted, without what is missing."""
+    scenes = _per_scene(expand_failures(rows))
+    values = scenes.groupby([*SETTING, "scene"], sort=True, observed=True)["value"].mean().dropna()
+    index = plain(values.index.to_frame(index=False))
+    return values.set_axis(pd.MultiIndex.from_frame(index))
+
+
+def _per_scene(rows: pd.DataFrame) -> pd.DataFrame:
+    """`per_scene` of rows whose failures are expanded; categories stay."""
     ok = (rows["status"] == "ok") & rows["value"].notna()
     status = rows["status"].mask((rows["status"] == "ok") & ~ok, "invalid")
     work = rows.assign(value=rows["value"].where(ok), status=status, n_ok=ok.astype("int64"), n_total=1)
@@ -82,7 +100,7 @@ def per_dataset(
     further rows that this table will stand beside, whose scenes count as well.
     """
     rows = expand_failures(rows)
-    scenes = per_scene(rows)
+    scenes = _per_scene(rows)
     absent = absent_scenes(rows, scenes, beside)
     complete = (scenes["n_ok"] == scenes["n_total"]) & scenes["value"].notna()
     work = scenes.assign(n_ok=complete.astype("int64"), n_total=1)
@@ -93,14 +111,14 @@ def per_dataset(
         complete = work["n_ok"] == 1
     table = _with_absent_named(_reduce(work, list(SETTING), complete), absent)
     by_scene = scenes.groupby([*SETTING, "scene"], sort=False, dropna=False, observed=True)["value"].mean()
-    over_scenes = by_scene.groupby(level=list(SETTING), sort=False, dropna=False)
+    over_scenes = by_scene.groupby(level=list(SETTING), sort=False, dropna=False, observed=True)
     summary = over_scenes.agg(["mean", "std"]).reset_index()
     table["value"], table["spread"] = summary["mean"], summary["std"]
     if statistic == "median":
         views = rows.assign(value=rows["value"].where(rows["status"] == "ok"))
         medians = views.groupby(list(SETTING), sort=False, dropna=False, observed=True)["value"].median().rename("median")
         table["value"] = table.merge(medians.reset_index(), on=list(SETTING), how="left")["median"]
-    return table
+    return plain(table)
 
 
 def absent_scenes(rows: pd.DataFrame, scenes: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -19,19 +19,19 @@ import pytest
 from browser import Page, start_browser
 
 from bench.core.cells import Cell
+from bench.report.figures.gallery import Stored
 from bench.report.leaderboard.data import leaderboard_data, scene_intervals
 from bench.report.leaderboard.page import to_page, write_leaderboard
 from bench.report.leaderboard.pictures import embedded_pictures
 from bench.report.say.means import table_means
 from bench.results.migration import marks_of_version_1
-from bench.results.record import CellRecord, digest
+from bench.results.record import CellRecord, digest, to_text
 from bench.results.schema import ROW_COLUMNS
 from bench.results.store import Store, rows_of
 from bench.stats.aggregate import unit_table
 from bench.stats.bootstrap import mean_intervals
 from bench.types import Measurement, UserError
 
-Stored = tuple[CellRecord, Path]
 NO_ROWS = pd.DataFrame(columns=list(ROW_COLUMNS))
 SCENES = ("room", "tabletop", "attic")
 PSNR = {"iuvrgb": 15.0, "daisy": 17.0, "dinov2": 18.0, "oracle-xyz": 25.0}  # mean over the scenes, which lie 0.5 apart
@@ -90,12 +90,12 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> list[Stored]:
             Measurement("delta", 0.3, sample, "share", True, block),
         ]
         _record(store, cell, measured)
-    return [(record, folder) for record in store.records()]
+    return [Stored(folder, record.key, record.cell, record.weights) for record in store.records()]
 
 
 @pytest.fixture(scope="module")
 def rows(stored: list[Stored]) -> pd.DataFrame:
-    return rows_of(record for record, _ in stored)
+    return rows_of(Store(stored[0].folder).records())
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +197,15 @@ def test_the_budget_is_kept_and_what_is_left_out_is_counted(stored: list[Stored]
 
 
 def test_a_lost_picture_is_named(stored: list[Stored], tmp_path: Path) -> None:
-    record = replace(stored[0][0], key="0" * 64)
-    with pytest.raises(UserError, match=r"000/photo\.front\.png|000/\w+\.front\.png"):
-        embedded_pictures([(record, tmp_path)])
+    first = stored[0]
+    whole = Store(first.folder).read(first.key)
+    assert whole is not None
+    Store(tmp_path).path("0" * 64).write_text(to_text(replace(whole, key="0" * 64)), encoding="utf-8")
+    lost = replace(first, folder=tmp_path, key="0" * 64)
+    assert embedded_pictures([lost])["items"] == [], "all pictures were left out, as a submission may"
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(UserError, match=r"000/\w+\.front\.png is missing"):
+        embedded_pictures([lost])
 
 
 # --------------------------------------------------------------------------------------------------------------- its page

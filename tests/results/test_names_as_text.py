@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bench.results.schema import ROW_COLUMNS, as_rows
-from bench.results.store import read_table
+from bench.results.tables import read_table
 
 NAMES = [
     "0000000005",

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from bench.core.cells import INSTANTSPLAT, MODES
+from bench.core.cells import INSTANTSPLAT, MODES, Cell
 from bench.machine.files import write_atomically
 from bench.metrics.catalogue import headline
 from bench.report.say.cards import dataset_title, in_order, title_of
 from bench.report.say.marks import row_marks
 from bench.report.tables.papers import DEPTH_BLOCKS, POINT_BLOCKS
 from bench.results.pictures import checked_picture, file_name
-from bench.results.record import CellRecord
+from bench.results.record import CellRecord, from_file
+from bench.results.store import cell_path
 
 _ALIGNMENTS = {**POINT_BLOCKS, **DEPTH_BLOCKS}
 #: An estimator's pictures show the first of these that can be measured (bench.geometry.evaluate.aligned_prediction).
@@ -97,22 +98,56 @@ class Gallery:
     marks: tuple[str, ...] = ()
 
 
-Stored = tuple[CellRecord, Path]  #: a finished cell and the results folder that it lies in
+@dataclass(frozen=True)
+class Stored:
+    """A finished cell of a results folder, whose file is read when its pictures are wanted."""
+
+    folder: Path
+    key: str
+    cell: Cell
+    weights: str
 
 
-def galleries(records: Sequence[Stored], marks: tuple[str, ...] = ()) -> list[Gallery]:
-    """One gallery a scene and mode, one held-out view of each, for the first SCENES scenes of each data set; InstantSplat
-    stands beside every mode."""
-    by_scene: dict[tuple[str, str], list[Stored]] = {}
-    for record, folder in records:
-        if record.pictures:
-            by_scene.setdefault((record.cell.dataset, record.cell.scene), []).append((record, folder))
-    shown: dict[str, int] = {}
+Pictured = tuple[CellRecord, Path]  #: a cell that has pictures, and the results folder that it lies in
+
+
+def pictured(stored: Sequence[Stored], shows: Callable[[CellRecord], object]) -> list[Pictured]:
+    """The cells whose pictures a page shows; only these, and those before them that have none, are read.
+
+    Of each data set the first SCENES scenes that have pictures; of each model, mode and kind of weights there the first seed
+    that has. A folder whose pictures were all left out, as a submission may, has none.
+
+    Args:
+        stored: Cells of one or more folders.
+        shows: Whether a cell has the pictures that are wanted.
+    """
+    places: dict[tuple[str, str, str], dict[tuple[Cell, str], list[Stored]]] = {}
+    for each in sorted(stored, key=lambda each: (each.cell, each.weights)):
+        cell = each.cell
+        seeds = places.setdefault((cell.track, cell.dataset, cell.scene), {})
+        seeds.setdefault((replace(cell, seed=0), each.weights), []).append(each)
+    there = {folder for folder in {each.folder for each in stored} if (folder / "pictures").is_dir()}
+    shown: dict[tuple[str, str], int] = {}
+    found: list[Pictured] = []
+    for (track, dataset, _), models in places.items():
+        if shown.get((track, dataset), 0) == SCENES:
+            continue
+        seeds_of = ([each for each in seeds if each.folder in there] for seeds in models.values())
+        records = (((from_file(cell_path(each.folder, each.key)), each.folder) for each in seeds) for seeds in seeds_of)
+        firsts = [first for seeds in records if (first := next((one for one in seeds if shows(one[0])), None))]
+        if firsts:
+            shown[track, dataset] = shown.get((track, dataset), 0) + 1
+            found += firsts
+    return found
+
+
+def galleries(stored: Sequence[Stored], marks: tuple[str, ...] = ()) -> list[Gallery]:
+    """One gallery a scene and mode, one held-out view of each model (`pictured`); InstantSplat stands beside every mode."""
+    by_scene: dict[tuple[str, str], list[Pictured]] = {}
+    for record, folder in pictured(stored, lambda record: record.pictures):
+        by_scene.setdefault((record.cell.dataset, record.cell.scene), []).append((record, folder))
     made = []
     for (dataset, scene), members in sorted(by_scene.items()):
-        shown[dataset] = shown.get(dataset, 0) + 1
-        if shown[dataset] > SCENES:
-            continue
         modes = dict.fromkeys(record.cell.mode for record, _ in members)
         own = [mode for mode in (*MODES, "-") if mode in modes and mode != INSTANTSPLAT] or list(modes)
         for mode in own:
@@ -122,7 +157,7 @@ def galleries(records: Sequence[Stored], marks: tuple[str, ...] = ()) -> list[Ga
     return made
 
 
-def _gallery(title: str, members: Sequence[Stored], marks: tuple[str, ...]) -> Gallery:
+def _gallery(title: str, members: Sequence[Pictured], marks: tuple[str, ...]) -> Gallery:
     track = members[0][0].cell.track
     titles = COLUMNS[track]
     present = {name.partition(".")[0] for record, _ in members for name in record.pictures}

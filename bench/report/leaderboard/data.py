@@ -22,7 +22,7 @@ from bench.report.say.overlap import is_known
 from bench.report.tables.beside import BLOCKS, published_means
 from bench.results.published import published_rows
 from bench.results.schema import PUBLISHED
-from bench.stats.aggregate import SETTING, per_scene
+from bench.stats.aggregate import SETTING, plain, scene_means
 from bench.stats.bootstrap import resampled_means
 from bench.stats.rank import best_and_second
 
@@ -39,7 +39,7 @@ ROW_FIELDS = ("track", "dataset", "model", "block", "condition", "source", "cell
 CELL_FIELDS = ("metric", "value", "text", "low", "high", "ok", "total", "status", "note", "unit", "best", "unranked")
 
 
-def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
+def leaderboard_data(stored: Sequence[Stored], rows: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
     """Everything that the page shows, as JSON knows it."""
     entries = _entries(rows, means)
     tracks = [_track(name, entries[entries["track"] == name]) for name in ("probe", "geometry")]
@@ -73,7 +73,7 @@ def leaderboard_data(records: Sequence[Stored], rows: pd.DataFrame, means: pd.Da
         "rowFields": ROW_FIELDS,
         "cellFields": CELL_FIELDS,
         "rows": list(lines.values()),
-        "pictures": embedded_pictures(records),
+        "pictures": embedded_pictures(stored),
         "measured": len(rows),
         "published": len(published_rows()),
     }
@@ -144,7 +144,7 @@ def scene_intervals(rows: pd.DataFrame) -> pd.DataFrame:
     empty = pd.DataFrame(columns=[*SETTING, "low", "high"])
     if rows.empty:
         return empty
-    scenes = per_scene(rows).groupby([*SETTING, "scene"], sort=True)["value"].mean().dropna()
+    scenes = scene_means(rows)
     values, sizes = scenes.to_numpy(float), scenes.groupby(level=list(SETTING), sort=True).size()
     starts = sizes.cumsum() - sizes  # each setting's scenes stand together
     found = [empty]
@@ -174,7 +174,7 @@ def _emphasis(means: pd.DataFrame) -> pd.Series:
 def _costs(rows: pd.DataFrame) -> dict[tuple[Any, ...], tuple[float, float]]:
     """Mean seconds and largest peak memory of a setting's cells, per data set and over all of them."""
     keys = ["track", "dataset", "model", "mode", "pointmap", "protocol", "weights"]
-    cells = rows.drop_duplicates("key")
+    cells = plain(rows.drop_duplicates("key"))
     cells = pd.concat([cells, cells.assign(dataset=OVER_DATASETS)]) if len(cells) else cells
     costs = cells.groupby(keys).agg(seconds=("seconds", "mean"), memory=("peak_memory_mb", "max")).dropna()
     return {key: (_rounded(seconds), _rounded(memory, 4)) for key, seconds, memory in costs.itertuples(name=None)}  # type: ignore[misc]

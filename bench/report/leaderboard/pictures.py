@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.cells import INSTANTSPLAT, MODES
-from bench.report.figures.gallery import SCENES, Stored
+from bench.report.figures.gallery import SCENES, Pictured, Stored, pictured
 from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of
 from bench.report.say.marks import condition_marks, row_marks
 from bench.results.pictures import checked_picture, opened
@@ -28,10 +28,10 @@ BEFORE = {
 }
 _FIRST = {"probe": "render", "geometry": "depth"}
 _MODES = ["G", INSTANTSPLAT, "-", *(mode for mode in MODES if mode not in ("G", INSTANTSPLAT))]
-_Request = tuple[Stored, str, str]  #: a cell, its view, the kind of picture that is set after its truth
+_Request = tuple[Pictured, str, str]  #: a cell, its view, the kind of picture that is set after its truth
 
 
-def embedded_pictures(records: Sequence[Stored], budget: int = BUDGET) -> dict[str, Any]:
+def embedded_pictures(stored: Sequence[Stored], budget: int = BUDGET) -> dict[str, Any]:
     """The pictures as the page holds them: `images` (data URIs, each picture once), `items` (one a cell: what it is, its
     view, and the place of each kind of picture in `images`), `bytes`, `budget` and `left_out` (pairs that found no room).
 
@@ -42,7 +42,7 @@ def embedded_pictures(records: Sequence[Stored], budget: int = BUDGET) -> dict[s
     known: dict[bytes, str] = {}
     items: dict[str, dict[str, Any]] = {}
     used = left_out = 0
-    for (record, folder), view, after in _requests(records):
+    for (record, folder), view, after in _requests(stored):
         if used >= budget:
             left_out += 1
             continue
@@ -67,43 +67,27 @@ def embedded_pictures(records: Sequence[Stored], budget: int = BUDGET) -> dict[s
     }
 
 
-def _requests(records: Sequence[Stored]) -> Iterator[_Request]:
+def _requests(stored: Sequence[Stored]) -> Iterator[_Request]:
     """Every pair that may be shown, the most wanted first."""
-    chosen: dict[tuple[str, ...], Stored] = {}
-    for record, folder in sorted(records, key=lambda stored: stored[0].cell):
-        cell = record.cell
-        identity = (
-            cell.track,
-            cell.dataset,
-            cell.scene,
-            cell.model,
-            cell.mode,
-            cell.pointmap,
-            cell.protocol,
-            record.weights,
-        )
-        if record.pictures and _view(record):
-            chosen.setdefault(identity, (record, folder))  # the first seed
+    chosen = pictured(stored, _view)
     scenes: dict[tuple[str, str], dict[str, int]] = {}
-    for record, _ in chosen.values():
+    for record, _ in chosen:
         of_dataset = scenes.setdefault((record.cell.track, record.cell.dataset), {})
         of_dataset.setdefault(record.cell.scene, len(of_dataset))
-    models = {track: in_order((r.cell.model for r, _ in chosen.values()), track) for track in _FIRST}
-    datasets = datasets_in_order(record.cell.dataset for record, _ in chosen.values())
+    models = {track: in_order((r.cell.model for r, _ in chosen), track) for track in _FIRST}
+    datasets = datasets_in_order(record.cell.dataset for record, _ in chosen)
     ranked = []
-    for place, (record, folder) in enumerate(chosen.values()):
+    for place, (record, folder) in enumerate(chosen):
         cell, view = record.cell, _view(record)
         scene = scenes[cell.track, cell.dataset][cell.scene]
-        if scene >= SCENES:
-            continue
         mode = _MODES.index(cell.mode) if cell.mode in _MODES else len(_MODES)
         for kind in BEFORE:
             if f"{kind}.{view}" in record.pictures and _before(record, view, kind):
                 stage = (kind != _FIRST[cell.track]) + 2 * (mode > 2)
                 order = (stage, scene, datasets.index(cell.dataset), mode, models[cell.track].index(cell.model), place)
                 ranked.append((order, list(BEFORE).index(kind), (record, folder), view, kind))
-    for _, _, stored, view, kind in sorted(ranked, key=lambda entry: entry[:2]):
-        yield stored, view, kind
+    for _, _, member, view, kind in sorted(ranked, key=lambda entry: entry[:2]):
+        yield member, view, kind
 
 
 def _view(record: CellRecord) -> str:

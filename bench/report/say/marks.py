@@ -63,7 +63,8 @@ def metrics_of(rows: pd.DataFrame, kind: str) -> list[str]:
 
 def random_named(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with the models of random weights named so."""
-    return frame.assign(model=frame["model"].where(frame["weights"] != "random", frame["model"] + RANDOM))
+    names = frame["model"].astype(str)
+    return frame.assign(model=names.where(frame["weights"] != "random", names + RANDOM))
 
 
 def complete_averages(means: pd.DataFrame) -> pd.DataFrame:
@@ -93,5 +94,5 @@ def scenes_by_model(rows: pd.DataFrame, metric: str, mode: str, alignment: str =
 
 def scene_count(rows: pd.DataFrame) -> str:
     """ "dtu: 3 scenes, llff: 5 scenes"."""
-    counts = rows.groupby("dataset")["scene"].nunique()
+    counts = rows.groupby("dataset", observed=True)["scene"].nunique()
     return ", ".join(f"{dataset_title(name)} ({counts[name]})" for name in datasets_in_order(counts.index))

@@ -120,7 +120,7 @@ def verdicts(rows: pd.DataFrame, means: pd.DataFrame, block_titles: dict[str, st
         block_titles: Mode or alignment -> its title, in the order of preference.
     """
     order = {"probe": 0, "geometry": 1}
-    groups = rows.groupby(["track", "protocol", "pointmap"], sort=True)
+    groups = rows.groupby(["track", "protocol", "pointmap"], sort=True, observed=True)
     for (track, protocol, pointmap), part in sorted(groups, key=lambda group: order[str(group[0][0])]):
         chosen = of_conditions(means, str(track), str(protocol), str(pointmap))
         metric = headline(str(track))
@@ -138,7 +138,7 @@ def verdicts(rows: pd.DataFrame, means: pd.DataFrame, block_titles: dict[str, st
 
 def _block(rows: pd.DataFrame, track: str, metric: Metric, titles: dict[str, str]) -> str | None:
     ok = rows[(rows["metric"] == metric.name) & (rows["status"] == "ok")]
-    counts = ok.groupby("mode" if track == "probe" else "alignment")["model"].nunique()
+    counts = ok.groupby("mode" if track == "probe" else "alignment", observed=True)["model"].nunique()
     known = [block for block in titles if block in counts.index]
     if track == "probe":
         return known[0] if known else None

@@ -33,8 +33,8 @@ def cost_section(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataFra
 
 
 def _probe_figures(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataFrame) -> Iterator[Figure]:
-    probe = rows[(rows["track"] == "probe") & (rows["mode"] == "G") & (rows["model"] != NO_MODEL)]
-    for key, own in probe.groupby(["protocol", "pointmap"], sort=True):
+    probe = rows[(rows["track"] == "probe") & (rows["mode"] == "G") & (rows["model"] != NO_MODEL)].drop_duplicates("key")
+    for key, own in probe.groupby(["protocol", "pointmap"], sort=True, observed=True):
         protocol, pointmap = map(str, key)
         chosen = conditions.of_conditions(means, "probe", protocol, pointmap)
         quality = chosen[(chosen["mode"] == "G") & (chosen["alignment"] == "-")]
@@ -46,7 +46,7 @@ def _probe_figures(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataF
 
 
 def _geometry_figures(rows: pd.DataFrame, means: pd.DataFrame) -> Iterator[Figure]:
-    for name, own in rows[rows["track"] == "geometry"].groupby("protocol", sort=True):
+    for name, own in rows[rows["track"] == "geometry"].groupby("protocol", sort=True, observed=True):
         protocol, alignment = str(name), headline_alignment(own)
         if alignment:
             chosen = conditions.of_conditions(means, "geometry", protocol, "-")

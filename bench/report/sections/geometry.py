@@ -26,12 +26,12 @@ def geometry_sections(
     rows: pd.DataFrame, all_means: pd.DataFrame, stored: Sequence[Stored], published: pd.DataFrame
 ) -> Iterator[Section]:
     """rows: measured rows; all_means: their means. published: means of the published rows, to be set beside ours."""
-    for protocol, part in rows[rows["track"] == "geometry"].groupby("protocol", sort=True):
+    for protocol, part in rows[rows["track"] == "geometry"].groupby("protocol", sort=True, observed=True):
         anchor = f"geometry-{protocol}"
         marks = conditions.marks_of_conditions(part)
         draw = Drawer(anchor, marks)
         means = conditions.of_conditions(all_means, "geometry", str(protocol), "-")
-        members = [m for m in stored if m[0].cell.protocol == protocol]
+        members = [m for m in stored if m.cell.protocol == protocol]
         beside = beside_tables(joined(means, published), "beside", "published", marks)
         yield section(
             anchor,

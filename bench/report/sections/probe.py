@@ -26,14 +26,14 @@ def probe_sections(
     rows: pd.DataFrame, all_means: pd.DataFrame, stored: Sequence[Stored], published: pd.DataFrame
 ) -> Iterator[Section]:
     """rows: measured rows; all_means: their means. published: means of the published rows, to be set beside ours."""
-    for key, part in rows[rows["track"] == "probe"].groupby(["protocol", "pointmap"], sort=True):
+    for key, part in rows[rows["track"] == "probe"].groupby(["protocol", "pointmap"], sort=True, observed=True):
         protocol, pointmap = map(str, key)
         anchor = f"probe-{protocol}-{pointmap}"
         marks = conditions.marks_of_conditions(part)
         draw = Drawer(anchor, marks)
         means = conditions.of_conditions(all_means, "probe", protocol, pointmap)
         metrics = conditions.metrics_of(means, "2d")
-        members = [m for m in stored if m[0].cell.protocol == protocol and m[0].cell.pointmap == pointmap]
+        members = [m for m in stored if m.cell.protocol == protocol and m.cell.pointmap == pointmap]
         beside = beside_tables(joined(means, published), "beside", "published", marks)
         yield section(
             anchor,

@@ -34,7 +34,7 @@ def published_means() -> pd.DataFrame:
 def headline_alignment(rows: pd.DataFrame) -> str | None:
     """The alignment under which most models have a relative error; the earlier of the papers' order where it is several."""
     standing = rows[(rows["metric"] == headline("geometry").name) & (rows["status"] == "ok")]
-    counts = standing.groupby("alignment")["model"].nunique()
+    counts = standing.groupby("alignment", observed=True)["model"].nunique()
     known = [block for block in BLOCKS if block in counts.index]
     return max(known, key=lambda block: (counts[block], -known.index(block))) if known else None
 

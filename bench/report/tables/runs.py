@@ -185,7 +185,7 @@ def cost_table(cells: pd.DataFrame) -> Table:
     for track, group in (("probe", "Probe"), ("geometry", "Geometry")):
         own = cells[cells["track"] == track]
         for model in in_order(own["model"], track):
-            for (weights, role), rows in own[own["model"] == model].groupby(["weights", "role"], sort=True):
+            for (weights, role), rows in own[own["model"] == model].groupby(["weights", "role"], sort=True, observed=True):
                 texts = (str(len(rows)), f"{rows['seconds'].mean():.1f}", f"{rows['peak_memory_mb'].max():.0f}")
                 label = title_of(model, track)
                 lines.append(Line(label, tuple(map(Entry, texts)), row_marks(str(role), str(weights)), group))
@@ -259,7 +259,7 @@ def extraction_table(rows: pd.DataFrame) -> Table:
 def gap_table(bad: pd.DataFrame) -> Table:
     """What could not be measured, grouped by reason. bad: the rows whose status is not ok."""
     lines = []
-    for (status, metric, note), rows in bad.groupby(["status", "metric", "note"], sort=True):
+    for (status, metric, note), rows in bad.groupby(["status", "metric", "note"], sort=True, observed=True):
         cells = rows[["dataset", "scene", "model", "mode"]].drop_duplicates()
         first = " ".join(part for part in cells.iloc[0] if part != "-")
         others = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
