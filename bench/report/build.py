@@ -66,7 +66,7 @@ def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FO
 def _without_overlap(results: Results) -> Results:
     rows = without_overlap(results.rows)
     kept = set(rows["key"])
-    stored = tuple(member for member in results.stored if member[0].key in kept)
+    stored = tuple(member for member in results.stored if member.key in kept)
     left_out = f"{len(results.rows) - len(rows)} values of models that were trained on the data set that they are scored on"
     return replace(results, rows=rows, stored=stored, remarks=(*results.remarks, left_out))
 
