@@ -6,12 +6,17 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bench.core.protocols import PROBE_PROTOCOLS
-from bench.perf.selectivity import COLUMNS, PARTS, STUDIED, Probed, Study, differences, grid
+from bench.core.registry import datasets
+from bench.perf.selectivity.cells import COLUMNS, PAPER, Probed, Source, Study, grid
+from bench.perf.selectivity.parts import PARTS, STUDIED, sources
+from bench.perf.selectivity.tables import differences
 from bench.probe.probe import run_probe
+from bench.probe.views import probe_scene
 
 TINY = replace(PROBE_PROTOCOLS["quick-v2"], grid_long_side=24, iterations=4, warm_start=2, test_pose_steps=1)
 
@@ -23,10 +28,10 @@ def test_a_cell_is_measured_once_and_the_file_says_so(tmp_path: Path, monkeypatc
         runs.append(arguments)
         return run_probe(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("bench.perf.selectivity.run_probe", watched)
+    monkeypatch.setattr("bench.perf.selectivity.cells.run_probe", watched)
     cells = grid(["tiny"], ["room"], [("rgb", "pretrained"), ("iuvrgb", "pretrained")], ["G"], [0])
     for _ in range(2):
-        study = Study({"tiny": TINY}, tmp_path / "cells.csv", tmp_path / "features")
+        study = Study({"tiny": TINY}, {"room": Source()}, tmp_path / "cells.csv", tmp_path / "features")
         assert sorted(study.run(cells)) == sorted(cells)
     assert len(runs) == 2
     with (tmp_path / "cells.csv").open(newline="") as file:
@@ -57,7 +62,19 @@ def test_differences_by_hand() -> None:
     assert found["selectivity"] == pytest.approx(2.0)
 
 
-def test_every_part_names_protocols_that_are_studied() -> None:
+def test_features_in_their_published_unit_are_those_of_the_papers_protocol(tmp_path: Path) -> None:
+    protocols = {"tiny*published": replace(TINY, feature_deviation=None), "tiny*3": replace(TINY, feature_deviation=3.0)}
+    paper = replace(PROBE_PROTOCOLS["paper-v1"], feature_long_side=64, grid_long_side=64)
+    study = Study({**protocols, PAPER: paper}, {"room": Source()}, tmp_path / "cells.csv", tmp_path / "features")
+    list(study.run(grid(list(protocols), ["room"], [("rgb", "pretrained")], ["G"], [0])))
+    found = pd.read_csv(study.out).set_index("protocol")["deviation"]
+    scene = probe_scene(datasets["procedural"]().load_scene(None, "room"), paper)
+    colours = np.stack([view.image for view in scene.grid.train]).reshape(-1, 3) / 127.5 - 1
+    assert found["tiny*published"] == pytest.approx(np.sqrt(((colours - colours.mean(axis=0)) ** 2).mean()), rel=1e-4)
+    assert found["tiny*3"] == 3
+
+
+def test_every_part_names_protocols_and_scenes_that_are_studied() -> None:
     cells: list[Probed] = [cell for part in PARTS.values() for cell in part]
     assert {cell.protocol for cell in cells} <= set(STUDIED)
-    assert {cell.protocol for cell in PARTS["scale"]} == {name for name in STUDIED if "*" in name}
+    assert {cell.scene for cell in cells} == set(sources(Path("root")))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
 Track = Literal["probe", "geometry", "perf"]
 Weights = Literal["pretrained", "random", "none"]
-#: What a model is in a comparison: a contender; a control, which is there to be beaten; an oracle, which reads the truth.
-Role = Literal["model", "control", "oracle"]
+#: What a model is in a comparison: a contender; a control, which is there to be beaten; the control without any information,
+#: below which a number is no score; an oracle, which reads the truth.
+Role = Literal["model", "control", "floor", "oracle"]
 #: What the Gaussians of a probe start from: an estimate made from the photos; true depth and cameras with simulated errors;
 #: the truth.
 Start = Literal["estimated", "simulated", "true"]
@@ -70,7 +72,8 @@ class Marks:
     """What a cell must say of itself wherever its numbers are shown; written when it runs, read without its plug-ins.
 
     Attributes:
-        role: Of the model; of joined features "oracle" where one part reads the truth, else "control" where one is.
+        role: Of the model; of joined features "oracle" where one part reads the truth, else "control" where one is, or is
+            the floor.
         start: What the Gaussians start from; "-" in the geometry track.
         quick: True under a short protocol for small machines, whose numbers compare with each other alone.
     """
@@ -78,3 +81,16 @@ class Marks:
     role: Role = "model"
     start: Start | Literal["-"] = "-"
     quick: bool = False
+
+
+_COLLAPSED = "the render is of one colour; the value would be "
+
+
+def collapsed_note(value: float) -> str:
+    """What a measurement of status "collapsed" says of the value that it does not have."""
+    return f"{_COLLAPSED}{value:.4g}"
+
+
+def value_in_note(note: str) -> float:
+    """The value that the note of a collapsed measurement tells; NaN where it tells none."""
+    return float(note.removeprefix(_COLLAPSED).partition(";")[0]) if note.startswith(_COLLAPSED) else math.nan

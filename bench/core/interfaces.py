@@ -32,8 +32,8 @@ class Card:
         domain: "3D", "2D", "2.5D" or "-".
         weights: "hf:owner/name", "timm:name", "torchhub:…", "page:URL", or "" where none are needed.
         paper: arXiv id or URL.
-        role: Whether the model takes part in a ranking ("model"), is there to be beaten ("control"), or reads the truth
-            ("oracle").
+        role: Whether the model takes part in a ranking ("model"), is there to be beaten ("control"), knows nothing at all so
+            that no score can lie below its own ("floor"), or reads the truth ("oracle").
         parameters: In millions; 0 where that is not known.
     """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core import version
-from bench.core.cells import NOT_APPLICABLE, Cell, Marks, Weights
+from bench.core.cells import NOT_APPLICABLE, Cell, Marks, Role, Weights
 from bench.core.lookup import dataset_of, model_classes, protocol_of
 from bench.core.registry import datasets, pointmaps
 from bench.core.track import Settings
@@ -67,8 +67,9 @@ def weights_identities(cell: Cell, settings: Settings) -> dict[str, str]:
 def marks_of(cell: Cell) -> Marks:
     """What a cell must say of itself: from the cards of its models, its initialiser and its protocol."""
     roles = {cls.card.role for _, cls in model_classes(cell)}
+    joined: Role = "oracle" if "oracle" in roles else "control" if roles & {"control", "floor"} else "model"
     return Marks(
-        role="oracle" if "oracle" in roles else "control" if "control" in roles else "model",
+        role="floor" if roles == {"floor"} else joined,
         start=NOT_APPLICABLE if cell.pointmap == NOT_APPLICABLE else pointmaps[cell.pointmap].start,
         quick=protocol_of(cell).quick,
     )

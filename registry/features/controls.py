@@ -29,7 +29,7 @@ def _index_and_position(images: Tensor) -> Tensor:
 class Constant(FeatureProvider):
     """The same number everywhere: no information, so that the readout can give all Gaussians but one look. The floor."""
 
-    card = Card(name="Constant", channels=1, supervision="None", license="Apache-2.0", role="control")
+    card = Card(name="Constant", channels=1, supervision="None", license="Apache-2.0", role="floor")
     per_pixel = True
 
     def extract(self, images: Tensor) -> Tensor:

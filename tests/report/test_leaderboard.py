@@ -157,6 +157,18 @@ def test_random_weights_and_oracles_are_never_best(data: dict[str, Any]) -> None
     assert data["tracks"][0]["models"]["oracle-xyz"]["marks"] == ["reads the truth"]
 
 
+def test_a_value_below_the_floor_says_so_and_has_no_place(rows: pd.DataFrame) -> None:
+    floor = rows["role"].mask(rows["model"] == "oracle-xyz", "floor")
+    shown = leaderboard_data([], rows.assign(role=floor), table_means(rows.assign(role=floor)))
+    cell = dict(
+        zip(shown["cellFields"], _cells(shown, model="daisy", block="G", dataset="procedural")["probe/psnr"], strict=False)
+    )
+    assert cell["value"] is not None
+    assert cell["unranked"] == 1
+    assert "below the floor" in shown["texts"][cell["note"]]
+    assert shown["tracks"][0]["models"]["oracle-xyz"]["marks"] == ["control: the floor"]
+
+
 def test_a_mean_over_different_units_is_none(rows: pd.DataFrame) -> None:
     other = rows[rows["track"] == "probe"].assign(dataset="dtu", key="f" * 64)
     other["unit"] = other["unit"].replace("metre", "millimetre")

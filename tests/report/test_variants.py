@@ -28,6 +28,7 @@ def test_curves_lead_from_frozen_to_upsampled_and_fine_tuned(upsampler: str, wei
         "status": "ok",
         "note": "",
         "ranked": True,
+        "below": "",
     }
     means = pd.DataFrame([{**shared, "model": model, "mode": mode, "value": value} for model, mode, value in rows])
     drawn: list[pd.DataFrame] = []

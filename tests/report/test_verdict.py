@@ -12,6 +12,7 @@ from bench.report.figures.models import training_gains_plot
 from bench.report.say.means import table_means
 from bench.report.say.verdict import training_gains, verdicts
 from bench.report.tables.beside import BLOCKS
+from bench.report.tables.model import coverage
 from bench.report.tables.papers import GTA
 from bench.report.tables.runs import training_table
 from bench.results.schema import ROW_COLUMNS, as_rows
@@ -58,6 +59,33 @@ def test_every_comparison_is_named_with_its_size() -> None:
         "truth (31.50 dB) reads the truth: +4.00 dB",
     ):
         assert expected in text
+
+
+def test_what_lies_below_the_floor_says_so_and_is_ranked_nowhere() -> None:
+    models = {**STANDARD, "flat": ("G", "floor", "none", -8.0), "lost": ("G", "model", "pretrained", -9.0)}
+    models["lost@untrained"] = ("G", "model", "random", 1.0)
+    rows = rows_of(models, spread=0.0)
+    text = said(rows)
+    assert "The floor is flat (14.50 dB): +13.00 dB" in text
+    assert "Below the floor, and no score: lost (13.50 dB on s0, s1, s2, s3, s4, s5, floor 14.50 dB)." in text
+    assert "for lack of a scene" not in text
+    means = table_means(rows).set_index(["model", "dataset"])
+    assert not means.loc[("lost", "all"), "ranked"]
+    assert means.loc[("weak", "all"), "ranked"]
+    assert means.loc[("lost", "llff"), "value"] == pytest.approx(13.5)  # the number stands, with what must be said of it
+    assert coverage(means.loc[("lost", "llff")].to_dict() | {"dataset": "llff"}).startswith("below the floor")
+    assert not any(means[means.index.get_level_values("model") != "lost"]["below"])
+    # what its training adds is not told from a probe that failed
+    assert [model for model, _, gain in training_gains(rows, GTA) if gain.scenes] == ["strong"]
+
+
+def test_one_scene_below_the_floor_is_enough() -> None:
+    models = {**STANDARD, "flat": ("G", "floor", "none", -8.0)}
+    rows = rows_of(models, spread=0.0)
+    rows.loc[(rows["model"] == "strong") & (rows["scene"] == "s2"), "value"] = 12.0
+    text = said(rows)
+    assert "Below the floor, and no score: strong (12.00 dB on s2, floor 14.00 dB)." in text
+    assert "weak (26.50 dB) is the only model that can be ranked." in text
 
 
 def test_nothing_beats_the_control_is_an_answer() -> None:

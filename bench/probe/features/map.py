@@ -40,13 +40,18 @@ class FeatureMap:
         """The same features on that device."""
         return replace(self, values=self.values.to(device))
 
+    @property
+    def deviation(self) -> float:
+        """Root of the mean squared deviation per channel: the unit that the features come in."""
+        flat = self.values.flatten(0, 2).double()
+        return (flat - flat.mean(dim=0)).square().mean().sqrt().item()
+
     def with_deviation(self, deviation: float) -> FeatureMap:
-        """The features multiplied by one number, so that their mean squared deviation per channel is `deviation` squared.
+        """The features multiplied by one number, so that `deviation` is theirs.
 
         The directions and the relative sizes of the channels stay (nothing is whitened); a constant feature stays whole.
         """
-        flat = self.values.flatten(0, 2).double()
-        own = (flat - flat.mean(dim=0)).square().mean().sqrt()
+        own = self.deviation
         return self if own == 0 else replace(self, values=(self.values.double() * (deviation / own)).to(self.values.dtype))
 
     def upsampled(self) -> Tensor:

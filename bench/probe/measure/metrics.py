@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.core.cells import Measurement
+from bench.core.cells import Measurement, collapsed_note
 from bench.core.errors import Unavailable, UserError
 from bench.core.scenes import Array, Camera, MultiViewScene, View
 from bench.metrics import cloud, image
@@ -85,7 +85,7 @@ def one_colour(pixels: Tensor) -> bool:
 
 
 def _collapsed(row: Measurement) -> Measurement:
-    note = "; ".join(filter(None, (f"the render is of one colour; the value would be {row.value:.4g}", row.note)))
+    note = "; ".join(filter(None, (collapsed_note(row.value), row.note)))
     return replace(row, value=math.nan, status="collapsed", note=note)
 
 

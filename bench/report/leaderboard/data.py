@@ -183,7 +183,8 @@ def _costs(rows: pd.DataFrame) -> dict[tuple[Any, ...], tuple[float, float]]:
 def _cell(row: dict[Any, Any], texts: dict[str, int]) -> list[Any]:
     """The fields of CELL_FIELDS after the metric; what is empty at the end is cut off."""
     published = row["protocol"] == PUBLISHED
-    note = row["note"] or ("not ranked in the paper" if published and not row["ranked"] else "")
+    kept_out = "not ranked in the paper" if published and not row["ranked"] else ""
+    note = "; ".join(filter(None, [row["note"] or kept_out, row["below"]]))
     own_unit = row["metric"] in METRICS and METRICS[row["metric"]].unit == "scene"
     unit = row["unit"] if own_unit and isinstance(row["unit"], str) else ""
     cell = [

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from bench.core.cells import OVER_DATASETS, WHOLE_CELL
-from bench.metrics.catalogue import CATALOGUE
+from bench.metrics.catalogue import CATALOGUE, headline
 from bench.report.say.cards import RANDOM, dataset_title, datasets_in_order
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import unit_table
+from bench.stats.floor import CELL, below_floor
 
 _STARTS = {"true": "point map from ground truth", "simulated": "simulated point map"}
-_ROLES = {"oracle": "reads the truth", "control": "control"}
+_ROLES = {"oracle": "reads the truth", "control": "control", "floor": "control: the floor"}
 #: what each mark says, in the order in which a page explains them
 MEANINGS = {
     PUBLISHED: "printed in a paper, not measured here",
@@ -23,6 +25,7 @@ MEANINGS = {
     "random weights": "the network without its trained weights: the row shows that the code runs, not what the model knows",
     _ROLES["oracle"]: "an oracle that sees the ground truth: an upper bound, not a model",
     _ROLES["control"]: "it knows nothing of the photos' 3D by design: what a model must beat",
+    _ROLES["floor"]: "it knows nothing at all: a number below its own is no score",
 }
 
 
@@ -43,7 +46,7 @@ def row_marks(role: str, weights: str) -> tuple[str, ...]:
     """What a row must say of itself (the columns role and weights).
 
     A marked row takes no part in best, second and ranks: random weights are not the model that the row names, an oracle sees
-    what it is asked for, and a control is there to be beaten.
+    what it is asked for, and a control or the floor is there to be beaten.
     """
     return (*(["random weights"] if weights == "random" else []), *([_ROLES[role]] if role in _ROLES else []))
 
@@ -68,8 +71,9 @@ def random_named(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def complete_averages(means: pd.DataFrame) -> pd.DataFrame:
-    """The averages over data sets that lack no scene: charts show no others, since their points carry no notes."""
-    return means[(means["dataset"] == OVER_DATASETS) & (means["n_ok"] == means["n_total"])]
+    """The averages over data sets that lack no scene and lie above the floor: charts show no others, since their points
+    carry no notes."""
+    return means[(means["dataset"] == OVER_DATASETS) & (means["n_ok"] == means["n_total"]) & (means["below"] == "")]
 
 
 def wide(means: pd.DataFrame, metrics: Sequence[str], dataset: str = OVER_DATASETS, mode: str = "G") -> pd.DataFrame:
@@ -80,8 +84,12 @@ def wide(means: pd.DataFrame, metrics: Sequence[str], dataset: str = OVER_DATASE
 
 
 def scenes_by_model(rows: pd.DataFrame, metric: str, mode: str, alignment: str = "-") -> pd.DataFrame:
-    """(data set and scene) x (model, weights, role) of one metric, mode and alignment; empty where there is none."""
-    chosen = rows[(rows["mode"] == mode) & (rows["metric"].isin([metric, WHOLE_CELL]))]
+    """(data set and scene) x (model, weights, role) of one metric, mode and alignment; empty where there is none.
+
+    A cell below the floor has no value there: a difference from it would be one from a probe that failed.
+    """
+    chosen = _without(cells_below_floor(rows), rows)
+    chosen = chosen[(chosen["mode"] == mode) & (chosen["metric"].isin([metric, WHOLE_CELL]))]
     chosen = chosen[(chosen["metric"] == WHOLE_CELL) | (chosen["alignment"] == alignment)]
     if not (chosen["metric"] == metric).any():
         return pd.DataFrame()
@@ -90,6 +98,21 @@ def scenes_by_model(rows: pd.DataFrame, metric: str, mode: str, alignment: str =
     return table.dropna(axis=0, how="all").dropna(
         axis=1, how="all"
     )  # the pivot pairs every model with every kind of weights and role
+
+
+def cells_below_floor(rows: pd.DataFrame) -> pd.DataFrame:
+    """The cells of the probe whose headline metric lies below their scene's floor (bench.stats.floor.below_floor)."""
+    metric = headline("probe")
+    return below_floor(rows[rows["track"] == metric.track], metric.name, bool(metric.higher_is_better))
+
+
+def _without(cells: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, those of the cells without their values."""
+    if cells.empty:
+        return rows
+    lost = set(cells[CELL].itertuples(index=False, name=None))
+    is_lost = np.array([key in lost for key in rows[CELL].itertuples(index=False, name=None)], dtype=bool)
+    return rows.assign(value=rows["value"].mask(is_lost))
 
 
 def scene_count(rows: pd.DataFrame) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.core.cells import OVER_DATASETS
+from bench.core.text import listed
 from bench.metrics.catalogue import CATALOGUE, METRICS, RANK
-from bench.report.say.marks import row_marks
+from bench.report.say.marks import cells_below_floor, row_marks
 from bench.report.say.overlap import with_overlap
 from bench.results.published import published_unranked
 from bench.results.schema import PUBLISHED
@@ -21,9 +22,12 @@ MEDIANS = {metric.name: metric.median_of for metric in CATALOGUE if metric.media
 
 
 def table_means(rows: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Means of tidy rows: the columns of bench.stats.aggregate.per_dataset and `ranked`: False where a paper prints a value
-    but does not rank it, and in rows that take no part (bench.report.say.marks.row_marks); `overlap`: what is known of a
-    model that was trained on the data set it is scored on (bench.report.say.overlap), "" for nothing.
+    """Means of tidy rows: the columns of bench.stats.aggregate.per_dataset, and three that say what a mean is.
+
+    ranked: False where a paper prints a value but does not rank it, and in rows that take no part
+    (bench.report.say.marks.row_marks). below: which of its cells score below the floor (bench.stats.floor), "" where none
+    does; such a mean is not ranked, whatever the metric. overlap: what is known of a model that was trained on the data set
+    it is scored on (bench.report.say.overlap), "" for nothing.
 
     Data set "all" holds averages over data sets; in the geometry track the metric "rank" there is the mean rank over data
     sets and metrics, ties sharing the average rank, and a median of the catalogue is one over views. A value
@@ -31,7 +35,7 @@ def table_means(rows: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.Da
     it has there should be here too.
     """
     if rows.empty:
-        return pd.DataFrame(columns=[*rows.columns, "spread", "n_ok", "n_total", "ranked", "overlap"])
+        return pd.DataFrame(columns=[*rows.columns, "spread", "n_ok", "n_total", "ranked", "below", "overlap"])
     measured = rows[rows["protocol"] != PUBLISHED]
     means = pd.concat([per_dataset(rows, beside=beside), *_medians(measured, beside)], ignore_index=True)
     own = means[means["protocol"] != PUBLISHED]
@@ -39,8 +43,24 @@ def table_means(rows: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.Da
     tables = [part for _, part in ranked.groupby(["protocol", "alignment"], sort=False) if part["value"].notna().any()]
     parts = [means, _averages(own), *map(_ranks, tables)]
     together = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    takes_part = _is_ranked(together) & _takes_part(together) & _is_complete(together)
-    return with_overlap(together.assign(note=together["note"].fillna(""), ranked=takes_part))
+    below = _below(together, measured)
+    takes_part = _is_ranked(together) & _takes_part(together) & _is_complete(together) & (below == "")
+    return with_overlap(together.assign(note=together["note"].fillna(""), ranked=takes_part, below=below))
+
+
+def _below(means: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
+    """For each mean, which of the cells that it is of score below the floor; "" where none does."""
+    cells = cells_below_floor(rows)
+    if cells.empty:
+        return pd.Series("", means.index)
+    setting = ["track", "dataset", "model", "mode", "pointmap", "protocol", "weights"]
+    everywhere = pd.concat([cells, cells.assign(dataset=OVER_DATASETS)])
+    said = everywhere.groupby(setting)["scene"].agg(_said_below).rename("_below").reset_index()
+    return means[setting].merge(said, on=setting, how="left")["_below"].fillna("").set_axis(means.index)
+
+
+def _said_below(scenes: pd.Series) -> str:
+    return f"below the floor, which knows nothing, on {listed(sorted(set(scenes)))}: no score"
 
 
 def _averages(means: pd.DataFrame) -> pd.DataFrame:

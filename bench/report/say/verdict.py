@@ -13,9 +13,10 @@ import pandas as pd
 
 from bench.core.cells import INSTANTSPLAT, NO_MODEL, OVER_DATASETS
 from bench.core.names import ModelName
+from bench.core.text import listed
 from bench.metrics.catalogue import Metric, headline
-from bench.report.say.cards import title_of
-from bench.report.say.marks import marks_of_conditions, of_conditions, scenes_by_model
+from bench.report.say.cards import RANDOM, title_of
+from bench.report.say.marks import cells_below_floor, marks_of_conditions, of_conditions, scenes_by_model
 from bench.stats.bootstrap import stratified_difference
 
 FEWEST_SCENES = 5  #: fewer say who is ahead, but not that it is more than the choice of scenes
@@ -133,7 +134,8 @@ def verdicts(rows: pd.DataFrame, means: pd.DataFrame, block_titles: dict[str, st
             title += f", {block_titles[block].lower()}{' mode' if track == 'probe' else ''}, {_extent(units)}"
             baseline = scenes_by_model(part, metric.name, INSTANTSPLAT) if track == "probe" else pd.DataFrame()
             own = averages[averages["mode" if track == "probe" else "alignment"] == block]
-            yield Verdict(title, marks_of_conditions(part), tuple(_sentences(units, own, baseline, metric, str(track))))
+            said = [*_sentences(units, own, baseline, metric, str(track)), *_below_floor(part, block, metric)]
+            yield Verdict(title, marks_of_conditions(part), tuple(said))
 
 
 def _block(rows: pd.DataFrame, track: str, metric: Metric, titles: dict[str, str]) -> str | None:
@@ -163,7 +165,7 @@ def _sentences(
     def named(contender: Contender) -> str:
         return f"{title_of(contender[0], track)} ({metric.told(values.get(contender, float('nan')))})"
 
-    controls = [each for each in contenders if each[2] == "control" and each[1] != "random" and each in values]
+    controls = [each for each in contenders if each[2] in ("control", "floor") and each[1] != "random" and each in values]
     controls.sort(key=lambda each: values[each], reverse=bool(metric.higher_is_better))
     if not ranked:
         strongest = f" The strongest control is {named(controls[0])}." if controls else ""
@@ -201,6 +203,7 @@ def _sentences(
     lost = sorted(
         {title_of(each[0], track) for each in contenders if each[2] == "model" and each[1] != "random"}
         - {title_of(each[0], track) for each in ranked}
+        - {title_of(str(model), track) for model in averages[averages["below"] != ""]["model"]}
         - {title_of(NO_MODEL)}
     )
     if lost:
@@ -217,7 +220,8 @@ def _against_controls(
     if not controls:
         yield "No control was run, so nothing says what a feature without knowledge would reach."
         return
-    strongest, weakest = controls[0], controls[-1]
+    strongest = controls[0]
+    weakest = next((each for each in controls if each[2] == "floor"), controls[-1])
     over = lead(units, best, strongest, metric)
     if over.difference <= 0:
         short = lead(units, strongest, best, metric)
@@ -230,6 +234,19 @@ def _against_controls(
         yield f"Nothing beats the control {named(strongest)} for sure: the best model is {over} above it."
     if weakest != strongest:
         yield f"The floor is {named(weakest)}: {lead(units, best, weakest, metric)}."
+
+
+def _below_floor(rows: pd.DataFrame, mode: str, metric: Metric) -> Iterator[str]:
+    cells = cells_below_floor(rows)
+    cells = cells[cells["mode"] == mode]
+    if len(cells):
+        models = cells.groupby(["model", "weights"], sort=True)
+        told = [
+            f"{title_of(str(model))}{RANDOM if weights == 'random' else ''} ({metric.told(part['value'].mean())} on "
+            f"{listed(sorted(set(part['scene'])))}, floor {metric.told(part['floor'].mean())})"
+            for (model, weights), part in models
+        ]
+        yield f"Below the floor, and no score: {'; '.join(told)}."
 
 
 def _few(scenes: int) -> str:

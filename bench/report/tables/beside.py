@@ -21,7 +21,7 @@ from bench.stats.agreement import MATCH, join_tables
 
 MODES = {**GTA, "Gft": "Geometry*", "Tft": "Texture*", "Aft": "All*", INSTANTSPLAT: "InstantSplat"}
 BLOCKS = {**POINT_BLOCKS, **DEPTH_BLOCKS, "fov_crops": "Field of view", "boundary": "Boundaries"}
-_COUNTED = ("n_ok", "n_total", "note", "role")
+_COUNTED = ("n_ok", "n_total", "note", "role", "below")
 _3D_ALIGNMENT = "similarity"  #: what our rows say of 3D metrics; the papers' rows name no alignment
 
 

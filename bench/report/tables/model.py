@@ -189,10 +189,15 @@ def _entry(mean: Mapping[Any, Any] | None, metric: Metric) -> Entry:
 
 
 def coverage(mean: Mapping[Any, Any]) -> str:
-    """On how many values a mean rests, and of an average, which data sets lack some; "" where it lacks none.
+    """On how many values a mean rests, and of an average, which data sets lack some; which are below the floor; "" where it
+    lacks none and none is.
 
     mean: a row of bench.report.say.means.table_means.
     """
+    return "; ".join(filter(None, [_lacking(mean), str(mean.get("below") or "")]))
+
+
+def _lacking(mean: Mapping[Any, Any]) -> str:
     ok, total = int(mean["n_ok"]), int(mean["n_total"])
     if ok == total:
         return ""
