@@ -74,10 +74,12 @@ def data_add_photos(
 @weights_app.command("check")
 def weights_check(
     models: Annotated[str, typer.Option(help="Names, or `all`.")] = "all",
-    online: Annotated[bool, typer.Option("--online", help="Ask the publishers for sizes and agreements.")] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask for sizes, agreements, and whether the hub moved on.")
+    ] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Say which weights are cached, what they take, their licence, whether an agreement is asked for."""
+    """Say which weights are cached, what they take, their licence, what pins them, whether an agreement is asked for."""
     from bench.commands.weights import check_command
 
     load_plugins(plugin)

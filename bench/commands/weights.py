@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bench.core.errors import Unavailable, UserError
 from bench.core.registry import Registry, estimators, features, pointmaps
-from bench.machine.weights import check, digest, fetch, sources
+from bench.machine.weights import WeightState, check, digest, fetch, sources
 from bench.run.plan import ALL
 
 
@@ -19,18 +19,32 @@ def check_command(names: Sequence[str], online: bool, console: Console) -> None:
     """One line a model that needs weights. Raises UserError for an unknown name."""
     models = _models(names)
     table = Table(title="weights", title_justify="left")
-    for column in ("model", "used for", "cached", "size", "licence", "agreement", "source"):
+    columns = ("model", "used for", "cached", "size", "licence", "agreement", *(["hub"] if online else []), "source")
+    for column in columns:
         table.add_column(column, overflow="fold")
     for name, use, cls in models:
         state = check(cls, name, online)
         if state.needed:
             size = f"{state.bytes / 1e9:.2f} GB" if state.bytes else "?"
             gated = {True: "asked for", False: "none", None: "?"}[state.gated]
-            table.add_row(name, use, "yes" if state.cached else "no", size, state.license, gated, state.source)
+            asked = [_MOVED[state.moved]] if online else []
+            cached = "yes" if state.cached else "no"
+            table.add_row(name, use, cached, size, state.license, gated, *asked, f"{state.source}, {_pin(state)}")
     if table.row_count:
         console.print(table)
     else:
         _say_none(names, console)
+
+
+def _pin(state: WeightState) -> str:
+    """What pins the weights, and what lies in the cache where nothing does; the first digits of either."""
+    if state.revision:
+        return f"pinned to {state.revision[:12]}"
+    return f"not pinned; cached {state.held[:12]}" if state.held else "not pinned"
+
+
+#: What the hub's newest commit is beside what is pinned, else cached.
+_MOVED = {None: "?", "newest": "as here", "same files": "moved on, same files", "other files": "moved on, OTHER files"}
 
 
 def fetch_command(names: Sequence[str], console: Console, errors: Console) -> int:

@@ -34,6 +34,7 @@ class Size:
         stride: Pixels a token; 0 where it is the family's.
         weights: Where they come from; "" where the family's card gives a pattern with {architecture}.
         license: "" where it is the family's.
+        revision: What pins this size's weights (bench.core.interfaces.Card.revision); "" where they are not pinned.
     """
 
     arch: str
@@ -44,6 +45,7 @@ class Size:
     stride: int = 0
     weights: str = ""
     license: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def _in_size(cls: type[Family], size: str) -> dict[str, Any]:
         stride=chosen.stride or card.stride,
         license=chosen.license or card.license,
         weights=weights,
+        revision=chosen.revision or card.revision,
     )
     return {"card": sized, "architecture": chosen.architecture, "size": size}
 

@@ -31,6 +31,7 @@ class Card:
             the publisher does not say.
         domain: "3D", "2D", "2.5D" or "-".
         weights: "hf:owner/name", "timm:name", "torchhub:…", "page:URL", or "" where none are needed.
+        revision: What pins them: a commit of the hub's repository, else the file's sha256; "" where they are not pinned.
         paper: arXiv id or URL.
         role: Whether the model takes part in a ranking ("model"), is there to be beaten ("control"), knows nothing at all so
             that no score can lie below its own ("floor"), or reads the truth ("oracle").
@@ -46,6 +47,7 @@ class Card:
     data: tuple[str, ...] = ()
     license: str = "-"
     weights: str = ""
+    revision: str = ""
     paper: str = ""
     note: str = ""
     role: Role = "model"

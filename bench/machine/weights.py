@@ -3,8 +3,9 @@
 A card's `weights` is its source: "hf:owner/name" (a repository of the Hugging Face hub; "hf:owner/name/file" names the file,
 else the class's `weights_files`, else model.safetensors), "torchhub:URL" (a file that torch.hub keeps),
 "package:folder/file" (a file that travels inside an installed package, never downloaded by itself) or "page:URL" (where the
-user downloads the file, to be given by --checkpoint). Other sources are fetched by the model's own package. Nothing here
-loads a network: these functions find, fetch and describe files.
+user downloads the file, to be given by --checkpoint). Other sources are fetched by the model's own package. Where the card
+pins its weights, "@" and what pins them stand in the source: after the hub's repository, else at the end. Nothing here loads
+a network: these functions find, fetch and describe files.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ from urllib.parse import urlsplit
 
 from bench.core.errors import Unavailable, UserError
 from bench.core.interfaces import Card, FeatureProvider, GeometryEstimator
+from bench.machine import hub
+from bench.machine.hub import Moved
 
 DEFAULT_FILE = "model.safetensors"
 _TIMEOUT = 5.0  #: seconds until a host counts as out of reach
 _SILENCE = 60.0  #: seconds without a byte until a download counts as broken off
 _SHA256 = re.compile("[0-9a-f]{64}")
+_PIN = re.compile("@([0-9a-f]{7,64})(?=/|$)")
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,14 @@ class WeightFile:
 class WeightState:
     """What `bench weights check` says of one model.
 
-    source: as on the card, "" where nothing is downloaded. bytes: on disk, or as the publisher states, None where unknown.
-    gated: True where the publisher asks for an agreement first, None where that is unknown.
+    Attributes:
+        source: As on the card, "" where nothing is downloaded.
+        files: Of the model, each with where it lies.
+        bytes: On disk, or as the publisher states; None where unknown.
+        gated: True where the publisher asks for an agreement first, None where that is unknown.
+        revision: What pins the weights; "" where they are not pinned.
+        held: The hub's commit that the cached files are of; "" where nothing is cached, or not from the hub.
+        moved: Whether the hub has moved on from what is pinned, else held; None where it was not asked or did not say.
     """
 
     name: str
@@ -62,6 +72,9 @@ class WeightState:
     bytes: int | None = None
     gated: bool | None = None
     note: str = ""
+    revision: str = ""
+    held: str = ""
+    moved: Moved | None = None
 
     @property
     def needed(self) -> bool:
@@ -77,10 +90,18 @@ def sources(model: type[Any]) -> tuple[str, ...]:
     """One source per file that a model's class needs; none where its card names none that is kept here, nor for an untrained
     twin."""
     weights: str = "" if getattr(model, "untrained", False) else model.card.weights
+    pin = f"@{model.card.revision}" if model.card.revision else ""
     kind, _, rest = weights.partition(":")
-    if kind == "hf" and rest.count("/") == 1:
-        return tuple(f"{weights}/{file}" for file in getattr(model, "weights_files", (DEFAULT_FILE,)))
-    return (weights,) if kind in ("hf", "package") or rest.startswith("https://") else ()
+    if kind == "hf" and "/" in rest:
+        owner, name, *file = rest.split("/", 2)
+        files = file or getattr(model, "weights_files", (DEFAULT_FILE,))
+        return tuple(f"hf:{owner}/{name}{pin}/{each}" for each in files)
+    return (f"{weights}{pin}",) if kind in ("hf", "package") or rest.startswith("https://") else ()
+
+
+def file_name(source: str) -> str:
+    """What the file of a source is called, without what pins it."""
+    return _PIN.sub("", source).rpartition("/")[2]
 
 
 def to_be_downloaded(card: Card) -> bool:
@@ -90,7 +111,7 @@ def to_be_downloaded(card: Card) -> bool:
 
 def cached(source: str) -> Path | None:
     """Where the file of a source lies on this machine, or None; asks no network. Raises UserError for a malformed source."""
-    kind, rest = _parse(source)
+    kind, rest, pin = _parse(source)
     if kind == "page":
         return None
     if kind in ("torchhub", "package"):
@@ -98,19 +119,20 @@ def cached(source: str) -> Path | None:
         return path if path is not None and path.is_file() else None
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(*_repository_and_file(rest))
+    found = try_to_load_from_cache(*_repository_and_file(rest), revision=pin or None)
     return Path(found) if isinstance(found, str) else None
 
 
 def locate(source: str, name: str) -> Path:
     """The file of a source; fetched with progress where it is not cached (an interrupted download resumes).
 
-    Raises Unavailable, saying what is missing, where it comes from and what to do, where it cannot be had.
+    Raises Unavailable, saying what is missing, where it comes from and what to do, where it cannot be had or is not the file
+    that is pinned.
     """
+    kind, rest, pin = _parse(source)
     found = cached(source)
     if found is not None:
-        return found
-    kind, rest = _parse(source)
+        return found if kind == "hf" else _as_pinned(found, pin, name)
     if kind == "page":
         raise Unavailable(
             f"{name}: the publisher offers the weights at {rest} for download by hand; give the file by --checkpoint, "
@@ -120,9 +142,21 @@ def locate(source: str, name: str) -> Path:
         package, _, file = rest.partition("/")
         raise Unavailable(f"{name}: the package {package} as it is installed here has no file {file}; install it anew")
     try:
-        return _from_torchhub(rest) if kind == "torchhub" else _from_hub(rest)
+        return _as_pinned(_from_torchhub(rest), pin, name) if kind == "torchhub" else _from_hub(rest, pin)
+    except Unavailable:
+        raise
     except Exception as error:  # whatever the network or the publisher answers, the user hears one message
         raise Unavailable(_advice(name, source, error)) from error
+
+
+def _as_pinned(path: Path, pin: str, name: str) -> Path:
+    """The path. Raises Unavailable where the file has another digest than the pinned one."""
+    if pin and digest(path) != pin:
+        raise Unavailable(
+            f"{name}: {path} is not the file that the card pins (its sha256 begins with {digest(path)[:12]}, pinned is "
+            f"{pin[:12]}); install the package version of constraints.txt, or give the file by --checkpoint"
+        )
+    return path
 
 
 def fetch(model: type[Any], name: str) -> tuple[WeightFile, ...]:
@@ -135,10 +169,11 @@ def check(model: type[Any], name: str, online: bool = False) -> WeightState:
     card: Card = model.card
     files = tuple(WeightFile(source, cached(source)) for source in sources(model))
     note = card.note if files or not card.weights else "fetched by the model's own package at first use"
-    state = WeightState(name, card.weights, card.license, files, note=note)
-    if state.cached:
-        return replace(state, bytes=sum(file.bytes or 0 for file in files))
-    return _with_published_facts(state) if online and files else state
+    held = next((hub.snapshot_of(file.path) for file in files if file.path is not None), "")
+    state = WeightState(name, card.weights, card.license, files, note=note, revision=card.revision, held=held)
+    if online and files:
+        state = _with_published_facts(state)
+    return replace(state, bytes=sum(file.bytes or 0 for file in files)) if state.cached else state
 
 
 def identity(model: FeatureProvider | GeometryEstimator) -> str:
@@ -193,8 +228,11 @@ def _digest(path: Path, size: int, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _parse(source: str) -> tuple[str, str]:
-    kind, _, rest = source.partition(":")
+def _parse(source: str) -> tuple[str, str, str]:
+    """Kind, the rest without its pin, the pin ("" for none)."""
+    kind, _, pinned = source.partition(":")
+    pin = _PIN.search(pinned)
+    rest = _PIN.sub("", pinned)
     wellformed = {
         "hf": rest.count("/") >= 2,
         "torchhub": rest.startswith("https://"),
@@ -202,7 +240,7 @@ def _parse(source: str) -> tuple[str, str]:
         "package": "/" in rest,
     }
     if wellformed.get(kind):
-        return kind, rest
+        return kind, rest, pin[1] if pin else ""
     raise UserError(
         f"weights {source!r}: expected 'hf:owner/name', 'hf:owner/name/file', 'torchhub:https://…', 'page:https://…' or "
         "'package:folder/file'"
@@ -288,11 +326,11 @@ def _ask(url: str, headers: dict[str, str]) -> Any:
     return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_SILENCE)
 
 
-def _from_hub(rest: str) -> Path:
+def _from_hub(rest: str, pin: str) -> Path:
     from huggingface_hub import constants, hf_hub_download
 
     _must_reach(constants.ENDPOINT)
-    return Path(hf_hub_download(*_repository_and_file(rest)))
+    return Path(hf_hub_download(*_repository_and_file(rest), revision=pin or None))
 
 
 def _must_reach(url: str) -> None:
@@ -314,7 +352,7 @@ def _reachable(host: str) -> bool:
 
 
 def _with_published_facts(state: WeightState) -> WeightState:
-    kind, rest = _parse(state.files[0].source)
+    kind, rest, pin = _parse(state.files[0].source)
     if kind in ("page", "package"):
         return state
     try:
@@ -322,21 +360,17 @@ def _with_published_facts(state: WeightState) -> WeightState:
             _must_reach(rest)
             with urllib.request.urlopen(urllib.request.Request(rest, method="HEAD"), timeout=_TIMEOUT) as answer:
                 return replace(state, bytes=int(answer.headers["Content-Length"]), gated=False)
-        return _hub_facts(state)
-    except Exception:  # whatever the publisher answers: size and gating stay unknown, which the state says
+        from huggingface_hub import constants
+
+        _must_reach(constants.ENDPOINT)
+        repository = _repository_and_file(rest)[0]
+        files = [_repository_and_file(_parse(file.source)[1])[1] for file in state.files]
+        newest = hub.published(repository, files, _TIMEOUT)
+        before = pin or state.held
+        moved = hub.moved(repository, before, newest, _TIMEOUT) if before else None
+        return replace(state, bytes=newest.bytes, gated=newest.gated, moved=moved)
+    except Exception:  # whatever the publisher answers: what it would have said stays unknown, which the state says
         return state
-
-
-def _hub_facts(state: WeightState) -> WeightState:
-    from huggingface_hub import HfApi, constants
-
-    _must_reach(constants.ENDPOINT)
-    wanted = [_repository_and_file(_parse(file.source)[1]) for file in state.files]
-    published = HfApi().model_info(wanted[0][0], files_metadata=True, timeout=_TIMEOUT)
-    sizes = {file.rfilename: file.size for file in published.siblings or ()}
-    found = [sizes.get(file) for _, file in wanted]
-    total = sum(size for size in found if size is not None) if None not in found else None
-    return replace(state, bytes=total, gated=bool(published.gated))
 
 
 def _advice(name: str, source: str, error: Exception) -> str:

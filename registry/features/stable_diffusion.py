@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.machine.requirements import check_packages
-from bench.machine.weights import locate
+from bench.machine.weights import locate, sources
 from bench.registry import features
 from bench.types import Card, Setting
 from registry.networks.stable_diffusion import autoencoder, autoencoder_keys, text_encoder, text_keys, unet
@@ -93,7 +93,8 @@ class StableDiffusion(NetworkProvider):
         raise RuntimeError("the denoiser ended before the block whose output was asked for")
 
     def _file(self, file: str) -> Path:
-        return self.checkpoint / file if self.checkpoint else locate(f"{self.card.weights}/{file}", self.card.name)
+        source = dict(zip(self.weights_files, sources(type(self)), strict=True))[file]
+        return self.checkpoint / file if self.checkpoint else locate(source, self.card.name)
 
     def _filled(self, build: Callable[[], Any], file: str, convert: Callable[[State], State]) -> Any:
         network = seeded(build)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.machine.requirements import check_packages
-from bench.machine.weights import locate, sources
+from bench.machine.weights import file_name, locate, sources
 from bench.types import FeatureProvider, Setting
 from registry.support.checkpoints import State, load_strictly, read_state, without
 from registry.support.images import IMAGENET, Statistics, centre_padded, in_batches, normalised
@@ -97,7 +97,7 @@ class NetworkProvider(FeatureProvider):
         """The file of the weights: the publisher's, or a local one, which may lie in a folder under the publisher's name."""
         (source,) = sources(type(self))
         if self.checkpoint is not None and self.checkpoint.is_dir():
-            return self.checkpoint / source.rpartition("/")[2]
+            return self.checkpoint / file_name(source)
         return self.checkpoint or locate(source, self.card.name)
 
     def prepared(self, images: Tensor) -> Tensor:

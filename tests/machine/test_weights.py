@@ -23,12 +23,15 @@ from rich.console import Console
 
 from bench import cli
 from bench.commands.listing import list_command
+from bench.commands.weights import check_command
+from bench.core.registry import features
 from bench.machine import requirements, weights
 from bench.types import Card, FeatureProvider, Unavailable, UserError
 
 
-def _model(source: str, **attributes: Any) -> type[Any]:
-    return type("Model", (), {"card": Card(name="Model", license="MIT", weights=source, note="a note"), **attributes})
+def _model(source: str, revision: str = "", **attributes: Any) -> type[Any]:
+    card = Card(name="Model", license="MIT", weights=source, revision=revision, note="a note")
+    return type("Model", (), {"card": card, **attributes})
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +105,7 @@ def test_what_is_downloaded_by_hand_is_never_fetched(monkeypatch: pytest.MonkeyP
 def test_what_the_publisher_answers_is_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_reachable", lambda host: True)
 
-    def refuse(*args: Any) -> str:
+    def refuse(*args: Any, **options: Any) -> str:
         raise PermissionError("401: this repository is gated\nand more")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
@@ -114,7 +117,8 @@ def test_fetching_goes_to_the_right_place(caches: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(weights, "_reachable", lambda host: True)
     asked: list[tuple[str, ...]] = []
 
-    def download(repository: str, file: str) -> str:
+    def download(repository: str, file: str, revision: str | None) -> str:
+        assert revision is None
         asked.append((repository, file))
         return str(_in_hub(caches, repository, file, b"content"))
 
@@ -155,17 +159,115 @@ def test_check_online_asks_the_publisher_and_survives_its_silence(monkeypatch: p
     assert weights.check(model, "model", online=True).gated is None
     monkeypatch.setattr(weights, "_reachable", lambda host: True)
     sizes = {"1.bin": 10, "2.bin": 20, "other": 99}
-    siblings = [SimpleNamespace(rfilename=name, size=size) for name, size in sizes.items()]
+    siblings = [SimpleNamespace(rfilename=name, size=size, lfs=None, blob_id=name) for name, size in sizes.items()]
 
     def model_info(self: Any, repository: str, **options: Any) -> SimpleNamespace:
         assert repository == "a/b"
-        return SimpleNamespace(gated="manual", siblings=siblings)
+        return SimpleNamespace(gated="manual", siblings=siblings, sha="c0ffee")
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
     state = weights.check(model, "model", online=True)
     assert (state.bytes, state.gated, state.cached) == (30, True, False)
     siblings.pop(0)
     assert weights.check(model, "model", online=True).bytes is None
+
+
+#: The hub's commits, each with what it holds: file -> (size, sha256 or None for a small file, git's identifier).
+COMMITS = {
+    "0123abcd": {"model.safetensors": (9, "aa", "1"), "config.json": (2, None, "c")},
+    "1111aaaa": {"model.safetensors": (9, "aa", "2"), "config.json": (2, None, "c"), "README.md": (5, None, "r")},
+    "2222bbbb": {"model.safetensors": (9, "bb", "3"), "config.json": (2, None, "c")},
+    "3333cccc": {"model.safetensors": (9, "aa", "1")},
+}
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hub, of which the last of this list is the newest commit."""
+    history = ["0123abcd"]
+
+    def model_info(self: Any, repository: str, revision: str | None, **options: Any) -> SimpleNamespace:
+        files = COMMITS[revision or history[-1]]
+        siblings = [
+            SimpleNamespace(rfilename=name, size=size, blob_id=blob, lfs=sha and SimpleNamespace(sha256=sha))
+            for name, (size, sha, blob) in files.items()
+        ]
+        return SimpleNamespace(gated=False, siblings=siblings, sha=revision or history[-1])
+
+    monkeypatch.setattr(weights, "_reachable", lambda host: True)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+    return history
+
+
+BOTH = ("config.json", "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("newest", "moved"),
+    [("0123abcd", "newest"), ("1111aaaa", "same files"), ("2222bbbb", "other files"), ("3333cccc", "other files")],
+)
+def test_whether_the_hub_has_moved_on(caches: Path, commits: list[str], newest: str, moved: str) -> None:
+    commits.append(newest)
+    unpinned = _model("hf:a/b", weights_files=BOTH)
+    assert weights.check(unpinned, "model", online=True).moved is None, "nothing is here to compare with"
+    pinned = _model("hf:a/b", weights_files=BOTH, revision="0123abcd")
+    assert weights.check(pinned, "model", online=True).moved == moved
+    for file in BOTH:
+        _in_hub(caches, "a/b", file, b"12")
+    state = weights.check(unpinned, "model", online=True)
+    assert (state.moved, state.held, state.revision) == (moved, "0123abcd", "")
+    assert weights.check(unpinned, "model").moved is None, "nobody was asked"
+
+
+def test_a_pinned_repository_is_asked_for_at_its_commit(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _model("hf:a/b/c/d.pth", revision="4444dddd")
+    (source,) = weights.sources(model)
+    assert source == "hf:a/b@4444dddd/c/d.pth"
+    _in_hub(caches, "a/b", "c/d.pth", b"of another commit")
+    assert weights.cached(source) is None
+    asked: list[Any] = []
+    monkeypatch.setattr(weights, "_reachable", lambda host: True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args, **options: asked.append((args, options)) or "x")
+    weights.locate(source, "model")
+    assert asked == [(("a/b", "c/d.pth"), {"revision": "4444dddd"})]
+
+
+def test_a_file_of_another_digest_than_the_pinned_one_is_refused(caches: Path) -> None:
+    kept = caches / "torch" / "checkpoints" / "f.pth"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"as pinned")
+    (source,) = weights.sources(_model("torchhub:https://e.org/f.pth", revision=hashlib.sha256(b"as pinned").hexdigest()))
+    assert weights.locate(source, "model") == kept
+    kept.write_bytes(b"something else")
+    with pytest.raises(Unavailable, match=r"f\.pth is not the file that the card pins"):
+        weights.locate(source, "model")
+
+
+def test_what_travels_in_packages_is_pinned_as_it_is_installed() -> None:
+    for name in features:
+        for size in features[name].sizes or ("",):
+            model = features[f"{name}:{size}" if size else name]
+            if model.card.weights.startswith("package:"):
+                (source,) = weights.sources(model)
+                path = weights.cached(source)
+                assert source.endswith(f"@{model.card.revision}")
+                assert path is None or weights.digest(path) == model.card.revision
+
+
+def test_the_command_says_pinned_or_not_and_whether_the_hub_moved_on(
+    caches: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits.append("2222bbbb")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(caches / "hub"))
+    _in_hub(caches, "timm/vit_base_patch16_224.dino", "model.safetensors", b"12")
+    console = Console(width=300, record=True)
+    check_command(["dino", "disk", "mae"], True, console)
+    lines = {line.split("│")[1].strip(): line for line in console.export_text().splitlines() if line.startswith("│")}
+    assert "not pinned; cached 0123abcd" in lines["dino"]
+    assert "moved on, OTHER files" in lines["dino"]
+    assert "9c2ee4ded238" in lines["disk"]
+    assert "not pinned" in lines["mae"]
+    assert " ? " in lines["mae"]
 
 
 def test_an_unreachable_host_is_told_at_once() -> None:
