@@ -94,7 +94,7 @@ def sources(model: type[Any]) -> tuple[str, ...]:
     kind, _, rest = weights.partition(":")
     if kind == "hf" and "/" in rest:
         owner, name, *file = rest.split("/", 2)
-        files = file or getattr(model, "weights_files", (DEFAULT_FILE,))
+        files = tuple(file) or getattr(model, "weights_files", (DEFAULT_FILE,))
         return tuple(f"hf:{owner}/{name}{pin}/{each}" for each in files)
     return (f"{weights}{pin}",) if kind in ("hf", "package") or rest.startswith("https://") else ()
 

@@ -16,6 +16,7 @@ from bench.report.say.cards import dataset_title, datasets_in_order
 from bench.report.say.means import table_means
 from bench.report.say.overlap import without_overlap
 from bench.report.sections.cost import cost_section
+from bench.report.sections.differences import differences_section
 from bench.report.sections.gaps import gap_sections
 from bench.report.sections.geometry import geometry_sections
 from bench.report.sections.models import models_section
@@ -52,7 +53,8 @@ def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FO
         sections.append(overview_section(rows, means))
         sections += probe_sections(rows, means, results.stored, published_means())
         sections += geometry_sections(rows, means, results.stored, published_means())
-        sections += [models_section(rows), cost_section(rows, means, results.extraction), *gap_sections(rows)]
+        sections += [models_section(rows), differences_section(rows)]
+        sections += [cost_section(rows, means, results.extraction), *gap_sections(rows)]
     if results.published:
         sections += published_sections()
     title = f"vfm3d-bench: {', '.join(results.names)}"
