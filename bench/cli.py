@@ -93,8 +93,17 @@ def run(
     weights: Weights = "pretrained",
     checkpoint: LocalWeights = None,
     data_root: DataRoot = None,
-    jobs: Annotated[int, typer.Option(help="Cells at a time; 0: one a core on a CPU, one on a GPU.", min=0)] = 0,
-    engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
+    jobs: Annotated[
+        int,
+        typer.Option(
+            help="Cells at a time; 0: one a core on a CPU, one on a GPU. On SLURM: tasks; 0: of about an hour.", min=0
+        ),
+    ] = 0,
+    engine: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE, an option of sbatch (partition=gpu, time=4:00:00, exclusive); repeatable."),
+    ] = None,
     cell_timeout: Annotated[
         float | None,
         typer.Option(help="Seconds after which a cell is ended and recorded as failed; by default its protocol's."),
@@ -116,6 +125,7 @@ def run(
     from bench.commands.checkpoints import checkpoints
     from bench.commands.plan import cells_of
     from bench.commands.run import run_command
+    from bench.commands.submit import submit_command
     from bench.run.request import request_of
 
     load_plugins(plugin)
@@ -134,18 +144,22 @@ def run(
         checkpoints=checkpoints(checkpoint or ()),
         jobs=jobs,
         engine=engine,
+        slurm=tuple((name, value) for name, _, value in (each.partition("=") for each in slurm or ())),
         cell_timeout=cell_timeout,
         memory_mb=memory,
         out=out,
     )
-    cells = None
+    planned = None
     if plan_file is not None:
-        request, cells = cells_of(plan_file, shard, request)
+        request, planned = cells_of(plan_file, shard, request)
         load_plugins(list(request.plugins))
     elif shard is not None:
         raise UserError("--shard is a part of a plan file: name it with --plan")
+    if engine == "slurm":
+        submit_command(request, planned, dry_run, console)
+        return
     written = None if no_report or shard else report or Path("reports") / out.name
-    raise typer.Exit(run_command(request, written, dry_run, console, errors, cells))
+    raise typer.Exit(run_command(request, written, dry_run, console, errors, planned))
 
 
 @app.command()

@@ -14,22 +14,22 @@ from rich.table import Table
 from bench.commands.run import print_left_out
 from bench.core.cells import Cell, Weights
 from bench.core.errors import UserError
-from bench.core.text import listed
+from bench.core.text import counted, listed
 from bench.results.store import read_rows
-from bench.run.planfile import PlanFile, estimated, read_plan_file, shard, totals, write_plan_file
+from bench.run.planfile import Estimate, PlanFile, estimated, read_plan_file, shard, totals, write_plan_file
 from bench.run.progress import progress_of
-from bench.run.request import Request
+from bench.run.request import AUTO, Request
 from bench.run.session import plan_of
 
 
 def plan_command(request: Request, like: list[Path], to: Path, console: Console) -> None:
     """Write a plan file and print what it will cost. like: results folders whose cells the estimates are taken from."""
-    request = request.on_this_machine()
-    plan = plan_of(request, fetching=False)
+    elsewhere = request.device != AUTO
+    plugins = request.plugins
+    request = request.for_other_machines() if elsewhere else request.on_this_machine()
+    plan = plan_of(request, fetching=False, elsewhere=elsewhere)
     rows = pd.concat([read_rows(folder) for folder in like], ignore_index=True) if like else None
-    found = PlanFile(
-        tuple(estimated(plan.cells, request.device, rows)), request.weights, request.device, tuple(request.plugins)
-    )
+    found = PlanFile(tuple(estimated(plan.cells, request.device, rows)), request.weights, request.device, plugins)
     write_plan_file(to, found)
     table = Table("track", "data set", "protocol", "mode", "cells", "hours", "MB", title=f"{len(found.cells)} cells")
     for key, (count, seconds, memory) in totals(found.cells).items():
@@ -51,8 +51,9 @@ def plan_command(request: Request, like: list[Path], to: Path, console: Console)
     )
 
 
-def cells_of(path: Path, part: str | None, request: Request) -> tuple[Request, list[Cell]]:
-    """The cells of a plan file, or of one part of it ("2/8"), and the request with what all its parts must share.
+def cells_of(path: Path, part: str | None, request: Request) -> tuple[Request, list[tuple[Cell, Estimate]]]:
+    """The cells of a plan file, or of one part of it ("2/8"), with their estimates, and the request with what all its parts
+    must share.
 
     Raises:
         UserError: For a file that is no plan, or a part that is not written I/N.
@@ -60,11 +61,12 @@ def cells_of(path: Path, part: str | None, request: Request) -> tuple[Request, l
     plan = read_plan_file(path)
     request = replace(request, weights=cast(Weights, plan.weights), device=plan.device, plugins=plan.plugins)
     if part is None:
-        return request, [cell for cell, _ in plan.cells]
+        return request, list(plan.cells)
     number, _, count = part.partition("/")
     if not (number.isdecimal() and count.isdecimal()):
         raise UserError(f"--shard {part}: write I/N, for example 1/8")
-    return request, shard(plan.cells, int(number), int(count))
+    mine = set(shard(plan.cells, int(number), int(count)))
+    return request, [(cell, estimate) for cell, estimate in plan.cells if cell in mine]
 
 
 def status_command(folder: Path, plan: Path | None, console: Console) -> int:
@@ -77,5 +79,9 @@ def status_command(folder: Path, plan: Path | None, console: Console) -> int:
             f"failed: {listed([cell.label for cell in found.failed])}", highlight=False, soft_wrap=True, markup=False
         )
     if found.left_seconds:
-        console.print(f"about {found.left_seconds / 3600:.2f} hours are left for one worker", highlight=False)
+        workers = max(1, len(found.running))
+        console.print(
+            f"about {found.left_seconds / workers / 3600:.2f} hours are left, {counted(workers, 'cell')} at a time",
+            highlight=False,
+        )
     return 1 if found.failed else 0

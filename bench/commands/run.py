@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from rich.progress import (
 )
 
 from bench.core.cells import NO_MODEL, Cell
+from bench.core.text import counted
 from bench.machine.files import check_writable
 from bench.run.plan import Plan
+from bench.run.planfile import Estimate
 from bench.run.request import Request
 from bench.run.session import Doing, Ended, Event, Extracted, Planned, Resumed, plan_of, run_request
 from bench.run.worker import Report
@@ -33,19 +36,24 @@ def run_command(
     dry_run: bool,
     console: Console,
     errors: Console,
-    cells: Sequence[Cell] | None = None,
+    planned: Sequence[tuple[Cell, Estimate]] | None = None,
 ) -> int:
     """Run the request and write the report; returns the exit code. Raises UserError for a user's mistake.
 
-    cells: Of a plan file; None: those that the request selects.
+    planned: The cells of a plan file, with what they are expected to cost; None: the cells that the request selects.
     """
+    cells = None if planned is None else [cell for cell, _ in planned]
     if report is not None:
         check_writable(report)
     if dry_run:
-        print_plan(plan_of(request.on_this_machine(), cells=cells, fetching=False), console)
+        print_plan(plan_of(request.placed(), cells=cells, fetching=False, elsewhere=request.elsewhere), console)
         return 0
-    with _Progress(console) as listen:
-        ran = run_request(request, listen, cells)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop by a scheduler, say: as by Ctrl-C
+    try:
+        with _Progress(console) as listen:
+            ran = run_request(request, listen, cells, None if planned is None else dict(planned))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if ran.interrupted:
         done = f"{listen.done} of {listen.due} cells are done" if listen.due else "no cell was due"
         errors.print(f"interrupted; {done}, the finished cells are kept: the same command goes on from here", soft_wrap=True)
@@ -115,10 +123,10 @@ def print_plan(plan: Plan, console: Console) -> None:
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in plan.cells:
         groups.setdefault((cell.track, cell.dataset, cell.pointmap, cell.protocol), []).append(cell)
-    console.print(f"[bold]{_counted(len(plan.cells), 'cell')}[/]", highlight=False)
+    console.print(f"[bold]{counted(len(plan.cells), 'cell')}[/]", highlight=False)
     for (track, dataset, pointmap, protocol), cells in groups.items():
         scenes, models = len({cell.scene for cell in cells}), len({cell.model for cell in cells} - {NO_MODEL})
-        parts = [f"{track} on {dataset}", protocol, _counted(scenes, "scene"), _counted(models, "model")]
+        parts = [f"{track} on {dataset}", protocol, counted(scenes, "scene"), counted(models, "model")]
         if track == "probe":
             parts += [f"point map {pointmap}", "modes " + " ".join(dict.fromkeys(cell.mode for cell in cells))]
         console.print(f"{len(cells):>5}  {escape(', '.join(parts))}", highlight=False, soft_wrap=True)
@@ -131,10 +139,6 @@ def print_left_out(plan: Plan, console: Console) -> None:
         console.print(
             f"[yellow]left out[/] {escape(left_out.what)}: {escape(left_out.reason)}", highlight=False, soft_wrap=True
         )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def print_failures(failures: Sequence[Report], errors: Console) -> None:

@@ -19,3 +19,8 @@ def cut(text: str, most: int) -> str:
         half = most // 2
         text = f"{text[:half]} … ({len(text) - 2 * half:,} letters cut) … {text[-half:]}"
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 cell", "2 cells"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -27,6 +27,7 @@ class Settings:
         device: "cpu" or "cuda".
         weights: Which weights models are built with.
         checkpoints: (model name, local file of weights) pairs that stand in for the publisher's.
+        cells_per_gpu: How many cells share a GPU; above 1, what a cell takes there says nothing of its cost.
     """
 
     data_root: Path | None
@@ -34,6 +35,7 @@ class Settings:
     device: str
     weights: Weights
     checkpoints: tuple[tuple[str, Path], ...] = ()
+    cells_per_gpu: int = 1
 
     def checkpoint(self, model: str) -> Path | None:
         """The local weights of a model, where there are some: those under its name, or under its name less its settings."""

@@ -18,14 +18,16 @@ from bench.core.interfaces import Model
 _MEMINFO = Path("/proc/meminfo")
 
 
-def check(name: str, model: type[Model], weights: Weights, device: str) -> None:
+def check(name: str, model: type[Model], weights: Weights, device: str | None) -> None:
     """Raises Unavailable, with the reason and what to do, where the model cannot run on this machine.
 
-    name: as on the command line. device: "cpu" or "cuda".
+    name: as on the command line. device: "cpu" or "cuda"; None where another machine runs it, whose memory is not known.
     """
     check_packages(name, model)
     if (weights == "random" or model.untrained) and not model.random_weights:
         raise Unavailable(f"{name} cannot be built without its checkpoint, only run with its published weights")
+    if device is None:
+        return
     needed, free = model.parameter_bytes(), free_bytes(device)
     if needed is not None and free is not None and needed > free:
         raise Unavailable(

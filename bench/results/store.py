@@ -218,3 +218,8 @@ def read_rows(folder: Path) -> pd.DataFrame:
         more = f" (and {len(problems) - 1} more faults, which `bench verify` names)" if len(problems) > 1 else ""
         raise UserError(f"{path}: {problems[0]}{more}; take the file as `bench run` wrote it")
     return as_rows(frame)
+
+
+def stored_rows(folder: Path) -> pd.DataFrame:
+    """The rows of a results folder; none where nothing is stored there yet. Raises as `read_rows`."""
+    return read_rows(folder) if (folder / "cells").is_dir() else rows_of(())

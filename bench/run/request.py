@@ -16,7 +16,7 @@ ALL = "all"  #: every registered name, or every scene
 AUTO = "auto"  #: the data set's choice of scenes and initialiser, the paper's of modes, the machine's of a device
 EMBEDDED = "embedded"  #: every model that needs no download, and the untrained twins of those that were trained
 PROBED = ("G", "T", "A", INSTANTSPLAT)  #: the modes that `auto` stands for: the paper's, without fine-tuning
-ENGINES = ("local", "ray")
+ENGINES = ("local", "ray", "slurm")
 SEEDS = 2**32  #: what every generator takes
 
 
@@ -35,8 +35,10 @@ class Request:
         checkpoints: (model, file or folder) pairs that stand in for the publisher's weights.
         data_root: The folder of the data sets; None: $BENCH_DATA, then the user's folder.
         device: "auto", "cpu" or "cuda".
-        jobs: Cells at a time; 0: one a core on a CPU, one on a GPU.
-        engine: "local" or "ray".
+        jobs: Cells at a time; 0: one a core on a CPU, one on a GPU, as many as a Ray cluster has room for. On SLURM the
+            number of array tasks; 0: so many that each takes about an hour.
+        engine: "local", "ray" or "slurm".
+        slurm: Options of sbatch as (name, value) pairs; an empty value for a flag.
         cell_timeout: Seconds after which a cell is ended and recorded as failed; None: its protocol's (bench.run.limits).
         memory_mb: What a worker process may take; None: nine tenths of the machine's.
         plugins: Python files or modules that worker processes load as well.
@@ -56,6 +58,7 @@ class Request:
     device: str = AUTO
     jobs: int = 0
     engine: str = "local"
+    slurm: tuple[tuple[str, str], ...] = ()
     cell_timeout: float | None = None
     memory_mb: float | None = None
     plugins: tuple[str, ...] = ()
@@ -71,6 +74,43 @@ class Request:
         Raises:
             UserError: For an empty list, a value outside a closed vocabulary, or a folder or device that is not there.
         """
+        self._check()
+        return replace(self, device=found_device(self.device), data_root=data_root(self.data_root))
+
+    def for_other_machines(self) -> Request:
+        """The request as machines that share this one's file system run it: absolute paths, a device that is not looked for.
+
+        Raises:
+            UserError: As `on_this_machine`, and where the device is not named.
+        """
+        self._check()
+        if one_of("--device", self.device, (AUTO, "cpu", "cuda")) == AUTO:
+            raise UserError("other machines run this: name the device that they have, --device cpu or --device cuda")
+        return replace(self, data_root=data_root(self.data_root)).with_absolute_paths()
+
+    @property
+    def elsewhere(self) -> bool:
+        """True where the machines that run it are others, of which this one knows nothing."""
+        return self.engine == "slurm" or (self.engine == "ray" and self.device != AUTO)
+
+    def placed(self) -> Request:
+        """The request on the machines that its engine runs it on. Raises UserError as `for_other_machines`."""
+        if self.elsewhere:
+            return self.for_other_machines()
+        here = self.on_this_machine()
+        return here.with_absolute_paths() if self.engine == "ray" else here
+
+    def with_absolute_paths(self) -> Request:
+        """The same request, whatever folder a process of it runs in."""
+        return replace(
+            self,
+            data_root=None if self.data_root is None else self.data_root.absolute(),
+            checkpoints=tuple((name, path.absolute()) for name, path in self.checkpoints),
+            plugins=tuple(str(Path(each).absolute()) if each.endswith(".py") else each for each in self.plugins),
+            out=self.out.absolute(),
+        )
+
+    def _check(self) -> None:
         for option in ("models", "datasets", "scenes", "modes", "seeds"):
             if not getattr(self, option):
                 raise UserError(f"--{option}: name at least one")
@@ -84,7 +124,8 @@ class Request:
         one_of("--engine", self.engine, ENGINES)
         if self.checkpoints and self.weights == "random":
             raise UserError("--checkpoint names weights and --weights random asks for none: give one of them")
-        return replace(self, device=found_device(self.device), data_root=data_root(self.data_root))
+        if self.slurm and self.engine != "slurm":
+            raise UserError(f"--slurm {self.slurm[0][0]}: is for --engine slurm")
 
 
 def request_of(

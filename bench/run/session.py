@@ -8,22 +8,27 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bench.core.cells import Cell, Weights
+from bench.core.errors import UserError
 from bench.core.interfaces import Model, PointmapInitialiser
 from bench.core.lookup import dataset_of
+from bench.core.registry import find_datasets
 from bench.core.track import Settings
 from bench.machine.locations import cache_root
 from bench.machine.requirements import check
 from bench.machine.weights import fetch
-from bench.results.store import Store
+from bench.results.claims import Claims
+from bench.results.store import Store, stored_rows
+from bench.run.cluster import cells_per_gpu, check_machines
 from bench.run.engines import local, ray
 from bench.run.engines.base import MapGroups
 from bench.run.keys import fingerprint
 from bench.run.plan import Plan, keep_available, keep_readable, make_plan, with_notes
+from bench.run.planfile import Estimate, estimated
 from bench.run.request import Request
 from bench.run.runner import Run
 from bench.run.worker import Report
@@ -98,13 +103,15 @@ def plan_of(
     *,
     cells: Sequence[Cell] | None = None,
     fetching: bool = True,
+    elsewhere: bool = False,
 ) -> Plan:
-    """The cells of a request that can run on this machine, and what is left out.
+    """The cells of a request that can run, and what is left out.
 
     Args:
-        request: On this machine (`Request.on_this_machine`).
+        request: On this machine (`Request.on_this_machine`), or for others (`Request.for_other_machines`).
         cells: Of a plan that was made before; None: those that the request selects.
         fetching: Whether missing weights are fetched from their publishers.
+        elsewhere: Whether other machines run it, whose memory is not known here.
 
     Raises:
         UserError: For a name, a scene or a file that is at fault.
@@ -113,6 +120,7 @@ def plan_of(
     if cells is None:
         plan = make_plan(request)
     else:
+        find_datasets(request.data_root)
         plan = Plan(tuple(cells), ())
         request = replace(
             request,
@@ -128,7 +136,7 @@ def plan_of(
         return "pretrained" if issubclass(model, PointmapInitialiser) else request.weights
 
     def check_machine(name: str, model: type[Model]) -> None:
-        check(name, model, weights_of(model), request.device)
+        check(name, model, weights_of(model), None if elsewhere else request.device)
 
     def fetch_weights(name: str, model: type[Model]) -> None:
         if weights_of(model) == "pretrained" and name not in local:
@@ -138,37 +146,49 @@ def plan_of(
     return keep_available(plan, request, fetch_weights) if fetching else plan
 
 
-def run_request(request: Request, listen: Listener | None = None, cells: Sequence[Cell] | None = None) -> Ran:
+def run_request(
+    request: Request,
+    listen: Listener | None = None,
+    cells: Sequence[Cell] | None = None,
+    estimates: Mapping[Cell, Estimate] | None = None,
+) -> Ran:
     """Run every cell of a request that is not yet stored, and write the rows.
 
     Args:
         request: As the user gave it.
         listen: Called with every event, in this process.
         cells: Of a plan that was made before; None: those that the request selects.
+        estimates: What that plan expects of them, which says how many share a GPU of a cluster; None: what like cells of the
+            results folder took.
 
     Raises:
         UserError: For what the user can mend, before anything is written.
     """
     told = _logged(listen)
-    request = request.on_this_machine()
-    plan = plan_of(request, told, cells=cells)
+    if request.engine == "slurm":
+        raise UserError('engine "slurm": SLURM only takes jobs, it gives no results back; hand them in by `bench run`')
+    elsewhere, on_cluster = request.elsewhere, request.engine == "ray"
+    request = request.placed()
+    plan = plan_of(request, told, cells=cells, elsewhere=elsewhere)
     told(Planned(plan))
     failures: list[Report] = []
     interrupted = False
     try:
-        for report in _reports(request, plan, told):
+        reports = _reports_of_cluster(request, plan, told, estimates) if on_cluster else _reports(request, plan, told)
+        for report in _closing(reports):
             if report.status != "ok":
                 failures.append(report)
     except KeyboardInterrupt:
         interrupted = True
+        Claims(request.out).remove_lapsed()  # of the workers that were ended: another machine cannot tell that they are
     rows = Store(request.out).compact()
     return Ran(request, plan, tuple(failures), rows, interrupted)
 
 
-def _reports(request: Request, plan: Plan, told: Listener) -> Iterator[Report]:
-    """Run what is due and pass on how each cell ended."""
+def run_of(request: Request) -> Run:
+    """What a request's cells are run with."""
     jobs = request.jobs or (1 if request.on_gpu else os.cpu_count() or 1)
-    run = Run(
+    return Run(
         out=request.out,
         settings=Settings(request.data_root, cache_root(), request.device, request.weights, request.checkpoints),
         plugins=request.plugins,
@@ -177,12 +197,40 @@ def _reports(request: Request, plan: Plan, told: Listener) -> Iterator[Report]:
         cell_seconds=request.cell_timeout,
         memory_mb=request.memory_mb,
     )
-    map_groups: MapGroups = local.map_groups
-    if request.engine == "ray":
-        map_groups = functools.partial(ray.map_groups, gpus=1 if request.on_gpu else 0)
+
+
+def _reports(request: Request, plan: Plan, told: Listener) -> Iterator[Report]:
+    """Run what is due on this machine and pass on how each cell ended."""
+    run = run_of(request)
+    return _run(run, _due(run, plan, told), local.map_groups, told)
+
+
+def _reports_of_cluster(
+    request: Request, plan: Plan, told: Listener, estimates: Mapping[Cell, Estimate] | None
+) -> Iterator[Report]:
+    """Run what is due on a Ray cluster and pass on how each cell ended."""
+    with ray.connected():
+        run = replace(run_of(request), jobs=request.jobs, threads=1, elsewhere=True)
+        told(Doing("asking the machines of the cluster"))
+        machines = check_machines(request.out, run.settings, request.on_gpu)
+        due = _due(run, plan, told)
+        packed = 1
+        if request.on_gpu:
+            known = estimates or dict(estimated(due, request.device, stored_rows(request.out)))
+            packed = cells_per_gpu([known[cell] for cell in due], list(machines.values()))
+            run = replace(run, settings=replace(run.settings, cells_per_gpu=packed))
+        map_groups = functools.partial(ray.map_groups, gpus=1 / packed if request.on_gpu else 0)
+        yield from _run(run, due, map_groups, told)
+
+
+def _due(run: Run, plan: Plan, told: Listener) -> list[Cell]:
     told(Doing("looking at what is stored"))
     due = run.due(plan.cells)
     told(Resumed(len(plan.cells) - len(due), len(plan.cells)))
+    return due
+
+
+def _run(run: Run, due: Sequence[Cell], map_groups: MapGroups, told: Listener) -> Iterator[Report]:
     for cell in _closing(run.extract(due, map_groups)):
         told(Extracted(cell))
     for done, report in enumerate(_closing(run.execute(due, map_groups)), start=1):

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -139,11 +140,22 @@ def _record(
         marks=marks_of(task.cell),
         error=_shareable(message, settings),
         measurements=outcome.measurements,
-        seconds=round(cost.seconds, 3),
+        seconds=math.nan if settings.cells_per_gpu > 1 else round(cost.seconds, 3),
         peak_memory_mb=round(cost.peak_memory_mb, 1),
         device=settings.device,
-        provenance={**provenance(settings.device), "weights": weights_identities(task.cell, settings)},
+        provenance={
+            **provenance(settings.device),
+            "weights": weights_identities(task.cell, settings),
+            **_packed(settings, cost.seconds),
+        },
     )
+
+
+def _packed(settings: Settings, seconds: float) -> dict[str, Any]:
+    """What is kept of a cell's time where others ran on its GPU at the same time: it is no cost, so no row has it."""
+    if settings.cells_per_gpu == 1:
+        return {}
+    return {"cells_per_gpu": settings.cells_per_gpu, "seconds_with_others": round(seconds, 3)}
 
 
 def _prepared(cell: Cell, settings: Settings, residents: Residents) -> CellRecord:

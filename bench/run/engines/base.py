@@ -18,16 +18,20 @@ class WorkerDied:
     Attributes:
         exit_code: Of the process, negative for a signal; None where the engine cannot tell.
         limit: The limit that the engine ended the process for, in words; "" where it ended by itself.
+        machine_lost: True where not the process is at fault but its machine is gone.
     """
 
     exit_code: int | None
     limit: str = ""
+    machine_lost: bool = False
 
     def __str__(self) -> str:
         if self.limit:
             return f"the worker process was ended: it went over {self.limit}"
+        if self.machine_lost:
+            return "the machine of the worker process is gone"
         if self.exit_code is None:
-            return "the worker process died (out of memory, or its machine is gone?)"
+            return "the worker process died (out of memory?)"
         if self.exit_code == -signal.SIGKILL:
             return "the worker process was killed (out of memory?)"
         if self.exit_code < 0 and -self.exit_code in set(signal.Signals):
@@ -67,7 +71,7 @@ class MapGroups(Protocol):
             function: What is done with a task. It is pickled, must not raise, and runs in a worker process, never in the
                 caller's.
             groups: A group's tasks run in order in one process, which no other group shares.
-            jobs: How many groups run at a time.
+            jobs: How many groups run at a time; 0 for as many as there is room for, where the engine can tell.
             initialise: Called once in each process before its first task. It is pickled too.
             limits: What a worker may take; one that goes over is killed.
             preload: Modules that processes may have imported before they start, where the engine can share that.

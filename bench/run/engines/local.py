@@ -25,6 +25,8 @@ from bench.run.engines.base import Limits, Result, Task, WorkerDied
 START_SECONDS = 600.0  #: within which a worker must be ready for its first task
 _LOOK = 0.25  #: seconds between looks at what the workers take
 _JOIN_SECONDS = 10.0  #: within which a worker that has done its group must have ended
+#: Seconds before the end of a worker counts as its own: a scheduler signals all processes of a job, the driver among them.
+_SAME_MOMENT = 0.2
 _KILLED_FIRST = "500"  #: added to a worker's score when the kernel looks for a process to kill: never the driver
 _PARENT_DEATH_SIGNAL = 1  #: PR_SET_PDEATHSIG of prctl(2)
 
@@ -100,6 +102,7 @@ class _Worker(Generic[Task]):
         if gone or over or not self.pending:
             self.end(at_once=bool(over))
         if self.pending and self.ended:
+            time.sleep(_SAME_MOMENT)
             found.append((self.pending.pop(0), WorkerDied(self.process.exitcode, over)))
         return found
 
