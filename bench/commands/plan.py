@@ -16,6 +16,7 @@ from bench.core.cells import Cell, Weights
 from bench.core.errors import UserError
 from bench.core.text import counted, listed
 from bench.results.store import read_rows
+from bench.run.needs import by_need
 from bench.run.planfile import Estimate, PlanFile, estimated, read_plan_file, shard, totals, write_plan_file
 from bench.run.progress import progress_of
 from bench.run.request import AUTO, Request
@@ -35,6 +36,10 @@ def plan_command(request: Request, like: list[Path], to: Path, console: Console)
     for key, (count, seconds, memory) in totals(found.cells).items():
         table.add_row(*key, str(count), f"{seconds / 3600:.2f}", "" if math.isnan(memory) else f"{memory:.0f}")
     console.print(table)
+    for need, cells in by_need(found.cells, found.device).items():
+        hours = sum(estimate.seconds for _, estimate in cells) / 3600
+        said = f"{counted(len(cells), 'cell')} on {need}: about {hours:.2f} hours"
+        console.print(said, highlight=False, soft_wrap=True)
     print_left_out(plan, console)
     guessed = sum(estimate.guessed for _, estimate in found.cells)
     if guessed:
@@ -77,6 +82,14 @@ def status_command(folder: Path, plan: Path | None, console: Console) -> int:
     if found.failed:
         console.print(
             f"failed: {listed([cell.label for cell in found.failed])}", highlight=False, soft_wrap=True, markup=False
+        )
+    if found.expected_seconds and found.taken_seconds:
+        share = found.taken_seconds / found.expected_seconds
+        console.print(
+            f"what is done was expected to take {found.expected_seconds / 3600:.3g} hours and took "
+            f"{found.taken_seconds / 3600:.3g} ({share:.2g} times as much)",
+            highlight=False,
+            soft_wrap=True,
         )
     if found.left_seconds:
         workers = max(1, len(found.running))

@@ -15,6 +15,7 @@ from bench.report.build import build_report
 from bench.report.read import load_results
 from bench.report.say.means import table_means
 from bench.report.sections.cost import cost_section
+from bench.report.tables.runs import cost_table
 from bench.results.migration import marks_of_version_1
 from bench.results.record import CellRecord, digest
 from bench.results.store import Store
@@ -128,3 +129,21 @@ def test_verification_reads_such_cells_and_finds_a_changed_value(tmp_path: Path)
     problems = verify(folder).problems
     assert any(path.name in problem and "digest" in problem for problem in problems)
     assert any("rows.csv: value differs" in problem for problem in problems)
+
+
+def test_hours_are_those_of_each_device_and_packed_cells_have_none() -> None:
+    cells = pd.DataFrame(
+        {
+            "track": "probe",
+            "protocol": ["quick-v2", "quick-v2", "quick-v2", "paper-v1", "paper-v1"],
+            "model": "daisy",
+            "weights": "none",
+            "role": "control",
+            "device": ["cpu", "cpu", "cuda", "cuda", "cuda"],
+            "seconds": [1800.0, 5400.0, 3600.0, float("nan"), float("nan")],
+            "peak_memory_mb": [100.0, 300.0, 200.0, 7.0, 9.0],
+        }
+    )
+    lines = {line.group: [entry.text for entry in line.entries] for line in cost_table(cells).lines}
+    assert lines["Probe, quick-v2"] == ["3", "3600.0", "2", "1", "300"]
+    assert lines["Probe, paper-v1"] == ["2", "–", "", "", "9"]

@@ -127,7 +127,7 @@ def test_two_shards_of_a_plan_give_the_rows_of_the_whole(tmp_path: Path, monkeyp
     asked = ("--models", "plane,oracle", "--datasets", "procedural", "--scenes", "tabletop-middle,gallery-middle")
     bench("run", *asked, "--no-report", "--out", tmp_path / "whole")
     told = bench("plan", *asked, "--out", tmp_path / "plan.json", "--like", tmp_path / "whole")
-    assert "4 cells" in told
+    assert "4 cells on 1 CPU, 4 GB: about " in told
     plan = read_plan_file(tmp_path / "plan.json")
     shared = tmp_path / "shared"
     bench("run", "--plan", tmp_path / "plan.json", "--shard", "2/2", "--out", shared)
@@ -135,7 +135,13 @@ def test_two_shards_of_a_plan_give_the_rows_of_the_whole(tmp_path: Path, monkeyp
     assert (len(found.done), len(found.missing)) == (2, 2)
     assert found.left_seconds == pytest.approx(sum(e.seconds for cell, e in plan.cells if cell in found.missing))
     bench("run", "--plan", tmp_path / "plan.json", "--shard", "1/2", "--out", shared)
-    assert "4 done, 0 failed, 0 running, 0 missing" in bench("status", shared, "--plan", tmp_path / "plan.json")
+    said = bench("status", shared, "--plan", tmp_path / "plan.json")
+    assert "4 done, 0 failed, 0 running, 0 missing" in said
+    found = progress_of(shared, plan.cells)
+    assert found.expected_seconds == pytest.approx(plan.seconds)
+    took = read_rows(shared).drop_duplicates("key")["seconds"].sum()
+    assert found.taken_seconds == pytest.approx(took)
+    assert f"({took / plan.seconds:.2g} times as much)" in said
     varying = ["seconds", "peak_memory_mb"]
     whole, parts = (read_rows(folder).drop(columns=varying) for folder in (tmp_path / "whole", shared))
     pd.testing.assert_frame_equal(whole, parts)

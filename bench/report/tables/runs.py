@@ -180,17 +180,33 @@ def significance_table(units: pd.DataFrame, metric: str, name: str, title: str) 
 
 
 def cost_table(cells: pd.DataFrame) -> Table:
-    """Mean seconds and the largest peak memory of each model's cells, by track. cells: one row a cell."""
+    """What each model's cells took, by track and protocol.
+
+    Args:
+        cells: One row a cell. Cells that shared a GPU have no seconds: they count, but take no part in time.
+    """
     lines = []
-    for track, group in (("probe", "Probe"), ("geometry", "Geometry")):
-        own = cells[cells["track"] == track]
-        for model in in_order(own["model"], track):
-            for (weights, role), rows in own[own["model"] == model].groupby(["weights", "role"], sort=True, observed=True):
-                texts = (str(len(rows)), f"{rows['seconds'].mean():.1f}", f"{rows['peak_memory_mb'].max():.0f}")
-                label = title_of(model, track)
-                lines.append(Line(label, tuple(map(Entry, texts)), row_marks(str(role), str(weights)), group))
-    header = tuple(Heading(text) for text in ("Cells", "Seconds a cell", "Peak MB"))
-    return Table("cost", "Time and memory", "Mean seconds, largest peak memory.", (header,), tuple(lines), "model")
+    for track, name in (("probe", "Probe"), ("geometry", "Geometry")):
+        for protocol, own in cells[cells["track"] == track].groupby("protocol", sort=True, observed=True):
+            for model in in_order(own["model"], track):
+                kinds = own[own["model"] == model].groupby(["weights", "role"], sort=True, observed=True)
+                for (weights, role), rows in kinds:
+                    hours = [rows.loc[rows["device"] == device, "seconds"].sum() / 3600 for device in ("cpu", "cuda")]
+                    mean, peak = rows["seconds"].mean(), rows["peak_memory_mb"].max()
+                    texts = (
+                        str(len(rows)),
+                        MISSING if math.isnan(mean) else f"{mean:.1f}",
+                        *(f"{each:.3g}" if each else "" for each in hours),
+                        MISSING if math.isnan(peak) else f"{peak:.0f}",
+                    )
+                    marks = row_marks(str(role), str(weights))
+                    lines.append(Line(title_of(model, track), tuple(map(Entry, texts)), marks, f"{name}, {protocol}"))
+    header = tuple(Heading(text) for text in ("Cells", "Seconds a cell", "CPU hours", "GPU hours", "Peak MB"))
+    caption = (
+        "Mean seconds, hours of all cells together on a CPU and on a GPU, largest peak memory (on a GPU: the GPU's). Making "
+        "features is not among them. Cells that shared a GPU take no part in times."
+    )
+    return Table("cost", "Time and memory", caption, (header,), tuple(lines), "model")
 
 
 def cards_table(models: Sequence[str], track: str, title: str) -> Table:

@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from bench.core.cells import Cell
@@ -97,21 +96,17 @@ def test_groups_share_a_gpu_as_far_as_it_goes(tmp_path: Path) -> None:
 def test_a_lost_machine_costs_nothing_but_time(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # --out is relative
     load_plugin(str(PLUGIN))
-    request = Request(
-        models=("slow", "slow-1", "slow-2", "broken"), datasets=("small",), scenes=("s00", "s01"), device="cpu"
-    )
-    request = replace(request, plugins=(str(PLUGIN),))
+    request = Request(("slow", "slow-1", "slow-2"), ("small",), ("s00", "s01"), device="cpu", plugins=(str(PLUGIN),))
     node = cluster.add_node(num_cpus=4)
     watcher = threading.Thread(target=_kill_when_busy, args=(cluster, node, Path("results/run/claims").absolute()))
     watcher.start()
     ran = run_request(replace(request, engine="ray"))
     watcher.join()
-    assert [(report.cell.model, report.status) for report in ran.failures] == [("broken", "failed")] * 2
     assert not node.all_processes, "no cell was in hand on the machine that was to be lost"
+    assert ran.failures == ()
+    assert {record.status for record in Store(Path("results/run")).records()} == {"ok"}
+    assert len(read_rows(Path("results/run"))["key"].unique()) == 6
     assert not list(Path("results/run/claims").iterdir())
-    run_request(replace(request, out=Path("here")))
-    there, here = (read_rows(Path(name)).drop(columns=["seconds", "peak_memory_mb"]) for name in ("results/run", "here"))
-    pd.testing.assert_frame_equal(there, here)
 
 
 def _kill_when_busy(cluster: Any, node: Any, claims: Path) -> None:

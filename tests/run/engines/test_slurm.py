@@ -26,7 +26,7 @@ from bench.run.submit import arrays_of
 
 pytest.importorskip("submitit", reason="submitit is not installed (pip install 'vfm3d-bench[slurm]')")
 PLUGIN = Path(__file__).parent / "small_cells.py"
-VARYING = ["seconds", "peak_memory_mb"]
+VARYING = ["seconds", "peak_memory_mb", "code_version"]
 
 
 @pytest.fixture(scope="module")
