@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SYSTEM_LIBRARY := libusb-1.0.so.0
 
-.PHONY: demo embedded test fuzz lint setup benchmarks sanitize clean
+.PHONY: demo embedded test fuzz faults lint setup benchmarks sanitize clean
 
 # Networks whose trained weights come in packages, each beside its untrained twin, and the controls; minutes on two cores.
 TRAINED := aliked disk efficientnet-lite0 xfeat
@@ -35,6 +35,10 @@ test: setup
 fuzz: setup
 	BENCH_FUZZ=2000 $(BIN)/pytest tests/registry/test_fuzz_readers.py
 	BENCH_FUZZ=2000 $(BIN)/pytest tests/machine/test_images.py tests/machine/test_depths.py tests/geometry/test_convert.py -k spoilt
+
+# Every kind of misbehaving model and twenty kills of each kind of process, under one job and under two.
+faults: setup
+	BENCH_FAULTS=1 BENCH_KILLS=20 $(BIN)/pytest tests/run/test_plugin_boundary.py tests/run/test_kills.py
 
 lint: setup
 	$(BIN)/ruff check --fix .

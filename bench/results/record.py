@@ -6,6 +6,7 @@ scan reads no further. A file may come from a stranger: everything in it is chec
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -15,8 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bench.core.cells import Cell, Marks, Measurement
+from bench.core.cells import NO_MODEL, Cell, Marks, Measurement
 from bench.core.errors import UserError
+from bench.core.names import ModelName
 from bench.results.migration import marks_of_version_1
 from bench.results.schema import ROLES, SCHEMA_VERSION, STARTS, STATUSES, TRACKS, WEIGHTS
 
@@ -281,7 +283,18 @@ def _cell(value: Any) -> Cell:
     texts = {name: _text(name, fields[name], MOST_NAME) for name in names}
     if empty := [name for name, text in texts.items() if not text.strip()]:
         raise ValueError(f"{empty[0]} is empty")
+    _check_model(texts["model"])
     return Cell(track=_choice("track", fields["track"], TRACKS), seed=seed, **texts)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _check_model(name: str) -> None:
+    """Raises ValueError for a name that no model can have: reports take names apart."""
+    if name != NO_MODEL:
+        try:
+            ModelName.parse(name)
+        except UserError as error:
+            raise ValueError(str(error)) from error
 
 
 def _marks(value: Any) -> Marks:

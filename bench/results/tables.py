@@ -79,7 +79,10 @@ def write_tables(folder: Path, chunks: Iterable[Chunk], empty: pd.DataFrame, sou
         nonlocal count
         machines: set[str] = set()
         schema = pa.Table.from_pandas(empty, schema=arrow_schema(), preserve_index=False).schema
-        with pq.ParquetWriter(parquet, schema) as writer, csv.open("w", encoding="utf-8", newline="") as text:
+        with (
+            pq.ParquetWriter(parquet, schema, write_page_checksum=True) as writer,
+            csv.open("w", encoding="utf-8", newline="") as text,
+        ):
             empty.to_csv(text, index=False)
             for chunk in chunks:
                 writer.write_table(pa.Table.from_pandas(chunk.rows, schema=schema, preserve_index=False))
@@ -106,7 +109,7 @@ def table_of(folder: Path, source: str) -> tuple[Any, About] | None:
     if path.is_symlink() or not path.is_file():
         return None
     try:
-        with pq.ParquetFile(path, read_dictionary=_REPEATED) as file:
+        with pq.ParquetFile(path, read_dictionary=_REPEATED, page_checksum_verification=True) as file:
             about = _about((file.metadata.metadata or {}).get(_ABOUT, b"{}"))
             if about is None or about.source != source:
                 return None

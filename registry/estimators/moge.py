@@ -90,7 +90,9 @@ def _model_config(path: Path) -> Mapping[str, Any]:
         return {}
     with torch.serialization.safe_globals([argparse.Namespace]):
         content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    found: Mapping[str, Any] = content.get("model_config", {})
+    found: Any = content.get("model_config", {})
+    if not isinstance(found, Mapping):
+        raise UserError(f"{path}: model_config is a {type(found).__name__}, not the settings of a network")
     return found
 
 

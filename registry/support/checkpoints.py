@@ -40,9 +40,13 @@ def read_state(path: Path) -> State:
     except Exception as error:  # whatever a damaged file raises
         raise UserError(f"{path}: not a checkpoint that can be read safely ({type(error).__name__}: {error})") from error
     for wrapper in _WRAPPERS:
-        if isinstance(content.get(wrapper), Mapping):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
-    return {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    items = content.items() if isinstance(content, Mapping) else ()
+    tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
+    if not tensors:
+        raise UserError(f"{path}: not a checkpoint: it holds a {type(content).__name__} without named tensors")
+    return tensors
 
 
 def select(state: State, prefix: str) -> State:

@@ -63,7 +63,9 @@ def test_a_class_without_the_method_of_its_kind_is_refused_when_it_registers() -
         Registry("data set", Dataset).register("empty")(Empty)  # type: ignore[type-abstract]
 
 
-@pytest.mark.parametrize("name", ["Toy", "a+b", "", "a b", "@"])
+@pytest.mark.parametrize(
+    "name", ["Toy", "a+b", "", "a b", "@", "../../x", "a/b", ".", "..", "<script>", "a\nb", "'", '"', "a\x00"]
+)
 def test_malformed_names_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="lower-case"):
         Registry("model", FeatureProvider).register(name)(Toy)

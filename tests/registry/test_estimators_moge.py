@@ -213,6 +213,12 @@ def test_another_network_than_moge_1_is_refused(change: dict[str, Any], message:
         loaded(checkpoint)
 
 
+def test_a_configuration_that_is_none_is_refused_by_name(checkpoint: Path) -> None:
+    torch.save({"model_config": ["small"], "model": official_state()}, checkpoint)
+    with pytest.raises(UserError, match=f"{checkpoint.name}: model_config is a list"):
+        loaded(checkpoint)
+
+
 def test_safetensors_hold_the_published_network() -> None:
     assert configuration({}, Path("model.safetensors")).num_tokens_range[1] == 500000 // 196
 

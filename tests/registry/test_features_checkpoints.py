@@ -400,6 +400,12 @@ def test_unreadable_files_are_one_clear_error_and_run_no_code(tmp_path: Path) ->
     with pytest.raises(UserError, match=r"code.pth: not a checkpoint that can be read safely"):
         read_state(tmp_path / "code.pth")
     assert not _Dangerous.ran
+    for number, content in enumerate(
+        ([torch.zeros(2)], torch.zeros(2), "text", 7, None, {"model": [1]}, {1: torch.zeros(2)})
+    ):
+        torch.save(content, tmp_path / f"other-{number}.pth")
+        with pytest.raises(UserError, match=rf"other-{number}\.pth"):
+            read_state(tmp_path / f"other-{number}.pth")
 
 
 class _Dangerous:

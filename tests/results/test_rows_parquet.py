@@ -17,6 +17,7 @@ import pytest
 from bench.core.cells import Cell
 from bench.results import store as store_module
 from bench.results.record import CellRecord, digest, from_file, to_text
+from bench.results.schema import ROW_COLUMNS
 from bench.results.store import Store, read_rows, rows_of
 from bench.results.tables import to_frame
 from bench.stats.aggregate import per_dataset, per_scene, plain
@@ -110,6 +111,15 @@ def _cut_off(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def _spoilt(folder: Path) -> None:
+    """One byte of the values, as a bad disk has it: the table can still be read."""
+    path = folder / "rows.parquet"
+    values = pq.ParquetFile(path).metadata.row_group(0).column(list(ROW_COLUMNS).index("value"))
+    content = bytearray(path.read_bytes())
+    content[values.dictionary_page_offset + values.total_compressed_size - 1] ^= 1
+    path.write_bytes(content)
+
+
 def _with(table: pa.Table, column: str, text: str) -> pa.Table:
     values = pa.array([text] * len(table), pa.large_string())
     return table.set_column(table.schema.get_field_index(column), column, values)
@@ -126,7 +136,7 @@ def _rewritten(folder: Path, change: Callable[[pa.Table], pa.Table], **said: str
 
 @pytest.mark.parametrize(
     "change",
-    [_edited, _another, _removed, _planned_anew, _of_another_version, _hostile, _of_no_track, _cut_off],
+    [_edited, _another, _removed, _planned_anew, _of_another_version, _hostile, _of_no_track, _cut_off, _spoilt],
     ids=lambda change: change.__name__.strip("_"),
 )
 def test_a_table_that_is_not_of_the_cells_is_passed_over(

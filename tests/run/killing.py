@@ -27,7 +27,7 @@ def watch(folder: Path, logs: Path, who: str, at: int) -> None:
         folder: Whose files are watched.
         logs: Where the instants of the calling process ("driver") and of all its children ("worker") are written down, a
             file each, so that the counts outlive the processes.
-        who: "driver" or "worker": who is ended.
+        who: "driver" or "worker": who is ended; "group": at an instant of the driver it and all its children at once.
         at: The instant, counted from 1; 0 for none.
     """
     driver, inside = os.getpid(), f"{folder}{os.sep}"
@@ -44,7 +44,9 @@ def watch(folder: Path, logs: Path, who: str, at: int) -> None:
         number = os.lseek(log, 0, os.SEEK_CUR) // _LINE  # the place of this line, whoever writes beside
         os.close(log)
         busy = False
-        if own == who and number == at:
+        if own == ("driver" if who == "group" else who) and number == at:
+            for pid in _children() if who == "group" else ():
+                os.kill(pid, signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -70,6 +72,11 @@ def watch(folder: Path, logs: Path, who: str, at: int) -> None:
     Connection.recv = told("recv", Connection.recv, before=False)  # type: ignore[method-assign]
 
 
+def _children() -> list[int]:
+    """The processes that this one has started and that have not been waited for."""
+    return [int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+
+
 def instants(logs: Path, who: str) -> int:
-    """How many instants the driver, or all workers together, have had."""
-    return (logs / who).stat().st_size // _LINE
+    """How many instants the driver ("group": it as well), or all workers together, have had."""
+    return (logs / ("driver" if who == "group" else who)).stat().st_size // _LINE

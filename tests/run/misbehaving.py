@@ -143,7 +143,26 @@ def _memory() -> None:
     del held
 
 
-#: What each does, and what the cell must say: None where it ends well.
+#: What a model may change around it before it answers honestly, and what its cell must say: None where it ends well, ""
+#: where it may end either way.
+CHANGES: dict[str, tuple[Callable[[], object], str | None]] = {
+    "closed": (lambda: os.closerange(3, 256), ""),
+    "double": (lambda: torch.set_default_dtype(torch.float64), ""),
+    "device": (lambda: torch.set_default_device("meta"), ""),
+    "precision": (_precision, None),
+    "patched": (_patch, ""),
+    "seeds": (_seeds, None),
+    "protocols": (lambda: object.__setattr__(protocols["tiny-v1"], "iterations", 1), ""),
+    "gradients": (lambda: torch.set_grad_enabled(False), None),
+    "folder": (lambda: os.chdir("/"), None),
+    "environment": (os.environ.clear, None),
+    "threads": (lambda: torch.set_num_threads(3), None),
+    "thread": (lambda: threading.Thread(target=time.sleep, args=(60,)).start(), None),
+    "forks": (os.fork, None),
+    "strict": (lambda: (np.seterr(all="raise"), warnings.simplefilter("error")), ""),
+    "printing": (lambda: print("x" * 10, flush=True), None),
+}
+#: What each estimator does, and what the cell must say, as in CHANGES.
 KINDS: dict[str, tuple[Callable[[Array], Any], str | None]] = {
     "exit0": (lambda image: sys.exit(0), "SystemExit"),
     "exit3": (lambda image: sys.exit(3), "SystemExit"),
@@ -160,23 +179,11 @@ KINDS: dict[str, tuple[Callable[[Array], Any], str | None]] = {
     "none": (lambda image: None, "must return a Prediction, not NoneType"),
     "complex": (lambda image: Prediction(depth_metric=np.ones(image.shape[:2], complex)), "complex"),
     "turned": (lambda image: Prediction(depth_metric=np.ones(image.shape[1::-1], np.float32)), "has the shape"),
+    "writes": (lambda image: (_honest(image), image.fill(0))[0], None),
     "text": (lambda image: Prediction(depth_metric="deep"), "has the shape"),  # type: ignore[arg-type]
     "hang": (lambda image: time.sleep(60), "it went over 10 seconds"),
     "memory": (_then_honest(_memory), "it went over"),
-    "closed": (_then_honest(lambda: os.closerange(3, 256)), ""),
-    "double": (_then_honest(lambda: torch.set_default_dtype(torch.float64)), ""),
-    "device": (_then_honest(lambda: torch.set_default_device("meta")), ""),
-    "precision": (_then_honest(_precision), None),
-    "patched": (_then_honest(_patch), ""),
-    "seeds": (_then_honest(_seeds), None),
-    "gradients": (_then_honest(lambda: torch.set_grad_enabled(False)), None),
-    "folder": (_then_honest(lambda: os.chdir("/")), None),
-    "environment": (_then_honest(os.environ.clear), None),
-    "threads": (_then_honest(lambda: torch.set_num_threads(3)), None),
-    "thread": (_then_honest(lambda: threading.Thread(target=time.sleep, args=(60,)).start()), None),
-    "forks": (_then_honest(os.fork), None),
-    "strict": (_then_honest(lambda: (np.seterr(all="raise"), warnings.simplefilter("error"))), ""),
-    "printing": (_then_honest(lambda: print("x" * 10, flush=True)), None),
+    **{name: (_then_honest(change), said) for name, (change, said) in CHANGES.items()},
 }
 
 
@@ -229,3 +236,17 @@ class Turned(_Patches):
 
     def extract(self, images: torch.Tensor) -> torch.Tensor:
         return F.avg_pool2d(images, 8)
+
+
+def _changing(change: Callable[[], object]) -> Callable[[_Patches, torch.Tensor], torch.Tensor]:
+    def extract(self: _Patches, images: torch.Tensor) -> torch.Tensor:
+        change()
+        return _Patches.extract(self, images)
+
+    return extract
+
+
+for _name, (_change, _) in CHANGES.items():
+    _card = Card(name=_name, channels=3, stride=16)
+    _fields = {"card": _card, "extract": _changing(_change), "__module__": __name__}
+    features.register(f"patches-{_name}")(type(_name, (_Patches,), _fields))

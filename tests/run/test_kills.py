@@ -1,4 +1,4 @@
-"""A run whose driver or one of whose workers is killed at any instant goes on and gives the rows of an undisturbed one.
+"""A run that is killed at any instant goes on and gives the rows of an undisturbed one: its driver, all of it, or a worker.
 
 The instants are drawn from all those at which an undisturbed run changes a file or passes a message (`killing.py`); a few
 by default, BENCH_KILLS=N for N of each kind. Drivers and workers are forked here from a server that has imported everything,
@@ -32,7 +32,7 @@ from bench.run.session import run_request
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills and forks as Linux has them")
 
 PLUGIN = Path(__file__).with_name("misbehaving.py")
-KILLS = int(os.environ.get("BENCH_KILLS", "2"))  #: of each of driver and worker, with one job and with two
+KILLS = int(os.environ.get("BENCH_KILLS", "2"))  #: of each of driver, group and worker, with one job and with two
 SECONDS = 120  #: that a run may take; it takes about one
 OF_THE_DAY = ["seconds", "peak_memory_mb", "code_version"]  #: a commit may come between two runs
 
@@ -97,7 +97,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("who", ["driver", "worker"])
+@pytest.mark.parametrize("who", ["driver", "group", "worker"])
 def test_a_run_killed_at_any_instant_goes_on_and_gives_the_rows_of_an_undisturbed_one(
     who: str, jobs: int, undisturbed: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_run_killed_at_any_instant_goes_on_and_gives_the_rows_of_an_undisturbe
         code = _run(out, jobs, tmp_path / f"{at} killed", who, at)
         where = f"{who} killed at instant {at} of {total}, {jobs} jobs"
         # A dead worker is told as a failed cell, unless it had handed in all that it had to do.
-        assert code in ((-signal.SIGKILL,) if who == "driver" else (0, 1)), where
+        assert code in ((0, 1) if who == "worker" else (-signal.SIGKILL,)), where
         assert _run(out, jobs, tmp_path / f"{at} resumed") == 0, where
         assert _stored(out) == _stored(whole), where
         for rows, wanted in zip(_rows(out), _rows(whole), strict=True):

@@ -152,7 +152,7 @@ def galleries(stored: Sequence[Stored], marks: tuple[str, ...] = ()) -> list[Gal
         own = [mode for mode in (*MODES, "-") if mode in modes and mode != INSTANTSPLAT] or list(modes)
         for mode in own:
             chosen = [member for member in members if member[0].cell.mode in (mode, INSTANTSPLAT)]
-            title = ", ".join(part for part in (dataset_title(dataset), scene, MODE_TITLES[mode]) if part)
+            title = ", ".join(part for part in (dataset_title(dataset), scene, MODE_TITLES.get(mode, mode)) if part)
             made.append(_gallery(title, chosen, marks))
     return made
 
