@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from bench.core.cells import Cell
+from bench.core.interfaces import Model
 from bench.core.lookup import model_classes
 from bench.run.planfile import Estimate
 from bench.run.tracks import track_of
@@ -58,12 +60,18 @@ def by_need(cells: Sequence[tuple[Cell, Estimate]], device: str) -> dict[Need, l
 
 def need_of(cell: Cell, estimate: Estimate, device: str) -> Need:
     """What one cell needs on a device, "cpu" or "cuda" (whose `estimate.memory_mb` is the GPU's)."""
-    parameters = sum(cls.parameter_bytes() or 0 for _, cls in model_classes(cell)) / 2**20
+    parameters = sum(_parameter_mb(cls) for _, cls in model_classes(cell))
     guessed, measured = _BASE_MB + _OVER_PARAMETERS * parameters, _MARGIN * estimate.memory_mb
     if device == "cuda":
         gpu = 0 if math.isnan(measured) else _rounded_gb(measured)
         return Need(1, _CPUS[device], _rounded_gb(guessed), gpu)
     return Need(0, _CPUS[device], _rounded_gb(guessed if math.isnan(measured) else measured))
+
+
+@functools.cache
+def _parameter_mb(model: type[Model]) -> float:
+    """What a model's parameters take, as far as is known; its network may be built, without values, to tell."""
+    return (model.parameter_bytes() or 0) / 2**20
 
 
 def _rounded_gb(megabytes: float) -> int:

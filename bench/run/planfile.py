@@ -101,10 +101,7 @@ def _estimate(cell: Cell, device: str, tables: Sequence[Mapping[Hashable, tuple[
 
 
 def shard(cells: Sequence[tuple[Cell, Estimate]], number: int, count: int) -> list[Cell]:
-    """One of `count` parts of a plan, of about equal cost.
-
-    Cells that a process runs together (one model on one scene) stay together. The parts are disjoint, cover the plan and
-    depend on nothing but it: any of them may be run anywhere, in any order.
+    """One of the parts that `shards` gives.
 
     Args:
         number: From 1 to count.
@@ -114,18 +111,42 @@ def shard(cells: Sequence[tuple[Cell, Estimate]], number: int, count: int) -> li
     """
     if not 1 <= number <= count:
         raise UserError(f"--shard {number}/{count}: the first number is from 1 to {max(count, 1)}")
+    return shards(cells, count)[number - 1]
+
+
+def shards(cells: Sequence[tuple[Cell, Estimate]], count: int) -> list[list[Cell]]:
+    """`count` parts of a plan, of about equal cost.
+
+    Cells that a process runs together (one model on one scene) stay together, unless they would be more than a part. The
+    parts are disjoint, cover the plan and depend on nothing but it: any of them may be run anywhere, in any order.
+    """
     groups: dict[tuple[Hashable, ...], list[tuple[Cell, Estimate]]] = {}
-    for cell, estimate in cells:
+    for cell, estimate in sorted(cells, key=lambda pair: pair[0]):
         groups.setdefault(track_of(cell).group(cell), []).append((cell, estimate))
+    mean = sum(estimate.seconds for _, estimate in cells) / count
+    pieces = [piece for members in groups.values() for piece in _pieces(members, mean)]
+    pieces.sort(key=lambda piece: (-piece[1], piece[0][0]))  # the longest first, to the least loaded
     loads = [0.0] * count
-    mine: list[Cell] = []
-    costs = {key: sum(estimate.seconds for _, estimate in members) for key, members in groups.items()}
-    for key in sorted(groups, key=lambda key: (-costs[key], str(key))):  # the longest first, to the least loaded
+    parts: list[list[Cell]] = [[] for _ in loads]
+    for members, seconds in pieces:
         place = loads.index(min(loads))
-        loads[place] += costs[key]
-        if place == number - 1:
-            mine += [cell for cell, _ in groups[key]]
-    return sorted(mine)
+        loads[place] += seconds
+        parts[place] += members
+    return [sorted(part) for part in parts]
+
+
+def _pieces(group: Sequence[tuple[Cell, Estimate]], most: float) -> list[tuple[list[Cell], float]]:
+    """A group as it is where it takes no more than so many seconds, else cut into pieces that do, or have one cell."""
+    pieces: list[tuple[list[Cell], float]] = [([], 0.0)]
+    whole = sum(estimate.seconds for _, estimate in group) <= most * (1 + 1e-9)
+    for cell, estimate in group:
+        members, seconds = pieces[-1]
+        if members and not whole and seconds + estimate.seconds > most:
+            pieces.append(([cell], estimate.seconds))
+        else:
+            members.append(cell)
+            pieces[-1] = members, seconds + estimate.seconds
+    return pieces
 
 
 def write_plan_file(path: Path, plan: PlanFile) -> None:

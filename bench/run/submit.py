@@ -21,10 +21,9 @@ from bench.results.store import stored_rows
 from bench.run.engines import slurm
 from bench.run.needs import Need, by_need
 from bench.run.plan import Plan
-from bench.run.planfile import Estimate, PlanFile, estimated, read_plan_file, shard, write_plan_file
+from bench.run.planfile import Estimate, PlanFile, estimated, read_plan_file, shard, shards, write_plan_file
 from bench.run.request import Request
 from bench.run.session import Ended, Event, Extracted, Listener, Planned, plan_of, run_of, run_request
-from bench.run.tracks import track_of
 
 TASK_SECONDS = 3600.0  #: that a task is expected to take, where the user does not say how many there are
 _SHORTEST = timedelta(minutes=30)  #: time limit of a task
@@ -142,7 +141,7 @@ def submit_request(
 def arrays_of(cells: Sequence[tuple[Cell, Estimate]], request: Request) -> tuple[JobArray, ...]:
     """The job arrays of cells: one for each need, divided into tasks by their expected cost.
 
-    Cells that a process runs together stay in one task. `request.jobs` tasks in all, at least one an array; 0: as many as
+    `request.jobs` tasks in all, at least one an array; 0: as many as
     take TASK_SECONDS each.
     """
     arrays = []
@@ -150,10 +149,9 @@ def arrays_of(cells: Sequence[tuple[Cell, Estimate]], request: Request) -> tuple
     for need, own in by_need(cells, request.device).items():
         plan = PlanFile(tuple(own), request.weights, request.device, request.plugins)
         share = request.jobs * plan.seconds / whole if request.jobs and whole else plan.seconds / TASK_SECONDS
-        groups = len({track_of(cell).group(cell) for cell, _ in own})
-        tasks = min(groups, max(1, round(share) if request.jobs else math.ceil(share)))
+        tasks = min(len(own), max(1, round(share) if request.jobs else math.ceil(share)))
         costs = dict(own)
-        longest = max(sum(costs[cell].seconds for cell in shard(own, n, tasks)) for n in range(1, tasks + 1))
+        longest = max(sum(costs[cell].seconds for cell in part) for part in shards(own, tasks))
         arrays.append(
             JobArray(need, plan, tasks, longest, slurm.options_of(request.slurm, _options(need, longest, request)))
         )

@@ -56,17 +56,8 @@ def shards(folder: Path) -> tuple[Path, int, str]:
     for half, asked in HALVES.items():
         bench("plan", *SHARED, *asked, "--out", folder / f"{half}.json")
         for part in (4, 3, 2, 1):
-            command = [
-                "run",
-                "--plan",
-                folder / f"{half}.json",
-                "--shard",
-                f"{part}/4",
-                "--jobs",
-                1,
-                "--out",
-                folder / f"{part}",
-            ]
+            words = f"run --plan {folder}/{half}.json --shard {part}/4 --jobs 1 --out {folder}/{part}"
+            command = [sys.executable, "-m", "bench.cli", *words.split()]
             if len(running) == 2:
                 running.pop(0).wait()
             running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))

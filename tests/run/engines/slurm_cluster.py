@@ -50,6 +50,7 @@ def slurm(folder: Path, nodes: int = 2) -> Iterator[dict[str, str]]:
             _call(["slurmd", "-f", str(configuration), "-N", f"n{number}"], environment)
             started.append(folder / "pid" / f"slurmd-n{number}.pid")
         _await_nodes(folder, nodes, environment)
+        subprocess.run(["srun", "true"], env=environment, check=True, capture_output=True, timeout=_READY_SECONDS)
         yield environment
         subprocess.run(["scancel", "--user", "root"], env=environment, check=False, capture_output=True)
         _await(lambda: not queue(environment), _READY_SECONDS)
