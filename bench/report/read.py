@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from bench.core.cells import EXTRACTION, PERF, Cell
 from bench.core.errors import UserError
 from bench.report.figures.gallery import Stored
 from bench.results.schema import IDENTITY, PUBLISHED, ROW_COLUMNS
-from bench.results.store import Store, read_rows
+from bench.results.store import Held, Store, read_rows
 from bench.results.tables import arrow_schema, to_frame, with_text_once
 from bench.stats.aggregate import plain
 
@@ -45,35 +45,32 @@ def load_results(folders: Sequence[Path]) -> Results:
     """Read results folders; a measurement that stands in several is taken from the first. What `bench perf` measured is
     passed over: it is about a machine, not about models. Repeated text is held as categories
     (bench.results.tables.to_frame). Raises UserError for a folder without results."""
-    import pyarrow as pa
-
     measured = [folder for folder in folders if not is_published(folder)]
-    stored: list[Stored] = []
-    tables = []
+    lengths: list[int] = []
     machines: set[str] = set()
     remarks: list[str] = []
-    for folder in measured:
-        if (folder / "cells").is_dir():
-            held = Store(folder, create=False).held()
-            remarks += [f"{folder.resolve().name}: {remark}" for remark in held.remarks]
-            machines |= {*held.machines}
-            stored += _stored(held.rows, folder)
-            tables.append(held.rows)
-        else:
-            rows = pa.Table.from_pandas(read_rows(folder), schema=arrow_schema(), preserve_index=False)
-            tables.append(with_text_once(rows))
-        if set(tables[-1].column("track").unique().to_pylist()) <= {PERF}:
-            raise UserError(f"{folder} holds no finished cell yet; run `bench run --out {folder}` first")
-    rows = to_frame(tables)
-    tables.clear()
+
+    def tables() -> Iterator[Any]:
+        for folder in measured:
+            held = _held(folder)
+            if set(held.rows.column("track").unique().to_pylist()) <= {PERF}:
+                raise UserError(f"{folder} holds no finished cell yet; run `bench run --out {folder}` first")
+            remarks.extend(f"{folder.resolve().name}: {remark}" for remark in held.remarks)
+            machines.update(held.machines)
+            lengths.append(len(held.rows))
+            yield held.rows
+
+    rows = to_frame(tables())
+    stored = tuple(_stored(rows, measured, lengths))
     names = tuple(folder.resolve().name if folder in measured else PUBLISHED for folder in folders)
-    rows = rows[~rows.duplicated(list(IDENTITY))]
+    if len(measured) > 1:
+        rows = rows[~rows.duplicated(list(IDENTITY))]
     perf = rows["track"] == PERF
     extraction = rows[perf & (rows["mode"] == EXTRACTION)]
     return Results(
         names,
-        rows[~perf].reset_index(drop=True),
-        tuple(stored),
+        rows[~perf].reset_index(drop=True) if perf.any() else rows.reset_index(drop=True),
+        stored,
         len(measured) < len(folders),
         plain(extraction).reset_index(drop=True),
         tuple(sorted(machines)),
@@ -81,9 +78,24 @@ def load_results(folders: Sequence[Path]) -> Results:
     )
 
 
-def _stored(rows: Any, folder: Path) -> list[Stored]:
-    """The cells that an Arrow table of a folder's rows is of, in its order."""
+def _held(folder: Path) -> Held:
+    """What a folder holds; one without cells has its rows alone."""
+    import pyarrow as pa
+
+    if (folder / "cells").is_dir():
+        return Store(folder, create=False).held()
+    rows = pa.Table.from_pandas(read_rows(folder), schema=arrow_schema(), preserve_index=False)
+    return Held(with_text_once(rows), (), ())
+
+
+def _stored(rows: pd.DataFrame, folders: Sequence[Path], lengths: Sequence[int]) -> Iterator[Stored]:
+    """The cells that rows are of. folders, lengths: whose rows stand below each other, and how many each has."""
     names = list(Cell.__dataclass_fields__)
-    first = to_frame([rows]).drop_duplicates("key")
-    cells = plain(first.loc[first["track"] != PERF, [*names, "weights", "key"]])
-    return [Stored(folder, row[-1], Cell(*row[:-2]), row[-2]) for row in cells.itertuples(index=False, name=None)]
+    start = 0
+    for folder, length in zip(folders, lengths, strict=True):
+        part = rows.iloc[start : start + length]
+        start += length
+        if (folder / "cells").is_dir():
+            first = part[~part["key"].duplicated() & (part["track"] != PERF)]
+            cells = plain(first[[*names, "weights", "key"]]).itertuples(index=False, name=None)
+            yield from (Stored(folder, row[-1], Cell(*row[:-2]), row[-2]) for row in cells)

@@ -113,7 +113,8 @@ def table_of(folder: Path, source: str) -> tuple[Any, About] | None:
             about = _about((file.metadata.metadata or {}).get(_ABOUT, b"{}"))
             if about is None or about.source != source:
                 return None
-            table = with_text_once(file.read(use_threads=False))
+            groups = [with_text_once(file.read_row_group(number)) for number in range(file.num_row_groups)]
+            table = pa.concat_tables(groups or [with_text_once(file.read())])
     except (OSError, pa.ArrowException, ValueError):
         return None
     return (table, about) if _as_cells_have_it(table) else None
@@ -168,6 +169,8 @@ def to_frame(tables: Iterable[Any]) -> pd.DataFrame:
     parts.clear()
     numbers = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame = table.to_pandas(types_mapper=numbers.get, self_destruct=True, split_blocks=True)
+    del table
+    pa.default_memory_pool().release_unused()
     for name in _REPEATED:
         column = frame[name].cat
         frame[name] = column.reorder_categories(sorted(column.categories))

@@ -73,10 +73,12 @@ def per_scene(rows: pd.DataFrame) -> pd.DataFrame:
 
 def scene_means(rows: pd.DataFrame) -> pd.Series:
     """The values of `per_scene`, averaged over seeds: a series over SETTING and scene, sorted, without what is missing."""
-    scenes = _per_scene(expand_failures(rows))
-    values = scenes.groupby([*SETTING, "scene"], sort=True, observed=True)["value"].mean().dropna()
-    index = plain(values.index.to_frame(index=False))
-    return values.set_axis(pd.MultiIndex.from_frame(index))
+    rows = expand_failures(rows)
+    views = rows["value"].where(rows["status"] == "ok")
+    place = [*SETTING, "scene"]
+    seeds = views.groupby([rows[name] for name in (*place, "seed")], observed=True, dropna=False).mean()
+    values = seeds.groupby(level=place, observed=True).mean().dropna()
+    return values.set_axis(pd.MultiIndex.from_frame(plain(values.index.to_frame(index=False))))
 
 
 def _per_scene(rows: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 python tests/benchmarks/bench_store.py [CELLS ...] [--steps scan,compact,…]
 
 By default 1000 and 10000 cells, all steps. Each step runs in a process of its own. A cell is stored as a run stores it:
-27 rows, as a probe of three held-out views has, and one picture. The table of bench/docs/store.md is what this prints.
+27 rows, as a probe of three held-out views has, and one picture. The table of bench/docs/trust.md is what this prints.
 """
 
 from __future__ import annotations
