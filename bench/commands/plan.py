@@ -83,6 +83,10 @@ def status_command(folder: Path, plan: Path | None, console: Console) -> int:
         console.print(
             f"failed: {listed([cell.label for cell in found.failed])}", highlight=False, soft_wrap=True, markup=False
         )
+    if found.missing and not found.running and (folder / "slurm").is_dir():
+        console.print(
+            f"what SLURM's tasks printed: {folder / 'slurm'}/*/*.out", highlight=False, soft_wrap=True, markup=False
+        )
     if found.expected_seconds and found.taken_seconds:
         share = found.taken_seconds / found.expected_seconds
         console.print(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
@@ -33,20 +35,19 @@ class Machine:
 
     Attributes:
         faults: What it lacks for this run, in words.
-        gpu_mb: Memory of its smallest GPU; NaN without one.
+        gpu_mb: Memory of its smallest GPU; NaN without one, or where nvidia-smi does not tell.
     """
 
     faults: tuple[str, ...]
     gpu_mb: float
 
 
-def check_machines(out: Path, settings: Settings, on_gpu: bool) -> dict[str, Machine]:
+def check_machines(out: Path, settings: Settings) -> dict[str, Machine]:
     """Ask every machine of the cluster whether it can take part.
 
     Args:
         out: The results folder, absolute.
         settings: As on this machine.
-        on_gpu: Whether the cells run on GPUs; machines without one get none and are not asked for data.
 
     Raises:
         UserError: Naming each machine that cannot and what it lacks, before anything is run.
@@ -61,8 +62,8 @@ def check_machines(out: Path, settings: Settings, on_gpu: bool) -> dict[str, Mac
     faults = [f"{name}: {'; '.join(each.faults)}" for name, each in machines.items() if each.faults]
     if faults:
         raise UserError("\n".join(["machines of the cluster that cannot take part:", *faults]))
-    if on_gpu and all(math.isnan(each.gpu_mb) for each in machines.values()):
-        raise UserError("--device cuda: no machine of the cluster has a GPU that PyTorch sees")
+    if settings.device == "cuda" and not ray.gpus():
+        raise UserError("--device cuda: no machine of the cluster has a GPU")
     return machines
 
 
@@ -145,8 +146,6 @@ def _root_here(root: Path | None) -> Path | None:
 
 def _look(token: Path, settings: Settings, version: str) -> Machine:
     """What this machine lacks. Runs on every machine of the cluster."""
-    import torch
-
     faults = []
     if version != VERSION:
         faults.append(f"it has version {VERSION} of the suite, this machine {version}")
@@ -159,8 +158,17 @@ def _look(token: Path, settings: Settings, version: str) -> Machine:
     except UserError as error:
         faults.append(str(error))
     faults += [f"--checkpoint {name}: there is no {path}" for name, path in settings.checkpoints if not path.exists()]
-    gpus = [torch.cuda.get_device_properties(number).total_memory / 2**20 for number in range(torch.cuda.device_count())]
-    return Machine(tuple(faults), min(gpus, default=math.nan))
+    return Machine(tuple(faults), _gpu_mb())
+
+
+def _gpu_mb() -> float:
+    """The memory of the smallest GPU. Asked of the driver: Ray hides GPUs from a process that has none to itself."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return math.nan
+    command = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+    return min((float(line) for line in told.split() if line.isdecimal()), default=math.nan)
 
 
 def _can_write(folder: Path) -> bool:

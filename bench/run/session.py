@@ -212,7 +212,7 @@ def _reports_of_cluster(
     with ray.connected():
         run = replace(run_of(request), jobs=request.jobs, threads=1, elsewhere=True)
         told(Doing("asking the machines of the cluster"))
-        machines = check_machines(request.out, run.settings, request.on_gpu)
+        machines = check_machines(request.out, run.settings)
         due = _due(run, plan, told)
         packed = 1
         if request.on_gpu:

@@ -55,11 +55,9 @@ def on_every_machine(function: Callable[[], Result]) -> dict[str, Result | str]:
 
     with connected() as ray:
         nodes = [node for node in ray.nodes() if node["Alive"]]
-        # A share of a GPU where there is one: Ray hides it from a task that asks for none.
         started = {
             f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})": ray.remote(
                 num_cpus=0,
-                num_gpus=0.01 if node["Resources"].get("GPU") else 0,
                 max_retries=0,
                 scheduling_strategy=_only(node["NodeID"]),
             )(call).remote()
@@ -72,6 +70,12 @@ def on_every_machine(function: Callable[[], Result]) -> dict[str, Result | str]:
             except RayError as error:
                 found[name] = f"it does not answer ({type(error).__name__}: {str(error).strip().splitlines()[-1]})"
         return found
+
+
+def gpus() -> float:
+    """How many GPUs the cluster has."""
+    with connected() as ray:
+        return float(ray.cluster_resources().get("GPU", 0))
 
 
 def map_groups(

@@ -26,6 +26,7 @@ from bench.core.residents import Residents
 from bench.core.track import Settings
 from bench.results.store import Store, read_rows
 from bench.run.cluster import Machine, cells_per_gpu, check_machines, plugin_files
+from bench.run.engines.base import Limits
 from bench.run.engines.ray import map_groups
 from bench.run.keys import cell_key
 from bench.run.planfile import Estimate
@@ -47,7 +48,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
         patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1, "include_dashboard": False})
+        soon = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}  # that a machine is gone
+        head = {"num_cpus": 2, "num_gpus": 1, "include_dashboard": False, "_system_config": soon}
+        made = Cluster(initialize_head=True, head_node_args=head)
         ray.init(address=made.address, log_to_driver=False)
         yield made
         ray.shutdown()
@@ -78,6 +81,15 @@ def test_workers_are_initialised() -> None:
         2: "yes",
     }
     assert "MARKED" not in os.environ
+
+
+def test_a_task_that_takes_too_long_is_ended_and_waiting_is_not_counted() -> None:
+    def wait(seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    found = dict(map_groups(wait, [[3.0], [3.5, 300.0, 0.0], [0.1]], jobs=1, limits=Limits(seconds=lambda task: 4.0)))
+    assert found == {3.0: 3.0, 3.5: 3.5, 300.0: WorkerDied(None, "4 seconds"), 0.0: 0.0, 0.1: 0.1}
 
 
 def test_groups_share_a_gpu_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -145,7 +157,7 @@ def test_a_machine_without_the_results_folder_is_named_before_anything_runs(clus
     out = tmp_path / "out"
     out.mkdir()
     settings = Settings(None, tmp_path, "cpu", "none")
-    assert all(machine.faults == () for machine in check_machines(out, settings, False).values())
+    assert all(machine.faults == () for machine in check_machines(out, settings).values())
     join = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={cluster.address}", "--num-cpus=1", "--block"]
     hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(out), *join]
     if shutil.which("unshare") is None or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
@@ -157,7 +169,7 @@ def test_a_machine_without_the_results_folder_is_named_before_anything_runs(clus
                 break
             time.sleep(0.1)
         with pytest.raises(UserError, match=r"cannot take part:\n.*: the results folder .* is not there, or not the one"):
-            check_machines(out, settings, False)
+            check_machines(out, settings)
     assert not list(out.iterdir())
 
 

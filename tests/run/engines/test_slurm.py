@@ -21,7 +21,7 @@ from bench.results.claims import Claims
 from bench.results.store import read_rows
 from bench.run.engines.slurm import options_of
 from bench.run.needs import Need, by_need, need_of
-from bench.run.planfile import GUESSED, Estimate
+from bench.run.planfile import GUESSED, Estimate, read_plan_file
 from bench.run.request import Request
 from bench.run.submit import arrays_of
 
@@ -135,6 +135,17 @@ def test_a_dry_run_says_what_would_be_handed_in_and_writes_nothing(tmp_path: Pat
     code, said = bench(*dry)
     assert code == 1
     assert "--device cpu or --device cuda" in said
+
+
+def test_a_plan_for_gpus_is_made_where_there_is_none(tmp_path: Path) -> None:
+    asked = ("--plugin", PLUGIN, "--datasets", "small", "--scenes", "s00", "--models", "small-0", "--modes", "G,T")
+    code, said = bench("plan", *asked, "--device", "cuda", "--out", tmp_path / "plan.json")
+    assert code == 0, said
+    assert "2 cells on 1 GPU, 4 CPUs, 4 GB: about 0.14 hours" in said
+    plan = read_plan_file(tmp_path / "plan.json")
+    assert plan.device == "cuda"
+    assert {cell.protocol for cell, _ in plan.cells} == {"paper-v1"}
+    assert plan.plugins == (str(PLUGIN),)
 
 
 def test_the_users_options_overrule_and_those_of_the_plan_are_refused() -> None:
