@@ -80,7 +80,7 @@ def slurm(folder: Path) -> tuple[Path, int, str]:
             bench("run", *SHARED, *half, "--engine", "slurm", "--jobs", 4, "--out", out, **conf)
         _until(lambda: len(list((out / "cells").glob("*.json"))) > 20)
         task = next(name for name, state, _ in slurm_cluster.queue(environment) if state == "RUNNING")
-        subprocess.run(["scancel", "--signal=TERM", task], env=environment, check=True)
+        slurm_cluster.tell(environment, task, "TERM")
         slurm_cluster.start_now(environment, task)
         if not slurm_cluster.await_end(environment, 3000):
             raise SystemExit("the tasks do not end")

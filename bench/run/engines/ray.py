@@ -177,7 +177,9 @@ def _room(ray: Any, gpus: float) -> int:
 
 
 def _answers(ray: Any, node: str) -> bool:
-    """True where a machine still runs what it is given."""
+    """True where a machine still runs what it is given; that one is lost is known after a while alone."""
+    if not any(each["NodeID"] == node and each["Alive"] for each in ray.nodes()):
+        return False
     probe = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=_only(node))(lambda: True)
     try:
         return bool(ray.get(probe.remote(), timeout=_PROBE_SECONDS))

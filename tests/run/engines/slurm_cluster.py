@@ -51,9 +51,11 @@ def slurm(folder: Path, nodes: int = 2) -> Iterator[dict[str, str]]:
             started.append(folder / "pid" / f"slurmd-n{number}.pid")
         _await_nodes(folder, nodes, environment)
         subprocess.run(["srun", "true"], env=environment, check=True, capture_output=True, timeout=_READY_SECONDS)
-        yield environment
-        subprocess.run(["scancel", "--user", "root"], env=environment, check=False, capture_output=True)
-        _await(lambda: not queue(environment), _READY_SECONDS)
+        try:
+            yield environment
+        finally:
+            subprocess.run(["scancel", "--user", "root"], env=environment, check=False, capture_output=True)
+            _await(lambda: not queue(environment), _READY_SECONDS)
     finally:
         _end([*reversed(started), *([munge] if munge else [])])
 
@@ -71,6 +73,13 @@ def queue(environment: dict[str, str]) -> list[tuple[str, str, str]]:
 def await_end(environment: dict[str, str], seconds: float) -> bool:
     """Wait until no task waits or runs; False where the time is over before."""
     return _await(lambda: not queue(environment), seconds)
+
+
+def tell(environment: dict[str, str], job: str, name: str) -> None:
+    """Send a running task a signal, as SLURM does before it preempts one."""
+    command = ["scancel", f"--signal={name}", job]  # refused for an instant while a task of its array starts
+    if not _await(lambda: subprocess.run(command, env=environment, capture_output=True).returncode == 0, _READY_SECONDS):
+        raise RuntimeError(f"SLURM does not signal {job}")
 
 
 def start_now(environment: dict[str, str], job: str) -> None:

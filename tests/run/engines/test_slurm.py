@@ -79,7 +79,7 @@ def test_a_task_that_is_told_to_stop_goes_on_later_and_a_failed_cell_stops_nothi
     until(lambda: "· slow" in printed(), 300, f"no slow photo was done: {printed()}")
     slow = next(path for path in out.glob("slurm/*/*_log.out") if "· slow" in path.read_text())
     task = "_".join(slow.name.split("_")[:2])
-    subprocess.run(["scancel", "--signal=TERM", task], env=cluster, check=True)
+    slurm_cluster.tell(cluster, task, "TERM")
     until(lambda: "told to stop by SIGTERM" in printed(), 100, f"the task did not hear it: {printed()}")
     dead = [path for path in (out / "claims").iterdir() if Claims(out).holder(path.name) is None]
     assert not [path for path in dead if path.exists()], "it did not give up the cell that it had in hand"
