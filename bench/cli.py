@@ -293,7 +293,9 @@ def verify(
     raise typer.Exit(verify_command(folder, recompute, data_root, console, checkpoint or ()))
 
 
-Cell = Annotated[str, typer.Argument(help="The first digits of a cell's key (rows.csv, column key).")]
+Cell = Annotated[
+    str, typer.Argument(help="Words of a cell, as room/aliked/G, or the first digits of its key (rows.csv, column key).")
+]
 Source = Annotated[Path, typer.Option("--from", help="Results folder.")]
 
 
@@ -304,24 +306,28 @@ def export(
     to: Annotated[
         Path | None, typer.Option(help="PLY file, or its folder; by default <data set>-<scene>-<model>-<mode>.ply here.")
     ] = None,
+    points: Annotated[
+        bool, typer.Option("--points", help="A point cloud with RGB colours, for programs that know no Gaussians.")
+    ] = False,
     checkpoint: SameWeights = None,
     data_root: DataRoot = None,
     plugin: Plugins = None,
 ) -> None:
-    """Write the Gaussians of a probe cell as a PLY file in the standard 3DGS layout."""
+    """Write the Gaussians of a probe cell as a PLY file, in the standard 3DGS layout or as coloured points."""
     from bench.commands.splats import export_command
 
     load_plugins(plugin)
-    console.print(
-        f"{export_command(cell, source, to, data_root, console, checkpoint or ())}", highlight=False, soft_wrap=True
-    )
+    written = export_command(cell, source, to, data_root, console, checkpoint or (), points)
+    console.print(f"{written}", highlight=False, soft_wrap=True)
 
 
 @app.command()
 def view(
     cells: Annotated[
         list[str],
-        typer.Argument(help="The first digits of the keys of one to four cells that differ in model or mode alone."),
+        typer.Argument(
+            help="One to four cells that differ in model or mode alone: words as room/aliked/G, or first digits of keys."
+        ),
     ],
     source: Source = Path("results/run"),
     save: Annotated[

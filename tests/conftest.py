@@ -15,6 +15,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 #: The same examples in every run, however slow the machine is: what fails, fails for everyone. `make fuzz` draws others.
 settings.register_profile("suite", derandomize="BENCH_FUZZ" not in os.environ, deadline=None)
 settings.load_profile("suite")
+os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is fetched for a test: not the gigabyte that a model or a metric would take
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from plyfile import PlyData
 from typer.testing import CliRunner
 
 from bench import cli
@@ -86,7 +87,11 @@ def test_a_plugin_runs_stands_in_the_report_and_is_not_run_twice(
 ) -> None:
     out, report = tmp_path / "results", tmp_path / "report"
     command = [*probe(plugin, out), "--report", str(report)]
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     assert bench(*command, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert said.count("fetching the weights that LPIPS needs, once: https://") == 1
+    assert re.search(r"left out LPIPS: https://\S+/vgg16\S+ cannot be fetched \(\S+ cannot be reached\)", said)
     rows = pd.read_parquet(out / "rows.parquet")
     assert validate_rows(rows) == []
     assert set(rows["model"]) == {"grid-colour", "-"}
@@ -117,6 +122,13 @@ def test_the_gaussians_of_a_cell_can_be_exported(
     assert f"{file} is a file; choose another folder" in " ".join(capsys.readouterr().err.split())
     gaussians = read_ply(file)
     assert len(gaussians) == rows["value"].item()
+    assert bench("export", "room/Q", "--from", str(out), monkeypatch=monkeypatch) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no cell is 'room/Q'; name one by its words or its key's first digits: procedural/room/rgb/" in told
+    assert bench("export", "room/rgb", "--from", str(out), monkeypatch=monkeypatch) == 2
+    assert "'room/rgb' may mean 2 cells" in " ".join(capsys.readouterr().err.split())
+    assert bench("export", "room/rgb/T", *command[2:], "--points", monkeypatch=monkeypatch) == 0
+    assert PlyData.read(file)["vertex"].data.dtype.names == ("x", "y", "z", "red", "green", "blue")
     for view in datasets["procedural"]().load_scene(None, "room").train:
         assert view.camera is not None
         assert (view.camera.project(gaussians.means.double().numpy())[1] > 0).mean() > 0.5
@@ -232,6 +244,28 @@ def test_all_lists_what_cannot_run_here_and_a_name_stops_the_run(
     assert "model dino:" not in listed
     assert bench(*arguments, "--models", "rgb,vggt-decoder", monkeypatch=monkeypatch) == 2
     assert "vggt-decoder needs the package vggt" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_it_will_take(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights that are not here (an untrained twin needs none), time and memory of like cells, protocols for a GPU."""
+    out = tmp_path / "results"
+    dry = ["run", "--modes", "G", "--scenes", "room", "--device", "cpu", "--out", str(out), "--dry-run"]
+    monkeypatch.setattr("bench.machine.weights.cached", lambda source: None)
+    assert bench(*dry, "--models", "dino,dino@untrained,rgb", "--protocol", "paper-v1", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert "weights to be fetched first: dino;" in said
+    assert f"how long they take is not known: {out} holds no cell like them" in said
+    assert "paper-v1 is made for a GPU: 8000 iterations" in said
+    assert not out.exists()
+    assert bench(*probe(plugin, out), "--no-report", monkeypatch=monkeypatch) == 0
+    capsys.readouterr()
+    assert bench(*probe(plugin, out), "--no-report", "--dry-run", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"about 0\.\d\d hours on one worker, up to \d+ MB", said)
+    assert "to be fetched" not in said
+    assert "made for a GPU" not in said
 
 
 @pytest.mark.parametrize(

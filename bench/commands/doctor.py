@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import native
+from bench.core.protocols import DEFAULT_PROBE
 from bench.machine.locations import cache_root, user_folder
 from bench.machine.provenance import code_version
 
@@ -30,7 +31,11 @@ def doctor_command(console: Console) -> None:
         "PyTorch", torch.__version__, f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
     )
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    table.add_row("GPU", gpu, "" if torch.cuda.is_available() else "quick-v1 runs on the CPU; paper-v1 wants a GPU")
+    table.add_row(
+        "GPU",
+        gpu,
+        "" if torch.cuda.is_available() else f"{DEFAULT_PROBE['cpu']} runs on the CPU; {DEFAULT_PROBE['cuda']} wants a GPU",
+    )
     for kernel, cost in KERNELS.items():
         why = native.missing(kernel)
         table.add_row(f"kernel {kernel}", "[red]missing[/]" if why else "built", f"{why}; {cost}" if why else "")

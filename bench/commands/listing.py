@@ -32,7 +32,6 @@ _SPARED = (
     "license",
     "note",
 )
-_WIDEST = 300  #: characters of a line in a file or a pipe, which has no width of its own
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "models": features,
@@ -59,11 +58,9 @@ def list_command(kind: str, console: Console) -> None:
     table = tables[kind]()
 
     def width() -> int:
-        return table.__rich_measure__(console, console.options.update(max_width=_WIDEST)).maximum
+        return table.__rich_measure__(console, console.options.update(max_width=10 * console.width)).maximum
 
-    if not console.is_terminal:
-        console.width = max(console.width, width())
-    for spared in _SPARED if console.is_terminal else ():
+    for spared in _SPARED:
         if width() > console.width and (column := next((each for each in table.columns if each.header == spared), None)):
             table.columns.remove(column)
             table.caption = "`bench show NAME` tells the rest"

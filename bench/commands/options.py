@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +14,17 @@ from rich.markup import escape
 from bench.core.errors import UserError
 from bench.core.names import names_in
 
-console = Console()
-errors = Console(stderr=True)
+#: Characters of a line in a file or a pipe, which has no width of its own: nothing is wrapped or cut there.
+_WIDEST = 1000
+
+
+def _console(stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() or "COLUMNS" in os.environ else _WIDEST)
+
+
+console = _console()
+errors = _console(stderr=True)
 
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="A Python file or module to load; repeatable.")]
 DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets (else $BENCH_DATA).")]

@@ -40,7 +40,7 @@ def plan_command(request: Request, like: list[Path], to: Path, console: Console)
         hours = sum(estimate.seconds for _, estimate in cells) / 3600
         said = f"{counted(len(cells), 'cell')} on {need}: about {hours:.2f} hours"
         console.print(said, highlight=False, soft_wrap=True)
-    print_left_out(plan, console)
+    print_left_out(plan.left_out, console)
     guessed = sum(estimate.guessed for _, estimate in found.cells)
     if guessed:
         console.print(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,12 +21,26 @@ from rich.progress import (
 )
 
 from bench.core.cells import NO_MODEL, Cell
-from bench.core.text import counted
+from bench.core.protocols import DEFAULT_PROBE, PROBE_PROTOCOLS
+from bench.core.text import counted, listed
 from bench.machine.files import check_writable
-from bench.run.plan import Plan
-from bench.run.planfile import Estimate
+from bench.results.store import read_rows
+from bench.run.plan import LeftOut, Plan
+from bench.run.planfile import Estimate, estimated
 from bench.run.request import Request
-from bench.run.session import Doing, Ended, Event, Extracted, Planned, Resumed, plan_of, run_request
+from bench.run.session import (
+    Doing,
+    Ended,
+    Event,
+    Extracted,
+    Fetching,
+    Lacking,
+    Planned,
+    Resumed,
+    plan_of,
+    run_request,
+    to_be_fetched,
+)
 from bench.run.worker import Report
 
 INTERRUPTED = 130
@@ -46,7 +62,10 @@ def run_command(
     if report is not None:
         check_writable(report)
     if dry_run:
-        print_plan(plan_of(request.placed(), cells=cells, fetching=False, elsewhere=request.elsewhere), console)
+        request = request.placed()
+        plan = plan_of(request, cells=cells, fetching=False, elsewhere=request.elsewhere)
+        print_plan(plan, console)
+        _print_needs(plan, request, console)
         return 0
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop by a scheduler, say: as by Ctrl-C
     try:
@@ -56,7 +75,12 @@ def run_command(
         signal.signal(signal.SIGTERM, before)
     if ran.interrupted:
         done = f"{listen.done} of {listen.due} cells are done" if listen.due else "no cell was due"
-        errors.print(f"interrupted; {done}, the finished cells are kept: the same command goes on from here", soft_wrap=True)
+        again = shlex.join(["bench", *sys.argv[1:]])
+        errors.print(
+            escape(f"interrupted; {done} and kept. The same command goes on from here: {again}"),
+            highlight=False,
+            soft_wrap=True,
+        )
         return INTERRUPTED
     console.print(f"rows: {request.out / 'rows.csv'} ({ran.rows})", highlight=False, soft_wrap=True)
     print_failures(ran.failures, errors)
@@ -104,6 +128,11 @@ class _Progress:
                 self.due = planned - stored
                 if stored:
                     self.console.print(f"{stored} of {planned} cells are stored already", highlight=False)
+            case Fetching(name, source):
+                said = f"fetching the weights that {name} needs, once: {source.partition(':')[2]}"
+                self.console.print(escape(said), highlight=False, soft_wrap=True)
+            case Lacking(name, reason):
+                print_left_out((LeftOut(name, reason),), self.console)
             case Extracted(cell):
                 self._describe(f"features of {cell.model}, {cell.dataset}/{cell.scene}")
             case Ended(report, done, due):
@@ -130,12 +159,37 @@ def print_plan(plan: Plan, console: Console) -> None:
         if track == "probe":
             parts += [f"point map {pointmap}", "modes " + " ".join(dict.fromkeys(cell.mode for cell in cells))]
         console.print(f"{len(cells):>5}  {escape(', '.join(parts))}", highlight=False, soft_wrap=True)
-    print_left_out(plan, console)
+    print_left_out(plan.left_out, console)
 
 
-def print_left_out(plan: Plan, console: Console) -> None:
+def _print_needs(plan: Plan, request: Request, console: Console) -> None:
+    """What the cells will take: downloads, time and memory as far as stored cells tell, a GPU."""
+    said = []
+    if missing := to_be_fetched(plan, request):
+        said.append(f"weights to be fetched first: {listed(missing)}; `bench weights check` asks how large they are")
+    rows = read_rows(request.out) if request.out.is_dir() else None
+    costs = [estimate for _, estimate in estimated(plan.cells, request.device, rows) if not estimate.guessed]
+    if costs:
+        hours, memory = sum(cost.seconds for cost in costs) / 3600, max(cost.memory_mb for cost in costs)
+        of = "" if len(costs) == len(plan.cells) else f" for {len(costs)} of the cells"
+        said.append(f"about {hours:.2f} hours on one worker{of}, up to {memory:.0f} MB, by cells that {request.out} holds")
+    else:
+        said.append(f"how long they take is not known: {request.out} holds no cell like them (`bench plan --like RESULTS`)")
+    probes = {cell.protocol for cell in plan.cells if cell.track == "probe"}
+    slow = [name for name in probes if not PROBE_PROTOCOLS[name].quick and not request.on_gpu]
+    for name in sorted(slow):
+        protocol = PROBE_PROTOCOLS[name]
+        said.append(
+            f"[yellow]{name} is made for a GPU[/]: {protocol.iterations} iterations on grids of {protocol.grid_long_side} "
+            f"pixels, many minutes or hours a cell on a CPU, days for a table; {DEFAULT_PROBE['cpu']} is made for a CPU"
+        )
+    for line in said:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def print_left_out(things: Sequence[LeftOut], console: Console) -> None:
     """One line for each thing that cannot run here, and why."""
-    for left_out in plan.left_out:
+    for left_out in things:
         console.print(
             f"[yellow]left out[/] {escape(left_out.what)}: {escape(left_out.reason)}", highlight=False, soft_wrap=True
         )

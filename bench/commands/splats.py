@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from rich.console import Console
 
 from bench.commands.checkpoints import checkpoints
-from bench.core.cells import Weights
+from bench.core.cells import NOT_APPLICABLE, Weights
 from bench.core.errors import UserError
 from bench.core.residents import Residents
 from bench.core.scenes import MultiViewScene
+from bench.core.text import listed
 from bench.core.track import Settings
 from bench.machine.files import check_writable
 from bench.machine.locations import cache_root, data_root
@@ -21,38 +23,64 @@ from bench.results.store import Store
 from bench.run.keys import cell_key
 from bench.run.request import found_device
 from bench.run.verify import other_weights
-from bench.splat import Gaussians, write_ply
+from bench.splat import Gaussians, write_ply, write_points
 
 
 def export_command(
-    prefix: str,
+    text: str,
     folder: Path,
     target: Path | None,
     root: Path | None,
     console: Console,
     local_weights: Sequence[str] = (),
+    points: bool = False,
 ) -> Path:
-    """Write the Gaussians of a cell in the standard 3DGS layout; returns the file. local_weights: as --checkpoint has them.
+    """Write the Gaussians of a cell; returns the file.
 
-    Raises UserError as `find_cell` and `trained_again`.
+    Args:
+        text: The cell, as `find_cell` takes it.
+        local_weights: As --checkpoint has them.
+        points: Centres with RGB colours, for programs that show point clouds; else the standard 3DGS layout.
+
+    Raises:
+        UserError: As `find_cell` and `trained_again`.
     """
-    record = find_cell(prefix, folder)
-    name = f"{record.cell.dataset}-{record.cell.scene}-{record.cell.model}-{record.cell.mode}.ply"
+    record = find_cell(text, folder)
+    name = f"{'-'.join(_words(record))}{'-points' if points else ''}.ply"
     path = target / name if target is not None and target.is_dir() else target or Path(name)
     check_writable(path.parent)  # before minutes of training
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_ply(path, trained_again(record, root, console, checkpoints(local_weights), Residents())[0])
+    gaussians = trained_again(record, root, console, checkpoints(local_weights), Residents())[0]
+    (write_points if points else write_ply)(path, gaussians)
     return path
 
 
-def find_cell(prefix: str, folder: Path) -> CellRecord:
-    """The stored cell whose key begins with `prefix`. Raises UserError where there is none or more than one."""
-    found = [record for record in Store(folder, create=False).records() if record.key.startswith(prefix)]
-    if len(found) != 1:
-        raise UserError(
-            f"{folder}: {len(found)} cells have a key that begins with {prefix!r}; keys stand in rows.csv, column key"
-        )
-    return found[0]
+def find_cell(text: str, folder: Path) -> CellRecord:
+    """The stored cell that is meant.
+
+    Args:
+        text: The first digits of its key, or words of its label with slashes between them: "room/aliked/G".
+        folder: The results folder.
+
+    Raises:
+        UserError: Where there is none or more than one; it names some.
+    """
+    records = list(Store(folder, create=False).records())
+    words = text.split("/")
+    found = [record for record in records if record.key.startswith(text)] or [
+        record for record in records if set(words) <= {str(value) for value in astuple(record.cell)}
+    ]
+    if len(found) == 1:
+        return found[0]
+    named = listed([f"{'/'.join(_words(record))} ({record.key[:8]})" for record in found or records])
+    if found:
+        raise UserError(f"{folder}: {text!r} may mean {len(found)} cells: {named}; add words or give the key's first digits")
+    raise UserError(f"{folder}: no cell is {text!r}; name one by its words or its key's first digits: {named}")
+
+
+def _words(record: CellRecord) -> tuple[str, ...]:
+    cell = record.cell
+    return tuple(word for word in (cell.dataset, cell.scene, cell.model, cell.mode) if word != NOT_APPLICABLE)
 
 
 def trained_again(

@@ -222,4 +222,6 @@ GEOMETRY_PROTOCOLS: Protocols[GeometryProtocol] = Protocols(
         GeometryProtocol("exact-v1", alignment="exact", alignment_size=None),
     ),
 )
+#: The probe's protocol where none is named, by kind of device.
+DEFAULT_PROBE = {"cuda": "paper-v1", "cpu": "quick-v2"}
 protocols = ProtocolRegistry()

@@ -79,7 +79,12 @@ class Prepared:
 
 
 class CellTrack(Protocol):
-    """One track. A new one is a module that holds such an object and a line in `bench.run.tracks`."""
+    """One track. A new one is a module that holds such an object and a line in `bench.run.tracks`.
+
+    weights: Where that comes from which measuring needs besides the models, by its name: fetched once, before the cells.
+    """
+
+    weights: Mapping[str, str]
 
     def group(self, cell: Cell) -> tuple[Hashable, ...]:
         """Cells of one group run one after the other in one process, which no other group shares."""

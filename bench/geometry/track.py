@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from bench.core.cells import Cell
@@ -19,6 +21,8 @@ NETWORK = "network"  #: kind of resident
 
 class GeometryTrack:
     """The geometry track (bench.core.track.CellTrack). A process serves one estimator and all samples of a data set."""
+
+    weights: Mapping[str, str] = {}
 
     def group(self, cell: Cell) -> tuple[str, ...]:
         return (cell.track, cell.dataset, cell.model, cell.protocol)

@@ -89,7 +89,7 @@ class WeightState:
 def sources(model: type[Any]) -> tuple[str, ...]:
     """One source per file that a model's class needs; none where its card names none that is kept here, nor for an untrained
     twin."""
-    weights: str = "" if getattr(model, "untrained", False) else model.card.weights
+    weights = _source(model)
     pin = f"@{model.card.revision}" if model.card.revision else ""
     kind, _, rest = weights.partition(":")
     if kind == "hf" and "/" in rest:
@@ -102,6 +102,10 @@ def sources(model: type[Any]) -> tuple[str, ...]:
 def file_name(source: str) -> str:
     """What the file of a source is called, without what pins it."""
     return _PIN.sub("", source).rpartition("/")[2]
+
+
+def _source(model: type[Any]) -> str:
+    return "" if getattr(model, "untrained", False) else model.card.weights
 
 
 def to_be_downloaded(card: Card) -> bool:
@@ -168,9 +172,10 @@ def check(model: type[Any], name: str, online: bool = False) -> WeightState:
     """What is known of a model's weights. online: ask the publisher for size and gating too; failing that, they are None."""
     card: Card = model.card
     files = tuple(WeightFile(source, cached(source)) for source in sources(model))
-    note = card.note if files or not card.weights else "fetched by the model's own package at first use"
+    source = _source(model)
+    note = card.note if files or not source else "fetched by the model's own package at first use"
     held = next((hub.snapshot_of(file.path) for file in files if file.path is not None), "")
-    state = WeightState(name, card.weights, card.license, files, note=note, revision=card.revision, held=held)
+    state = WeightState(name, source, card.license, files, note=note, revision=card.revision, held=held)
     if online and files:
         state = _with_published_facts(state)
     return replace(state, bytes=sum(file.bytes or 0 for file in files)) if state.cached else state
@@ -342,6 +347,8 @@ def _must_reach(url: str) -> None:
 
 @functools.cache
 def _reachable(host: str) -> bool:
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:  # the hub's own switch
+        return False
     if urllib.request.getproxies():
         return True
     try:

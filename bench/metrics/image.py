@@ -8,15 +8,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import os
 import pickle
-import queue
-import threading
-import urllib.request
 import warnings
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import torch
 from torch import Tensor
@@ -28,7 +23,8 @@ C1, C2 = 0.01**2, 0.03**2  #: SSIM's constants for a peak of 1
 _STRIP = 32  # a blur goes by strips of an axis, which skips most of the band matrix's zeros
 HAARPSI_SMALLEST_SIDE = 16  #: pixels; its largest filter covers so many
 LPIPS_SMALLEST_SIDE = 16  #: pixels; VGG halves the picture four times
-_NETWORK_PATIENCE = 6.0  #: seconds within which the weights' host must answer
+#: Where LPIPS's backbone comes from: torchvision's VGG-16, trained on ImageNet.
+LPIPS_BACKBONE = "torchhub:https://download.pytorch.org/models/vgg16-397923af.pth"
 
 
 def psnr(picture: Tensor, photo: Tensor) -> float:
@@ -135,16 +131,14 @@ def _lpips_network(device: torch.device) -> Any:
 
 @functools.cache
 def _load_lpips(device: torch.device) -> Any:
-    """The network, once per process and device, or the reason why there is none: the search for it is not repeated."""
-    from torchvision.models import VGG16_Weights
-
-    url = VGG16_Weights.IMAGENET1K_V1.url
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    """The network, once per process and device, or the reason why there is none. It asks no network: a run fetches the
+    backbone before its workers start."""
+    file = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE.rpartition("/")[2]
     # The reason stands in every row; a row that is published should not name a user's home.
     shown = Path("~") / file.relative_to(Path.home()) if file.is_relative_to(Path.home()) else file
     wanted = f"LPIPS needs the VGG-16 weights {file.name}: put them at {shown}, or run once with a network"
-    if not file.is_file() and not _reachable(url):
-        return Unavailable(f"{wanted} (they are not there and {urlparse(url).hostname} does not answer)")
+    if not file.is_file():
+        return Unavailable(f"{wanted} (they are not there)")
     import lpips as package
 
     try:
@@ -154,25 +148,3 @@ def _load_lpips(device: torch.device) -> Any:
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:  # cut off, or no checkpoint
         return Unavailable(f"{wanted} ({type(error).__name__}: {error})")
     return network.eval().requires_grad_(False).to(device)
-
-
-def _reachable(url: str) -> bool:
-    """Whether the host answers within a few seconds. HF_HUB_OFFLINE, the hubs' own switch, says no without asking."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:
-        return False
-    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            request = urllib.request.Request(url, method="HEAD")
-            with urllib.request.urlopen(request, timeout=_NETWORK_PATIENCE):
-                answers.put(True)
-        except (OSError, ValueError):
-            answers.put(False)
-
-    # In a thread, because looking up a name has no time limit of its own.
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        return answers.get(timeout=_NETWORK_PATIENCE)
-    except queue.Empty:
-        return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -18,6 +18,7 @@ from bench.core.scenes import Camera, Initialisation, MultiViewScene, View
 from bench.core.track import Outcome, Prepared, Settings
 from bench.machine.provenance import Cost
 from bench.machine.weights import identity
+from bench.metrics.image import LPIPS_BACKBONE
 from bench.probe.border import checked_initialisation
 from bench.probe.features.composite import build_provider, load_provider, parse_features, patch_features, scene_features
 from bench.probe.modes import mode_named
@@ -48,6 +49,8 @@ class ProbeOutcome(Outcome):
 class ProbeTrack:
     """The probe track (bench.core.track.CellTrack). Patch features are made before the cells that read them, model by model,
     and kept on disk, so that no probe holds a network."""
+
+    weights: Mapping[str, str] = {"LPIPS": LPIPS_BACKBONE}
 
     def group(self, cell: Cell) -> tuple[str, ...]:
         return (cell.track, cell.dataset, cell.scene, cell.model, cell.protocol)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import OVER_DATASETS
+from bench.core.cells import NOT_APPLICABLE, OVER_DATASETS
 from bench.core.errors import UserError
 from bench.core.text import listed
 from bench.metrics.catalogue import METRICS, headline
@@ -52,10 +52,21 @@ def comparison(folder: Path, to: Path) -> Page:
     name = "published" if theirs is None else theirs.names[0]
     sections = list(_sections(ours, theirs, name))
     if not any(each.parts for each in sections):
-        raise UserError(f"{folder} and {name} have no model, data set, mode and metric in common; nothing can be compared")
+        reference = published_means() if theirs is None else theirs.rows
+        raise UserError(
+            f"{folder} and {name} have no model, data set, mode and metric in common; nothing can be compared\n"
+            + "\n".join(f"{whose} holds {_held(rows)}" for whose, rows in ((folder, ours.rows), (name, reference)))
+        )
     title = f"vfm3d-bench: {ours.names[0]} against {name}"
     summary = "; ".join(each.text[-1] for each in sections)
     return Page(title, f"{summary}.", tuple(sections), page_marks(ours), footer(ours))
+
+
+def _held(rows: pd.DataFrame) -> str:
+    """What rows are of, in words: models, data sets, modes."""
+    columns = {"models": "model", "data sets": "dataset", "modes": "mode"}
+    said = {noun: sorted(set(rows[column].astype(str)) - {NOT_APPLICABLE}) for noun, column in columns.items()}
+    return "; ".join(f"{noun} {listed(values)}" for noun, values in said.items() if values)
 
 
 def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Section]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from bench.core.cells import INSTANTSPLAT, MODES, NO_MODEL, Cell, Track
+from bench.core.cells import INSTANTSPLAT, MODES, NO_MODEL, NOT_APPLICABLE, Cell, Track
 from bench.core.errors import Unavailable, UserError
 from bench.core.families import expanded
 from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, Model, PointmapInitialiser
 from bench.core.lookup import model_classes
 from bench.core.names import UNTRAINED, ModelName
-from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS, protocol_named
+from bench.core.protocols import DEFAULT_PROBE, GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS, protocol_named
 from bench.core.registry import Registry, datasets, estimators, features, find_datasets, pointmaps
 from bench.core.text import MOST_NAMED, listed
 from bench.machine.weights import to_be_downloaded
@@ -115,8 +115,8 @@ def _pointmaps(name: str, scenes: Sequence[str], selection: Request) -> tuple[di
 
 
 def _protocols(selection: Request) -> tuple[str, str]:
-    """The probe's and the geometry track's protocol. Unnamed: paper-v1 on a GPU, quick-v2 on a CPU; moge-v1."""
-    probe, geometry = ("paper-v1" if selection.on_gpu else "quick-v2"), "moge-v1"
+    """The probe's and the geometry track's protocol. Unnamed: the device's own for the probe; moge-v1."""
+    probe, geometry = DEFAULT_PROBE[selection.device], "moge-v1"
     for name in selection.protocols:
         protocol_named(name)
     probes, geometries = (
@@ -258,8 +258,9 @@ def _check_scenes(asked: Sequence[str], known: Sequence[str], datasets_asked: Se
     """Raises UserError for a scene that no selected data set has."""
     for name in scene_names(asked, known):
         if name not in (AUTO, ALL) and name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:12]
-            raise UserError(f"--scenes: {','.join(datasets_asked)} has no scene {name!r}; there are {', '.join(near)}, …")
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {listed(known, 12)}"
+            raise UserError(f"--scenes: {','.join(datasets_asked)} has no scene {name!r}; {hint}")
 
 
 def _nothing(selection: Request) -> str:
@@ -310,7 +311,7 @@ def keep_available(plan: Plan, selection: Request, check: Callable[[str, type[Mo
     reasons: dict[type[Model], Unavailable | None] = {}
     left_out: list[LeftOut] = []
     for cell in plan.cells:
-        for name, model in _models_and_initialiser(cell):
+        for name, model in models_and_initialiser(cell):
             if model in reasons:
                 continue
             reasons[model] = _lack(check, name, model)
@@ -319,7 +320,7 @@ def keep_available(plan: Plan, selection: Request, check: Callable[[str, type[Mo
                 left_out.append(LeftOut(f"{kind} {name}", str(reasons[model])))
 
     def lack_of(cell: Cell) -> Unavailable | None:
-        return next((lack for _, model in _models_and_initialiser(cell) if (lack := reasons[model])), None)
+        return next((lack for _, model in models_and_initialiser(cell) if (lack := reasons[model])), None)
 
     kept = tuple(cell for cell in plan.cells if not lack_of(cell))
     named = [("model", model) for model in _must_run(selection.models)]
@@ -345,6 +346,7 @@ def _lack(check: Callable[[str, type[Model]], None], name: str, model: type[Mode
     return None
 
 
-def _models_and_initialiser(cell: Cell) -> list[tuple[str, type[Model]]]:
-    initialiser = [] if cell.pointmap == "-" else [(cell.pointmap, pointmaps[cell.pointmap])]
+def models_and_initialiser(cell: Cell) -> list[tuple[str, type[Model]]]:
+    """Name and class of all that a cell runs."""
+    initialiser = [] if cell.pointmap == NOT_APPLICABLE else [(cell.pointmap, pointmaps[cell.pointmap])]
     return [*model_classes(cell), *initialiser]

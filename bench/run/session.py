@@ -13,24 +13,26 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bench.core.cells import Cell, Weights
-from bench.core.errors import UserError
+from bench.core.errors import Unavailable, UserError
 from bench.core.interfaces import Model, PointmapInitialiser
 from bench.core.lookup import dataset_of
 from bench.core.registry import find_datasets
 from bench.core.track import Settings
 from bench.machine.locations import cache_root
 from bench.machine.requirements import check
-from bench.machine.weights import fetch
+from bench.machine.weights import cached, fetch, locate
+from bench.machine.weights import check as weight_state
 from bench.results.claims import Claims
 from bench.results.store import Store, stored_rows
 from bench.run.cluster import cells_per_gpu, check_machines
 from bench.run.engines import local, ray
 from bench.run.engines.base import MapGroups
 from bench.run.keys import fingerprint
-from bench.run.plan import Plan, keep_available, keep_readable, make_plan, with_notes
+from bench.run.plan import Plan, keep_available, keep_readable, make_plan, models_and_initialiser, with_notes
 from bench.run.planfile import Estimate, estimated
 from bench.run.request import Request
 from bench.run.runner import Run
+from bench.run.tracks import track_of
 from bench.run.worker import Report
 
 logger = logging.getLogger("bench")
@@ -60,6 +62,22 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class Fetching:
+    """Weights that measuring needs are fetched: a metric's, say."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What measuring needs cannot be had, and why; the cells run without it and say so in their rows."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Extracted:
     """The features that a cell needs are there."""
 
@@ -75,7 +93,7 @@ class Ended:
     due: int
 
 
-Event = Doing | Planned | Resumed | Extracted | Ended
+Event = Doing | Planned | Resumed | Fetching | Lacking | Extracted | Ended
 Listener = Callable[[Event], None]
 
 
@@ -130,20 +148,31 @@ def plan_of(
     listen(Doing("reading what the scenes hold"))
     plan = keep_readable(plan, request, lambda cell: fingerprint(cell.track, cell.dataset, cell.scene, request.data_root))
     plan = with_notes(plan, lambda cell: dataset_of(cell).scene_note(request.data_root, cell.scene))
-    local = {name for name, _ in request.checkpoints}
-
-    def weights_of(model: type[Model]) -> Weights:
-        return "pretrained" if issubclass(model, PointmapInitialiser) else request.weights
 
     def check_machine(name: str, model: type[Model]) -> None:
-        check(name, model, weights_of(model), None if elsewhere else request.device)
+        check(name, model, _weights_of(model, request), None if elsewhere else request.device)
 
     def fetch_weights(name: str, model: type[Model]) -> None:
-        if weights_of(model) == "pretrained" and name not in local:
+        if _from_publisher(name, model, request):
             fetch(model, name)
 
     plan = keep_available(plan, request, check_machine)
     return keep_available(plan, request, fetch_weights) if fetching else plan
+
+
+def to_be_fetched(plan: Plan, request: Request) -> list[str]:
+    """The models, initialisers and metrics of a plan whose weights are not on this machine yet; asks no network."""
+    classes = dict(each for cell in plan.cells for each in models_and_initialiser(cell))
+    states = [weight_state(model, name) for name, model in classes.items() if _from_publisher(name, model, request)]
+    return [state.name for state in states if state.needed and not state.cached] + list(_weights_of_metrics(plan.cells))
+
+
+def _weights_of(model: type[Model], request: Request) -> Weights:
+    return "pretrained" if issubclass(model, PointmapInitialiser) else request.weights
+
+
+def _from_publisher(name: str, model: type[Model], request: Request) -> bool:
+    return _weights_of(model, request) == "pretrained" and name not in {name for name, _ in request.checkpoints}
 
 
 def run_request(
@@ -227,6 +256,12 @@ def _due(run: Run, plan: Plan, told: Listener) -> list[Cell]:
     told(Doing("looking at what is stored"))
     due = run.due(plan.cells)
     told(Resumed(len(plan.cells) - len(due), len(plan.cells)))
+    for name, source in _weights_of_metrics(due).items():
+        try:
+            told(Fetching(name, source))
+            locate(source, name)
+        except Unavailable as error:
+            told(Lacking(name, f"{source.partition(':')[2]} cannot be fetched ({error.__cause__ or error})"))
     return due
 
 
@@ -236,6 +271,12 @@ def _run(run: Run, due: Sequence[Cell], map_groups: MapGroups, told: Listener) -
     for done, report in enumerate(_closing(run.execute(due, map_groups)), start=1):
         told(Ended(report, done, len(due)))
         yield report
+
+
+def _weights_of_metrics(cells: Sequence[Cell]) -> dict[str, str]:
+    """By metric, the sources of weights that measuring these cells needs and that are not on this machine."""
+    wanted = {name: source for track in {track_of(cell) for cell in cells} for name, source in track.weights.items()}
+    return {name: source for name, source in sorted(wanted.items()) if cached(source) is None}
 
 
 def _closing(results: Iterator[Result]) -> Iterator[Result]:
@@ -255,6 +296,10 @@ def _logged(listen: Listener | None) -> Listener:
                 logger.info("%d cells planned, %d left out", len(plan.cells), len(plan.left_out))
             case Resumed(stored, planned):
                 logger.info("%d of %d cells are stored already", stored, planned)
+            case Fetching(name, source):
+                logger.info("fetching what %s needs: %s", name, source)
+            case Lacking(name, reason):
+                logger.warning("%s is left out: %s", name, reason)
             case Extracted(cell):
                 logger.debug("features of %s, %s/%s", cell.model, cell.dataset, cell.scene)
             case Ended(report, done, due):

@@ -2,7 +2,7 @@
 
 from bench.splat.cameras import matrix_to_quaternion, pose_matrix, rotation_matrix
 from bench.splat.gaussians import SH_0, Gaussians, SplatError
-from bench.splat.ply import read_ply, write_ply
+from bench.splat.ply import read_ply, write_ply, write_points
 from bench.splat.render import Backend, Rendering, available_backends, backend_reasons, rasterize
 from bench.splat.visibility import most_visible, seen_by, visibility
 
@@ -23,4 +23,5 @@ __all__ = [
     "seen_by",
     "visibility",
     "write_ply",
+    "write_points",
 ]

@@ -6,13 +6,13 @@ opacity (logit), scale_0..2 (logarithm), rot_0..3 (w x y z), all float32, binary
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from bench.splat.gaussians import COEFFICIENTS, Gaussians, SplatError
+from bench.machine.files import write_atomically
+from bench.splat.gaussians import COEFFICIENTS, SH_0, Gaussians, SplatError
 
 _TYPES = {
     "char": "i1",
@@ -33,6 +33,7 @@ _TYPES = {
     "float64": "<f8",
 }
 _HEADER_LIMIT = 1 << 16  # bytes; a longer header is no PLY file of ours
+_SEEN = 0.5  # opacity above which a Gaussian counts as a point of a surface
 _EDGE = 1e-7  # opacities nearer than this to 0 and 1 are stored as if they were this near: a logit must be finite
 
 
@@ -40,7 +41,7 @@ def write_ply(path: Path | str, gaussians: Gaussians) -> None:
     """Write Gaussians to a PLY file, atomically: the file is whole or as it was before.
 
     Opacities are stored as if in [1e-7, 1 - 1e-7] and scales as if at least 1e-30, so that logits and logarithms are finite.
-    Raises SplatError for NaN or infinity, OSError where the file cannot be written.
+    Raises SplatError for NaN or infinity, UserError where the file cannot be written.
     """
     path = Path(path)
     values = gaussians.detach().to("cpu", torch.float64)
@@ -61,15 +62,36 @@ def write_ply(path: Path | str, gaussians: Gaussians) -> None:
     broken = [name for name, finite in zip(names, torch.isfinite(columns).all(0).tolist(), strict=True) if not finite]
     if broken:
         raise SplatError(f"{path}: not written, the Gaussians hold NaN or infinity in {', '.join(broken)}")
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(values)}"]
-    header += [f"property float {name}" for name in names] + ["end_header", ""]
-    content = "\n".join(header).encode("ascii") + columns.numpy().astype("<f4").tobytes()
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    header = [f"property float {name}" for name in names]
+    _write(path, len(values), header, columns.numpy().astype("<f4").tobytes())
+
+
+def write_points(path: Path | str, gaussians: Gaussians) -> None:
+    """Write the centres as a point cloud with 8-bit colours (x y z red green blue), which tools for points read.
+
+    The colour is that of the harmonics' constant term: what is seen from all sides on average. Gaussians that let more than
+    half of the light through are left out.
+
+    Raises SplatError for NaN or infinity, UserError where the file cannot be written.
+    """
+    path = Path(path)
+    values = gaussians.detach().to("cpu")
+    seen = values.select(values.opacities > _SEEN)
+    colours = 0.5 + SH_0 * seen.spherical_harmonics[:, 0]
+    if not (torch.isfinite(seen.means).all() and torch.isfinite(colours).all()):
+        raise SplatError(f"{path}: not written, the Gaussians hold NaN or infinity in x, y, z or their colours")
+    points = np.empty(len(seen), [("xyz", "<f4", 3), ("rgb", "u1", 3)])
+    points["xyz"] = seen.means.numpy()
+    points["rgb"] = (colours.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    header = [f"property float {axis}" for axis in "xyz"] + [f"property uchar {name}" for name in ("red", "green", "blue")]
+    _write(path, len(seen), header, points.tobytes())
+
+
+def _write(path: Path, count: int, properties: list[str], content: bytes) -> None:
+    """One element, atomically."""
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {count}", *properties, "end_header", ""]
+    whole = "\n".join(header).encode("ascii") + content
+    write_atomically(path, lambda temporary: temporary.write_bytes(whole))
 
 
 def read_ply(path: Path | str) -> Gaussians:

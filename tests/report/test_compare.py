@@ -157,7 +157,7 @@ def test_nothing_in_common_is_said(results: Path, new_results: Callable[[], Path
     for path in (other / "cells").glob("*.json"):
         text = path.read_text().replace('"procedural"', '"llff"')
         path.write_text(text.replace('"nyuv2"', '"gso"').replace('"kitti"', '"gso2"'))
-    with pytest.raises(UserError, match="in common"):
+    with pytest.raises(UserError, match=r"in common.*\n.* holds models .*data sets .*kitti.*\n.* holds .*data sets .*gso2"):
         comparison(results, other)
     with pytest.raises(UserError, match="name a results folder first"):
         comparison(Path("published"), results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plyfile import PlyData
 
-from bench.splat import Gaussians, SplatError, read_ply, write_ply
+from bench.splat import SH_0, Gaussians, SplatError, read_ply, write_ply, write_points
 
 
 def gaussians(count: int, degree: int, seed: int = 0) -> Gaussians:
@@ -133,3 +135,21 @@ def test_malformed_files(tmp_path: Path) -> None:
         assert "broken.ply" in str(caught.value)
     with pytest.raises(FileNotFoundError):
         read_ply(tmp_path / "none.ply")
+
+
+def test_points_hold_centres_and_colours_of_what_is_seen(tmp_path: Path) -> None:
+    """Read with plyfile: a grey of 0.5, a red, and one Gaussian that lets most of the light through and is left out."""
+    harmonics = torch.tensor([[0.0, 0.0, 0.0], [0.5 / SH_0, -0.5 / SH_0, -2.0], [0.0, 0.0, 0.0]])[:, None]
+    splats = Gaussians(
+        torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.25], [9.0, 9.0, 9.0]]),
+        torch.tensor([[1.0, 0.0, 0.0, 0.0]]).repeat(3, 1),
+        torch.full((3, 3), 0.1),
+        torch.tensor([0.9, 0.6, 0.4]),
+        harmonics,
+    )
+    write_points(tmp_path / "points.ply", splats)
+    vertices = PlyData.read(tmp_path / "points.ply")["vertex"].data
+    assert [tuple(vertex) for vertex in vertices] == [(1.0, 2.0, 3.0, 128, 128, 128), (-1.0, 0.5, 0.25, 255, 0, 0)]
+    assert vertices.dtype.names == ("x", "y", "z", "red", "green", "blue")
+    with pytest.raises(SplatError, match="NaN or infinity"):
+        write_points(tmp_path / "points.ply", replace(splats, means=splats.means * math.nan))
