@@ -51,6 +51,13 @@ def main() -> None:
     except UserError as error:
         errors.print(f"[bold red]error[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        errors.print(
+            "[bold red]error[/]: this needs PyTorch, which is not installed: pip install vfm3d-bench", soft_wrap=True
+        )
+        sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
 

@@ -124,10 +124,10 @@ def test_the_gaussians_of_a_cell_can_be_exported(
     assert len(gaussians) == rows["value"].item()
     assert bench("export", "room/Q", "--from", str(out), monkeypatch=monkeypatch) == 2
     told = " ".join(capsys.readouterr().err.split())
-    assert "no cell is 'room/Q'; name one by its words or its key's first digits: procedural/room/rgb/" in told
-    assert bench("export", "room/rgb", "--from", str(out), monkeypatch=monkeypatch) == 2
-    assert "'room/rgb' may mean 2 cells" in " ".join(capsys.readouterr().err.split())
-    assert bench("export", "room/rgb/T", *command[2:], "--points", monkeypatch=monkeypatch) == 0
+    assert "no cell is 'room/Q'; name one by its words or its key's first digits: procedural/room/grid-colour/" in told
+    assert bench("export", "room/grid-colour", "--from", str(out), monkeypatch=monkeypatch) == 2
+    assert "'room/grid-colour' may mean 2 cells" in " ".join(capsys.readouterr().err.split())
+    assert bench("export", "room/grid-colour/T", *command[2:], "--points", monkeypatch=monkeypatch) == 0
     assert PlyData.read(file)["vertex"].data.dtype.names == ("x", "y", "z", "red", "green", "blue")
     for view in datasets["procedural"]().load_scene(None, "room").train:
         assert view.camera is not None
@@ -255,14 +255,14 @@ def test_a_dry_run_says_what_it_will_take(
     monkeypatch.setattr("bench.machine.weights.cached", lambda source: None)
     assert bench(*dry, "--models", "dino,dino@untrained,rgb", "--protocol", "paper-v1", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
-    assert "weights to be fetched first: dino;" in said
+    assert "weights to be fetched first: dino, LPIPS;" in said
     assert f"how long they take is not known: {out} holds no cell like them" in said
     assert "paper-v1 is made for a GPU: 8000 iterations" in said
     assert not out.exists()
     assert bench(*probe(plugin, out), "--no-report", monkeypatch=monkeypatch) == 0
     capsys.readouterr()
     assert bench(*probe(plugin, out), "--no-report", "--dry-run", monkeypatch=monkeypatch) == 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().out.replace("\n", " ")
     assert re.search(r"about 0\.\d\d hours on one worker, up to \d+ MB", said)
     assert "to be fetched" not in said
     assert "made for a GPU" not in said
@@ -336,7 +336,7 @@ def test_an_output_folder_that_cannot_be_written_to_stops_before_any_work(
         (["verify", "nowhere"], 2, "nowhere holds no results"),
         (["data", "check", "lllff"], 2, "did you mean llff"),
         (["view", "abc", "--port", "99999"], 2, "--port"),
-        (["data", "convert", "nowhere", "there"], 2, "nowhere/rgb: no photo there"),
+        (["data", "convert", "nowhere", "there"], 2, "nowhere: there is no such folder"),
     ],
 )
 def test_the_other_commands_say_what_is_wrong(

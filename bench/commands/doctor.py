@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
@@ -24,29 +25,9 @@ OPTIONAL = {"transformers": "[hf]", "diffusers": "[sd]", "ray": "[ray]", "viser"
 
 def doctor_command(console: Console) -> None:
     """Print one table: item, state, what to do."""
-    import torch
-
     table = Table(title=f"bench {code_version()}", title_justify="left", show_header=False)
-    table.add_row(
-        "PyTorch", torch.__version__, f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    )
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    table.add_row(
-        "GPU",
-        gpu,
-        "" if torch.cuda.is_available() else f"{DEFAULT_PROBE['cpu']} runs on the CPU; {DEFAULT_PROBE['cuda']} wants a GPU",
-    )
-    for kernel, cost in KERNELS.items():
-        why = native.missing(kernel)
-        table.add_row(f"kernel {kernel}", "[red]missing[/]" if why else "built", f"{why}; {cost}" if why else "")
-    try:
-        import open3d
-
-        table.add_row("Open3D", open3d.__version__, "")
-    except (ImportError, OSError) as error:
-        table.add_row(
-            "Open3D", "[red]missing[/]", f"{error}; on Debian and Ubuntu: apt-get install libusb-1.0-0 libgl1 libgomp1"
-        )
+    for row in _measuring():
+        table.add_row(*row)
     for package, extra in OPTIONAL.items():
         if importlib.util.find_spec(package) is None:
             table.add_row(package, "not installed", f"pip install 'vfm3d-bench{extra}'")
@@ -60,3 +41,26 @@ def doctor_command(console: Console) -> None:
     )
     table.add_row("cache", str(cache_root()), "BENCH_CACHE chooses another folder")
     console.print(table)
+
+
+def _measuring() -> Iterator[tuple[str, str, str]]:
+    """What measuring takes, which reading results does not."""
+    try:
+        import torch
+    except ImportError as error:
+        yield "PyTorch", "[red]missing[/]", f"{error}; results can be read, reported and compared, nothing can be run"
+        return
+    yield "PyTorch", torch.__version__, f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    if torch.cuda.is_available():
+        yield "GPU", torch.cuda.get_device_name(), ""
+    else:
+        yield "GPU", "none", "{cpu} runs on the CPU; {cuda} wants a GPU".format(**DEFAULT_PROBE)
+    for kernel, cost in KERNELS.items():
+        why = native.missing(kernel)
+        yield f"kernel {kernel}", "[red]missing[/]" if why else "built", f"{why}; {cost}" if why else ""
+    try:
+        import open3d
+
+        yield "Open3D", open3d.__version__, ""
+    except (ImportError, OSError) as error:
+        yield "Open3D", "[red]missing[/]", f"{error}; on Debian and Ubuntu: apt-get install libusb-1.0-0 libgl1 libgomp1"

@@ -24,7 +24,7 @@ from bench.core.cells import NO_MODEL, Cell
 from bench.core.protocols import DEFAULT_PROBE, PROBE_PROTOCOLS
 from bench.core.text import counted, listed
 from bench.machine.files import check_writable
-from bench.results.store import read_rows
+from bench.results.store import stored_rows
 from bench.run.plan import LeftOut, Plan
 from bench.run.planfile import Estimate, estimated
 from bench.run.request import Request
@@ -167,8 +167,9 @@ def _print_needs(plan: Plan, request: Request, console: Console) -> None:
     said = []
     if missing := to_be_fetched(plan, request):
         said.append(f"weights to be fetched first: {listed(missing)}; `bench weights check` asks how large they are")
-    rows = read_rows(request.out) if request.out.is_dir() else None
-    costs = [estimate for _, estimate in estimated(plan.cells, request.device, rows) if not estimate.guessed]
+    costs = [
+        estimate for _, estimate in estimated(plan.cells, request.device, stored_rows(request.out)) if not estimate.guessed
+    ]
     if costs:
         hours, memory = sum(cost.seconds for cost in costs) / 3600, max(cost.memory_mb for cost in costs)
         of = "" if len(costs) == len(plan.cells) else f" for {len(costs)} of the cells"

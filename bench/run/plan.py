@@ -116,7 +116,7 @@ def _pointmaps(name: str, scenes: Sequence[str], selection: Request) -> tuple[di
 
 def _protocols(selection: Request) -> tuple[str, str]:
     """The probe's and the geometry track's protocol. Unnamed: the device's own for the probe; moge-v1."""
-    probe, geometry = DEFAULT_PROBE[selection.device], "moge-v1"
+    probe, geometry = DEFAULT_PROBE["cuda" if selection.on_gpu else "cpu"], "moge-v1"
     for name in selection.protocols:
         protocol_named(name)
     probes, geometries = (

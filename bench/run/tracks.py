@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+
 from bench.core.cells import EXTRACTION, Cell
 from bench.core.track import CellTrack
-from bench.geometry.track import GeometryTrack
-from bench.probe.track import ProbeTrack
-
-TRACKS: dict[str, CellTrack] = {"probe": ProbeTrack(), "geometry": GeometryTrack()}
 
 
 def track_of(cell: Cell) -> CellTrack:
     """The track of a cell, or of what a preparation is for."""
-    return TRACKS["probe" if cell.mode == EXTRACTION else cell.track]
+    return _tracks()["probe" if cell.mode == EXTRACTION else cell.track]
+
+
+@functools.cache
+def _tracks() -> dict[str, CellTrack]:
+    # Imported when a track is asked for: they bring PyTorch, which those who only read results need not have.
+    from bench.geometry.track import GeometryTrack
+    from bench.probe.track import ProbeTrack
+
+    return {"probe": ProbeTrack(), "geometry": GeometryTrack()}

@@ -41,7 +41,7 @@ def _feat2gs() -> Section:
     means["gta"] = table_means(rows[rows["dataset"] != OVER_DATASETS])
     metrics = conditions.metrics_of(means["gta"], "2d")
     # The paper prints no average over data sets for every feature: formed here, for the figures only.
-    averages = over_datasets(means["gta"]).assign(dataset=OVER_DATASETS)
+    averages = over_datasets(means["gta"]).assign(dataset=OVER_DATASETS, below="")  # no cell, no floor
     parts = [
         _sourced(views_part(means["gta"], metrics, draw), *FEATURES),
         _sourced(clouds_part(means["dtu"], draw), "feat2gs_dtu"),

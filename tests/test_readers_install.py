@@ -1,0 +1,64 @@
+"""The small install for those who only read results: the packages of readers.txt and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: Run as a program: `bench ARGUMENTS` where the packages named first cannot be imported.
+WITHOUT = """
+import importlib.abc, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+absent = set(sys.argv[1].split(","))
+sys.meta_path.insert(0, Absent())
+sys.argv = ["bench", *sys.argv[2:]]
+from bench.cli import main
+main()
+"""
+
+
+def named(requirement: str) -> str:
+    return requirement.partition(">")[0].strip().lower()
+
+
+def absent() -> list[str]:
+    """What can be imported with the default install, but not with the one for readers."""
+    wanted = {named(line) for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]}
+    kept = {named(line) for line in (ROOT / "readers.txt").read_text().splitlines() if line and not line.startswith("#")}
+    assert kept < wanted
+    return [module for module, owners in packages_distributions().items() if {o.lower() for o in owners} & (wanted - kept)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "code"),
+    [
+        (["report", "results/embedded", "--out", "{out}"], "report: ", 0),
+        (["report", "published", "--out", "{out}", "--format", "md"], "report: ", 0),
+        (["compare", "results/embedded", "--to", "results/embedded", "--out", "{out}"], "report: ", 0),
+        (["verify", "results/embedded"], "rows", 0),
+        (["doctor"], "results can be read, reported and compared, nothing can be run", 0),
+        (["run", "--models", "iuvrgb", "--out", "{out}"], "this needs PyTorch", 2),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_results_are_read_without_what_measuring_needs(arguments: list[str], said: str, code: int, tmp_path: Path) -> None:
+    words = [word.format(out=tmp_path / "out") for word in arguments]
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT, ",".join(absent()), *words], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert ran.returncode == code, ran.stderr
+    assert said in ran.stdout + ran.stderr
+    if words[0] == "report" and "results/embedded" in words:
+        assert (tmp_path / "out" / "leaderboard.html").is_file()
