@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TESTED := $(VENV)/.ready-for-tests
 SYSTEM_LIBRARY := libusb-1.0.so.0
 
-.PHONY: demo embedded test fuzz faults lint setup benchmarks sanitize clean
+.PHONY: demo embedded test fuzz faults lint setup setup-tests benchmarks sanitize clean
 
 # Networks whose trained weights come in packages, each beside its untrained twin, and the controls; minutes on two cores.
 TRAINED := aliked disk efficientnet-lite0 xfeat
@@ -25,50 +26,65 @@ embedded: demo
 	rm -rf reports/embedded/tables reports/embedded/figures/*.svg reports/embedded/figures/*.pdf
 	$(BIN)/python -m bench.report.figures.excerpt results/demo room reports/embedded/pictures
 
-test: setup
+test: setup-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
 # The readers on 2,000 damaged scenes, samples, photos and depth maps of each format (`make test` tries 50).
-fuzz: setup
+fuzz: setup-tests
 	BENCH_FUZZ=2000 $(BIN)/pytest tests/registry/test_fuzz_readers.py
 	BENCH_FUZZ=2000 $(BIN)/pytest tests/machine/test_images.py tests/machine/test_depths.py tests/geometry/test_convert.py -k spoilt
 
 # Every kind of misbehaving model and twenty kills of each kind of process, under one job and under two.
-faults: setup
+faults: setup-tests
 	BENCH_FAULTS=1 BENCH_KILLS=20 $(BIN)/pytest tests/run/test_plugin_boundary.py tests/run/test_kills.py
 
-lint: setup
+lint: setup-tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
-benchmarks: setup
+benchmarks: setup-tests
 	for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 # The kernels' tests on kernels built with address and undefined-behaviour sanitizers, in a copy of the tree.
 SANITIZED := build/sanitize
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-sanitize: setup
+sanitize: setup-tests
 	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
 	cp -r bench tests setup.py pyproject.toml README.md $(SANITIZED) && rm -f $(SANITIZED)/bench/native/*.so
 	cd $(SANITIZED) && CFLAGS="$(SANITIZERS)" LDFLAGS="$(SANITIZERS)" $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
 	  PYTHONPATH=. $(abspath $(BIN))/python -m pytest -p no:cacheprovider tests/splat tests/probe/test_readout.py tests/probe/test_pixel_layers.py tests/geometry/test_align*.py
 
+# What the demo needs, and what the tests need besides. A virtual environment that is there is kept, and what it holds.
 setup: $(READY)
 
-$(READY): pyproject.toml setup.py constraints.txt $(wildcard bench/native/*.cpp bench/native/*.hpp)
+setup-tests: $(TESTED)
+
+DEMO_EXTRAS := small
+TEST_EXTRAS := dev,hf,sd,small
+SOURCES := pyproject.toml setup.py constraints.txt $(wildcard bench/native/*.cpp bench/native/*.hpp)
+
+define install
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.12")'
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,hf,sd,small]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(1)]'
 	@# Open3D loads libusb, which its wheel does not bring.
 	@ldconfig -p 2>/dev/null | grep -q $(SYSTEM_LIBRARY) || $(BIN)/python -c 'import open3d' 2>/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -qq -y libusb-1.0-0 >/dev/null; } \
 	  || { echo 'Open3D needs the system library libusb-1.0. On Debian or Ubuntu: sudo apt-get install libusb-1.0-0; then make again.'; exit 1; }
+	@touch $@
+endef
+
+$(READY): $(SOURCES)
+	$(call install,$(DEMO_EXTRAS))
+
+$(TESTED): $(SOURCES)
+	$(call install,$(TEST_EXTRAS))
 	@touch $(READY)
 
 clean:
