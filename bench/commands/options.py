@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +19,7 @@ _WIDEST = 1000
 
 def _console(stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() or "COLUMNS" in os.environ else _WIDEST)
+    return Console(stderr=stderr, width=None if stream.isatty() else _WIDEST)
 
 
 console = _console()
