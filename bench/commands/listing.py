@@ -31,6 +31,9 @@ _SPARED = (
     "channels",
     "license",
     "note",
+    "arch",
+    "sizes",
+    "complexity",
 )
 
 REGISTRIES: dict[str, Registry[Any]] = {
