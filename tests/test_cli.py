@@ -127,8 +127,9 @@ def test_the_gaussians_of_a_cell_can_be_exported(
     assert "no cell is 'room/Q'; name one by its words or its key's first digits: procedural/room/grid-colour/" in told
     assert bench("export", "room/grid-colour", "--from", str(out), monkeypatch=monkeypatch) == 2
     assert "'room/grid-colour' may mean 2 cells" in " ".join(capsys.readouterr().err.split())
-    assert bench("export", "room/grid-colour/T", *command[2:], "--points", monkeypatch=monkeypatch) == 0
-    assert PlyData.read(file)["vertex"].data.dtype.names == ("x", "y", "z", "red", "green", "blue")
+    points = ["--from", str(out), "--to", str(tmp_path / "points.ply"), "--plugin", str(plugin), "--points"]
+    assert bench("export", "room/grid-colour/T", *points, monkeypatch=monkeypatch) == 0
+    assert PlyData.read(tmp_path / "points.ply")["vertex"].data.dtype.names == ("x", "y", "z", "red", "green", "blue")
     for view in datasets["procedural"]().load_scene(None, "room").train:
         assert view.camera is not None
         assert (view.camera.project(gaussians.means.double().numpy())[1] > 0).mean() > 0.5
@@ -264,7 +265,7 @@ def test_a_dry_run_says_what_it_will_take(
     assert bench(*probe(plugin, out), "--no-report", "--dry-run", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out.replace("\n", " ")
     assert re.search(r"about 0\.\d\d hours on one worker, up to \d+ MB", said)
-    assert "to be fetched" not in said
+    assert "fetched first: LPIPS;" in said
     assert "made for a GPU" not in said
 
 
