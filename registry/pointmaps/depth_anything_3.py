@@ -17,6 +17,7 @@ class DepthAnything3(LibraryModel, PointmapInitialiser):
 
     card, needs, sizes, default_size = da3.CARD, da3.NEEDS, da3.SIZES, "L"
     random_weights = False
+    photo_side = 512
 
     def load(self, device: torch.device) -> None:
         self._network = da3.Network.load(self, device)

@@ -39,6 +39,7 @@ class GlobalAlignment(LibraryModel, PointmapInitialiser):
 
     release: ClassVar[Release]
     random_weights = False
+    photo_side = 512
     unit: ClassVar[float | None] = None
     model: Any
 

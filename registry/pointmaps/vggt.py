@@ -22,6 +22,7 @@ class VGGT(LibraryModel, PointmapInitialiser):
 
     card, needs = replace(vggt.CARD, note="unverified on real weights"), vggt.NEEDS
     random_weights = False
+    photo_side = 512
 
     def load(self, device: torch.device) -> None:
         self._network = vggt.Reconstruction.load(functools.partial(self.weights_folder, "huggingface_hub"), device)

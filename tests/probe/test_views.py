@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.probe.views import Framing, feature_input, full_size, image_tensor, prepare_scene, to_grid
+from bench.core.protocols import PROBE_PROTOCOLS, ProbeProtocol
+from bench.probe.views import (
+    Framing,
+    feature_input,
+    full_size,
+    image_tensor,
+    photos_to_start_from,
+    prepare_scene,
+    probe_scene,
+    to_grid,
+)
 from bench.types import Array, Camera, MultiViewScene, UserError, View
 
 
@@ -179,6 +191,28 @@ def test_photos_at_their_own_size(sizes: list[tuple[int, int]], expected: tuple[
     cut = (600, 450) if expected == (600, 600) else expected
     assert {view.image.shape[1::-1] for view in full_size(scene, 512, 1600, "crop").views} == {cut}
     assert all(view.camera is None and view.depth is None for view in photos.views)
+
+
+def test_an_initialiser_sees_larger_photos_of_the_same_field_of_view_where_the_protocols_are_small() -> None:
+    loaded = _scene(_view(1200, 800), _view(1200, 800, "b"))
+    small = replace(PROBE_PROTOCOLS["quick-v2"], feature_long_side=128)
+
+    def sides(protocol: ProbeProtocol, least: int) -> tuple[int, ...]:
+        scene = probe_scene(loaded, protocol)
+        seen = photos_to_start_from(scene, protocol, least, lambda: loaded)
+        camera, before = seen.train[0].camera, scene.prepared.train[0].camera
+        assert camera is not None
+        assert before is not None
+        shares = [each.intrinsics[[0, 1], [2, 2]] / (each.width, each.height) for each in (camera, before)]
+        np.testing.assert_allclose(*shares, atol=1e-6)
+        spread = [each.intrinsics[[0, 1], [0, 1]] / (each.width, each.height) for each in (camera, before)]
+        np.testing.assert_allclose(*spread, rtol=1e-6)
+        return seen.train[0].image.shape[1::-1]
+
+    assert sides(small, 512) == (512, 336)
+    assert sides(small, 0) == (128, 80)
+    assert sides(replace(small, framing="crop"), 512) == (128, 80)  # what is cut away depends on the size
+    assert sides(replace(small, feature_long_side=512), 512) == (512, 336)
 
 
 def test_a_photo_of_the_right_size_keeps_its_pixels() -> None:

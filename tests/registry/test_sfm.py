@@ -19,7 +19,7 @@ from registry.support.sfm import cache
 from registry.support.sfm.correspondences import Correspondences, Learned, Matcher, Sift, find_correspondences, ratio_matches
 from registry.support.sfm.joining import joined, registered, transformed
 from registry.support.sfm.mapping import SparseModel
-from registry.support.sfm.structure import likely_focal, reconstruct
+from registry.support.sfm.structure import explained_matches, likely_focal, reconstruct
 
 WIDTH, HEIGHT, FOCAL = 256, 192, 230.0
 POINTS = np.random.default_rng(0).uniform((-1.5, -1.2, -1), (1.5, 1.2, 1), (300, 3))
@@ -126,6 +126,20 @@ def test_a_chain_of_models_is_joined_and_what_shares_no_photo_is_left() -> None:
     assert sorted(joined([*apart, model_of([2, 3], FRAME)]).cameras) == [0, 1, 2, 3, 4]
 
 
+def test_matches_tell_which_model_is_right_where_the_number_of_points_does_not() -> None:
+    found = seen_by(cameras(), noise=0.2)
+    right = model_of([0, 1, 2, 3, 4], FRAME)  # whatever the frame
+    assert explained_matches(right, found) >= 0.99 * 10 * len(POINTS)
+    turned = Rotation.from_euler("y", 20, degrees=True).as_matrix()
+    last = right.cameras[4]
+    wrong = replace(right, cameras={**right.cameras, 4: Similarity(1.0, turned, np.zeros(3)).transform_camera(last)})
+    assert explained_matches(wrong, found) <= 6 * len(POINTS) + 0.2 * 4 * len(POINTS)
+    longer = replace(last, intrinsics=last.intrinsics * np.array([[1.4], [1.4], [1.0]]))
+    longer.intrinsics[:2, 2] = last.intrinsics[:2, 2]
+    assert explained_matches(replace(right, cameras={**right.cameras, 4: longer}), found) < 8 * len(POINTS)
+    assert explained_matches(model_of([0, 1], FRAME), found) >= 0.99 * len(POINTS)  # of its own photos alone
+
+
 def test_too_few_points_in_the_shared_photo_join_nothing() -> None:
     first, second = model_of([0, 1, 2], Similarity.identity()), model_of([2, 3, 4], FRAME)
     few = replace(second, seen={**second.seen, 2: second.seen[2][:7]})
@@ -173,12 +187,11 @@ def test_colmap_initialises_in_the_frame_of_the_training_views(monkeypatch: pyte
     start = initialiser.initialise(scene(), seed=0)
     agree([*start.cameras, *start.test_cameras], [true[number] for number in order], degrees=0.5, share=0.02)
     assert start.cameras[0].intrinsics[0, 0] == start.test_cameras[0].intrinsics[0, 0]
-    for points, mask, depth in zip(start.points, start.masks, start.test_depths[:1] * 3, strict=True):
+    assert start.test_depths == (None, None)
+    for points, mask in zip(start.points, start.masks, strict=True):
         assert points.shape == (HEIGHT, WIDTH, 3)
         assert np.isfinite(points).all()
         assert mask.all()
-        assert depth is not None
-        assert (depth > 0).all()
 
 
 def test_photos_that_do_not_connect_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

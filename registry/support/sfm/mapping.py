@@ -45,11 +45,6 @@ class SparseModel:
     error: float
 
     @property
-    def observations(self) -> int:
-        """How many keypoints the points explain."""
-        return sum(map(len, self.seen.values()))
-
-    @property
     def focal(self) -> float:
         """In pixels; all photos share it."""
         return float(next(iter(self.cameras.values())).intrinsics[0, 0])

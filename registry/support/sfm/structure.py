@@ -4,7 +4,9 @@ The mapper refines a focal length, it does not find one: begun far away it settl
 planes. It begins with the length for which most matches agree with an essential matrix of their pair. What it finds in few
 photos also depends on the two that it starts from, and on whether the length may still move. It is therefore run with the
 length refined, and again with it held, from each of the pairs with most matches; what connects most photos, and of those
-explains most keypoints, counts.
+explains most matches, counts. How many points a model has does not tell: a model that is joined of two with different focal
+lengths, or that places a photo wrongly, keeps the points that it was made with, and contradicts the matches of the photos
+that it brought together.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.types import Array
+from bench.types import Array, Camera
 from registry.support.sfm.correspondences import FEW_PHOTOS, Correspondences, quiet
 from registry.support.sfm.joining import joined
 from registry.support.sfm.mapping import FOCAL_BOUNDS, LEAST_PAIR_INLIERS, Mapper, SparseModel
@@ -28,8 +30,11 @@ FOCAL_SHARE = 1.0
 AS_GOOD = 0.99
 #: Lengths that differ by less than this share are one.
 SAME_FOCAL = 0.02
-#: The length begun with is kept, unrefined, where it connects more photos or explains so many times as many keypoints.
+#: The length begun with is kept, unrefined, where it connects more photos or explains so many times as many matches.
 CLEARLY_MORE = 1.05
+#: A match is explained where both keypoints lie so near to each other's epipolar lines, in pixels of photos whose long side
+#: is 512.
+EXPLAINED_ERROR = 2.0
 #: How far in pixels, of photos whose long side is 512, a match may be from its epipolar line. So many pairs are asked, for
 #: so many of their matches, evenly taken, by so many samples.
 MOST_EPIPOLAR_ERROR = 1.0
@@ -55,22 +60,21 @@ def reconstruct(found: Correspondences, width: int, height: int, focal: float | 
     quiet(pycolmap)
     if focal is not None:
         models = _models(found, width, height, focal, refine=False)
-        return joined(models) if models else None
+        return _joined(models, found) if models else None
     begin = likely_focal(found, width, height)
     refined = _models(found, width, height, begin, refine=True)
     if not refined or len(found.keypoints) > FEW_PHOTOS:
-        return joined(refined) if refined else None
+        return _joined(refined, found) if refined else None
     again = _models(found, width, height, refined[0].focal, refine=False)
-    best = max((joined(models) for models in (refined, again) if models), key=_extent)
+    best = max((_joined(models, found) for models in (refined, again) if models), key=lambda model: _extent(model, found))
     if abs(refined[0].focal / begin - 1) < SAME_FOCAL:
         return best
     unrefined = _models(found, width, height, begin, refine=False)
-    return max([best, *([joined(unrefined)] if unrefined else [])], key=lambda model: _clear_extent(model, best))
-
-
-def _clear_extent(model: SparseModel, best: SparseModel) -> tuple[int, float]:
-    photos, keypoints = _extent(model)
-    return photos, keypoints * (CLEARLY_MORE if model is best else 1)
+    if not unrefined:
+        return best
+    other = _joined(unrefined, found)
+    (photos, matches), (of_other, more) = _extent(best, found), _extent(other, found)
+    return other if (of_other, more) > (photos, CLEARLY_MORE * matches) else best
 
 
 def _models(found: Correspondences, width: int, height: int, focal: float, refine: bool) -> Sequence[SparseModel]:
@@ -80,11 +84,40 @@ def _models(found: Correspondences, width: int, height: int, focal: float, refin
         models = mapper.models(refine)
         if not refine and len(found.keypoints) <= FEW_PHOTOS:
             models += [model for start in mapper.starts for model in mapper.models(refine, start)]
-    return sorted(models, key=_extent, reverse=True)
+    return sorted(models, key=lambda model: _extent(model, found), reverse=True)
 
 
-def _extent(model: SparseModel) -> tuple[int, int]:
-    return len(model.cameras), model.observations
+def _joined(models: Sequence[SparseModel], found: Correspondences) -> SparseModel:
+    """The models joined, begun with the one for which the whole explains most."""
+    return max((joined([first, *models]) for first in models), key=lambda model: _extent(model, found))
+
+
+def _extent(model: SparseModel, found: Correspondences) -> tuple[int, int]:
+    return len(model.cameras), explained_matches(model, found)
+
+
+def explained_matches(model: SparseModel, found: Correspondences) -> int:
+    """How many of the matches between the model's photos its cameras explain: those within EXPLAINED_ERROR of the epipolar
+    geometry of their pair (Sampson's distance: Hartley and Zisserman, Multiple View Geometry, section 11.4.3)."""
+    count = 0
+    for (i, j), matches in found.matches.items():
+        if i in model.cameras and j in model.cameras and len(matches):
+            error = EXPLAINED_ERROR * max(model.cameras[i].width, model.cameras[i].height) / 512
+            pair = found.keypoints[i][matches[:, 0]], found.keypoints[j][matches[:, 1]]
+            count += int((_sampson(model.cameras[i], model.cameras[j], *pair) <= error**2).sum())
+    return count
+
+
+def _sampson(first: Camera, second: Camera, pixels: Array, others: Array) -> Array:
+    """(N,) squared distances in pixels of matches (N, 2) and (N, 2) from the epipolar geometry of two cameras."""
+    relative = second.world_to_camera @ np.linalg.inv(first.world_to_camera)
+    x, y, z = relative[:3, 3]
+    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ relative[:3, :3]
+    fundamental = np.linalg.inv(second.intrinsics).T @ essential @ np.linalg.inv(first.intrinsics)
+    a, b = (np.column_stack([each, np.ones(len(each))]) for each in (pixels, others))
+    lines, others_lines = a @ fundamental.T, b @ fundamental
+    across = np.square(lines[:, :2]).sum(axis=1) + np.square(others_lines[:, :2]).sum(axis=1)
+    return np.square((b * lines).sum(axis=1)) / np.maximum(across, np.finfo(float).tiny)
 
 
 def likely_focal(found: Correspondences, width: int, height: int) -> float:
