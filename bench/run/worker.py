@@ -3,6 +3,7 @@ but the end of the process, which the engine tells."""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -63,10 +64,19 @@ def prepare_process(plugins: Sequence[str], data_root: Path | None, threads: int
     """Make a worker ready for its first task: threads and plug-ins, whose import must not change another model's numbers."""
     torch.set_num_threads(threads)
     keep_freed_memory()
+    _log_to_console()
     with state_kept():
         for plugin in plugins:
             load_plugin(plugin)
     find_datasets(data_root)
+
+
+def _log_to_console() -> None:
+    """Show what plug-ins of the suite say of long work, on standard error, as it comes."""
+    logger = logging.getLogger("registry")
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.INFO)
 
 
 def prepare(task: Task, *, out: Path, settings: Settings, residents: Residents) -> Report | UserError | Elsewhere:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from types import MappingProxyType
 
@@ -17,6 +18,7 @@ from registry.support.sfm.joining import registered, transformed
 from registry.support.sfm.mapping import SparseModel
 from registry.support.sfm.structure import reconstruct
 
+log = logging.getLogger(__name__)
 _REMEDY = 'pip install "vfm3d-bench[sfm]"'
 
 
@@ -51,6 +53,7 @@ class ColmapFromPhotos(PointmapInitialiser):
         train = training_views(scene, self.card.name)
         count = len(train)
         found = find_correspondences([view.image for view in scene.views], self._device)
+        log.info("structure from motion: cameras of %d photos, %s/%s", len(scene.views), scene.dataset, scene.name)
         own = _whole(scene, train, found.among(range(count)), None)
         joint = _whole(scene, scene.views, found, own.focal) if scene.test else own
         try:

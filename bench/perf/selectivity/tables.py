@@ -55,7 +55,7 @@ def scale_curves(cells: pd.DataFrame) -> pd.DataFrame:
     own = own[own.groupby(who)["deviation"].transform("nunique") > 2]
     own = own.assign(published=own["protocol"] == PUBLISHED_UNIT)
     columns = [*who, "deviation", "published"]
-    return own.groupby(columns, as_index=False)["psnr"].mean().sort_values(columns, ignore_index=True)
+    return own.groupby(columns, sort=True)["psnr"].mean().reset_index()
 
 
 def order_against_scale(curves: pd.DataFrame) -> pd.DataFrame:
@@ -79,7 +79,8 @@ def order_against_scale(curves: pd.DataFrame) -> pd.DataFrame:
         for unit, values in orders.items():
             pairs = list(combinations(values.index.intersection(at_one.index), 2))
             turned = sum((values[a] - values[b]) * (at_one[a] - at_one[b]) < 0 for a, b in pairs)
-            best = "@".join(values.idxmax()).removesuffix("@pretrained").replace("@random", "@untrained")
+            model, weights = values.index[values.to_numpy().argmax()]
+            best = f"{model}@untrained" if weights == "random" else model
             lines.append((scene, unit, len(values), best, turned, len(pairs)))
     return pd.DataFrame(lines, columns=["scene", "deviation", "models", "best", "turned", "pairs"])
 

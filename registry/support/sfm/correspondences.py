@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -31,6 +32,7 @@ LEARNED_LONG_SIDE = 768
 LEARNED_KEYPOINTS = 2048
 #: SIFT: the best match must be nearer than this share of the second best (Lowe 2004, section 7.1).
 SIFT_RATIO = 0.8
+SECONDS_BETWEEN_MESSAGES = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,20 +72,28 @@ class Matcher(Protocol):
 def find_correspondences(images: Sequence[Array], device: torch.device) -> Correspondences:
     """Keypoints and matches of photos (H, W, 3) uint8, every pair. Each photo's and each pair's are cached by content.
 
-    An interrupted search goes on where it stood.
+    An interrupted search goes on where it stood. How far it is goes to the log, every few seconds.
     """
+    said = time.monotonic()
+
+    def tell(text: str, *numbers: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= SECONDS_BETWEEN_MESSAGES:
+            said = time.monotonic()
+            log.info(f"structure from motion: {text}", *numbers)
+
     matcher: Matcher = Learned(device) if len(images) <= FEW_PHOTOS else Sift()
     keys = [_digest(matcher.settings.encode(), repr(image.shape).encode(), image.tobytes()) for image in images]
     found: list[Mapping[str, Array]] = []
     for number, (key, image) in enumerate(zip(keys, images, strict=True), 1):
         found.append(kept(key, matcher.detect, image))
-        log.info("keypoints: photo %d of %d", number, len(images))
+        tell("keypoints of photo %d of %d", number, len(images))
     matches: dict[tuple[int, int], Array] = {}
     pairs = list(combinations(range(len(images)), 2))
     for number, (i, j) in enumerate(pairs, 1):
         key = _digest(keys[i].encode(), keys[j].encode())
         matches[i, j] = kept(key, matcher.match, found[i], found[j])["matches"]
-        log.info("matches: pair %d of %d (%d)", number, len(pairs), len(matches[i, j]))
+        tell("matches of pair %d of %d", number, len(pairs))
     return Correspondences(tuple(photo["positions"] for photo in found), matches)
 
 
