@@ -79,7 +79,7 @@ def order_against_scale(curves: pd.DataFrame) -> pd.DataFrame:
         for unit, values in orders.items():
             pairs = list(combinations(values.index.intersection(at_one.index), 2))
             turned = sum((values[a] - values[b]) * (at_one[a] - at_one[b]) < 0 for a, b in pairs)
-            model, weights = values.index[values.to_numpy().argmax()]
+            model, weights = values.index[int(values.to_numpy().argmax())]
             best = f"{model}@untrained" if weights == "random" else model
             lines.append((scene, unit, len(values), best, turned, len(pairs)))
     return pd.DataFrame(lines, columns=["scene", "deviation", "models", "best", "turned", "pairs"])
