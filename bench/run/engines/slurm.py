@@ -106,12 +106,18 @@ def run_resumably(work: Callable[[], bool]) -> None:
     print(f"told to stop by {signal.Signals(told[0]).name}", flush=True)
     if told[0] == signal.SIGUSR2 and not progressed:
         raise RuntimeError("nothing was done within the task's time: give it more with --slurm time=HH:MM:SS")
-    _requeue(os.environ["SLURM_JOB_ID"])
+    _requeue(_own_id())
 
 
 def cpus_given() -> int:
     """The processors that SLURM gives this task."""
     return int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+
+
+def _own_id() -> str:
+    """What SLURM calls this task. The last task of an array has the array's number, which stands for all of them."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
 
 
 def _requeue(job: str) -> None:

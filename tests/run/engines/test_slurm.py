@@ -73,11 +73,14 @@ def test_a_task_that_is_told_to_stop_goes_on_later_and_a_failed_cell_stops_nothi
     assert code == 0, said
     assert ": 2 tasks of 1 CPU, 4 GB; 6 cells" in said
 
+    def logs() -> list[Path]:
+        return sorted(out.glob("slurm/*/*_log.out"))
+
     def printed() -> str:
-        return "".join(path.read_text() for path in out.glob("slurm/*/*_log.out"))
+        return "".join(path.read_text() for path in logs())
 
     until(lambda: "· slow" in printed(), 300, f"no slow photo was done: {printed()}")
-    slow = next(path for path in out.glob("slurm/*/*_log.out") if "· slow" in path.read_text())
+    slow = next(path for path in logs() if "· slow" in path.read_text())
     task = "_".join(slow.name.split("_")[:2])
     slurm_cluster.tell(cluster, task, "TERM")
     until(lambda: "told to stop by SIGTERM" in printed(), 100, f"the task did not hear it: {printed()}")
@@ -85,6 +88,8 @@ def test_a_task_that_is_told_to_stop_goes_on_later_and_a_failed_cell_stops_nothi
     assert not [path for path in dead if path.exists()], "it did not give up the cell that it had in hand"
     slurm_cluster.start_now(cluster, task)
     assert slurm_cluster.await_end(cluster, 300), printed()
+    starts = {path.name: path.read_text().count("Loading pickle") for path in logs()}
+    assert starts == {path.name: 2 if path == slow else 1 for path in logs()}, "the other task was disturbed"
     code, said = bench("status", out)
     assert (code, said.splitlines()[0]) == (1, "4 done, 2 failed, 0 running, 0 missing"), printed()
     assert "it is broken" in " ".join(read_rows(out).query("model == 'broken'")["note"])

@@ -35,6 +35,7 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         script.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
         monkeypatch.setenv("SLURM_JOB_ID", "7")
+        monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
         return tmp_path / "calls"
 
     return state
@@ -70,6 +71,14 @@ def test_a_running_task_goes_back_into_the_queue(
     found = scontrol(state)
     run_resumably(told(signal.SIGTERM, caught=caught))
     assert calls(found) == ["show job --oneliner 7", *(["requeue 7"] if requeued else [])]
+
+
+def test_a_task_of_an_array_asks_for_itself_alone(scontrol: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = scontrol("RUNNING")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")  # the last task of an array has its number
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    run_resumably(told(signal.SIGTERM))
+    assert calls(found) == ["show job --oneliner 7_3", "requeue 7_3"]
 
 
 def test_a_task_that_does_nothing_in_its_time_fails_rather_than_starting_for_ever(scontrol: Callable[[str], Path]) -> None:
