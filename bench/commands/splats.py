@@ -17,7 +17,7 @@ from bench.core.text import listed
 from bench.core.track import Settings
 from bench.machine.files import check_writable
 from bench.machine.locations import cache_root, data_root
-from bench.probe.track import ProbeTrack
+from bench.probe.track import ProbeOutcome, ProbeTrack
 from bench.results.record import CellRecord
 from bench.results.store import Store
 from bench.run.keys import cell_key
@@ -50,7 +50,7 @@ def export_command(
     path = target / name if target is not None and target.is_dir() else target or Path(name)
     check_writable(path.parent)  # before minutes of training
     path.parent.mkdir(parents=True, exist_ok=True)
-    gaussians = trained_again(record, root, console, checkpoints(local_weights), Residents())[0]
+    gaussians = gaussians_of(trained_again(record, root, console, checkpoints(local_weights), Residents()))
     (write_points if points else write_ply)(path, gaussians)
     return path
 
@@ -89,8 +89,8 @@ def trained_again(
     console: Console,
     local_weights: tuple[tuple[str, Path], ...],
     residents: Residents,
-) -> tuple[Gaussians, MultiViewScene]:
-    """Run the cell again and give its Gaussians, on the CPU, and its views, both in the world of its initialiser.
+) -> ProbeOutcome:
+    """Run the cell again: its Gaussians and its views, both in the world of its initialiser, and its pictures.
 
     Says so where the Gaussians may not be the stored cell's own.
 
@@ -109,7 +109,16 @@ def trained_again(
             soft_wrap=True,
         )
     with console.status(f"training {record.cell.label} again"):
-        outcome = ProbeTrack().run(record.cell, settings, residents)
+        return ProbeTrack().run(record.cell, settings, residents)
+
+
+def gaussians_of(outcome: ProbeOutcome) -> Gaussians:
+    """The Gaussians that a probe ended with, on the CPU."""
     assert outcome.gaussians is not None
+    return outcome.gaussians.detach().to("cpu")
+
+
+def scene_of(outcome: ProbeOutcome) -> MultiViewScene:
+    """The views that a probe saw, in the world of its Gaussians."""
     assert outcome.scene is not None
-    return outcome.gaussians.detach().to("cpu"), outcome.scene
+    return outcome.scene

@@ -6,22 +6,22 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from bench.commands.checkpoints import checkpoints
-from bench.commands.splats import find_cell, trained_again
+from bench.commands.splats import find_cell, gaussians_of, scene_of, trained_again
 from bench.core.errors import Unavailable, UserError
 from bench.core.residents import Residents
 from bench.core.scenes import MultiViewScene
 from bench.machine.files import check_writable, write_text
+from bench.metrics.catalogue import headline
+from bench.probe.track import ProbeOutcome
+from bench.report.page.render import marked
 from bench.report.say.marks import condition_marks, row_marks
-from bench.report.viewer.page import MOST_SPLATS, Shown, draw, open_server, page
+from bench.report.viewer.nodes import Shown, draw, open_server
+from bench.report.viewer.page import MOST_SPLATS, page
 from bench.results.record import CellRecord
-
-if TYPE_CHECKING:
-    pass
 
 MOST_MODELS = 4
 
@@ -41,10 +41,7 @@ def view_command(
         Unavailable: Without viser.
         UserError: As `find_cell`, `one_scene` and `trained_again`; where the port or the place cannot be used.
     """
-    try:
-        import viser  # noqa: F401
-    except ImportError as error:
-        raise Unavailable("bench view needs viser: pip install 'vfm3d-bench[view]'") from error
+    check_viser()
     records = one_scene([find_cell(prefix, folder) for prefix in prefixes])
     if save is None:
         _check_free(port)  # before minutes of training
@@ -53,14 +50,37 @@ def view_command(
             raise UserError(f"--save {save} is a folder; name a file in it, such as {save / 'page.html'}")
         check_writable(save.parent)
     residents, given = Residents(), checkpoints(local_weights)
-    trained = [(record, *trained_again(record, root, console, given, residents)) for record in records]
-    scene = trained[0][2]
-    models = [Shown(_name(record), gaussians, len(gaussians)) for record, gaussians, _ in trained]
+    outcomes = [trained_again(record, root, console, given, residents) for record in records]
+    models, scene = [*map(shown, records, outcomes)], scene_of(outcomes[0])
     if save is None:
         _serve(models, scene, port, console, records[0])
         return
-    write_text(save, page(models, scene, MOST_SPLATS, _conditions(records[0])))
+    write_text(save, viewer_page(models, scene, records[0]))
     console.print(f"{save}", highlight=False, soft_wrap=True)
+
+
+def check_viser() -> None:
+    """Raises Unavailable where viser is not installed."""
+    try:
+        import viser  # noqa: F401
+    except ImportError as error:
+        raise Unavailable("to show Gaussians takes viser: pip install 'vfm3d-bench[view]'") from error
+
+
+def shown(record: CellRecord, outcome: ProbeOutcome) -> Shown:
+    """A cell that was run again, as pages show it, with what the stored cell measured at each view."""
+    gaussians, metric = gaussians_of(outcome), headline("probe")
+    scores = {
+        each.view: f"{metric.label} {metric.told(each.value)}"
+        for each in record.measurements
+        if each.metric == metric.name and each.status == "ok"
+    }
+    return Shown(_name(record), gaussians, len(gaussians), dict(outcome.pictures), scores)
+
+
+def viewer_page(models: Sequence[Shown], scene: MultiViewScene, record: CellRecord) -> str:
+    """The page that works offline. record: one of the cells shown, for what they share."""
+    return page(models, scene, MOST_SPLATS, _conditions(record), _marks(record))
 
 
 def one_scene(records: Sequence[CellRecord]) -> Sequence[CellRecord]:
@@ -82,7 +102,7 @@ def _serve(models: Sequence[Shown], scene: MultiViewScene, port: int, console: C
     server = open_server(port)
     draw(server, models, scene)
     console.print(
-        f"{_conditions(record)}: open http://127.0.0.1:{port} (colours without view dependence; "
+        f"{_conditions(record)}{marked(_marks(record))}: open http://127.0.0.1:{port} (colours without view dependence; "
         "the scene tree switches models); Ctrl-C ends it",
         soft_wrap=True,
     )
@@ -101,9 +121,11 @@ def _name(record: CellRecord) -> str:
 
 def _conditions(record: CellRecord) -> str:
     cell = record.cell
-    marks = condition_marks(cell.protocol, record.marks.start, record.marks.quick)
-    said = f"{cell.dataset}/{cell.scene}, point map {cell.pointmap}, protocol {cell.protocol}, seed {cell.seed}"
-    return said + (f" ({', '.join(marks)})" if marks else "")
+    return f"{cell.dataset}/{cell.scene}, point map {cell.pointmap}, protocol {cell.protocol}, seed {cell.seed}"
+
+
+def _marks(record: CellRecord) -> tuple[str, ...]:
+    return condition_marks(record.cell.protocol, record.marks.start, record.marks.quick)
 
 
 def _check_free(port: int) -> None:

@@ -21,7 +21,8 @@ from bench.commands.view import one_scene, view_command
 from bench.core.cells import Cell
 from bench.core.errors import Unavailable, UserError
 from bench.core.scenes import Array, Camera, MultiViewScene, View
-from bench.report.viewer.page import Shown, page
+from bench.report.viewer.nodes import Shown
+from bench.report.viewer.page import page
 from bench.results.record import CellRecord
 from bench.splat import Gaussians, most_visible, seen_by
 

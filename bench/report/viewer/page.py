@@ -1,159 +1,142 @@
-"""Gaussians and cameras of one scene as viser draws them: on a server, or as one HTML document that works offline."""
+"""One HTML document that shows Gaussians of one scene beside each other, offline: panes of viser's client, cameras linked.
+
+Each pane is viser's own client with one model in it; what links the panes, holds a view and lays its photo over them is
+templates/viewer.js.
+"""
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import html
 import io
+import json
 import math
-import socket
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import resources
+from typing import Any
 
-import numpy as np
 import torch
 
-from bench.core.scenes import Camera, MultiViewScene
+from bench.core.scenes import Array, Camera, MultiViewScene, View
 from bench.metrics.image import psnr
-from bench.splat import SH_0, Gaussians, matrix_to_quaternion, most_visible, rotation_matrix, seen_by
+from bench.report.viewer.nodes import FOLDERS, Shown, cameras_of, draw, fov_y, middle_depth, open_server
+from bench.splat import Gaussians, most_visible, seen_by
 
-if TYPE_CHECKING:
-    import viser
-
-MOST_SPLATS = 100_000  #: of a model in a saved page: 3.4 MB of it, beside 0.8 MB of viewer
-TRAINING, HELD_OUT = (70, 130, 220), (235, 140, 40)  #: colours of frusta
-BACK, FRUSTUM = 0.5, 0.04  #: steps back from the first camera, and length of a frustum, in its distance to the scene
+MOST_SPLATS = 100_000  #: of a model in a page: 3.4 MB of it, beside 0.8 MB of viewer
+KINDS = ("photo", "render", "depth", "normal")  #: of pictures beside the panes
+_DATA, _END = '<script>window.__VISER_EMBED_DATA__="', '"'  #: what viser writes around the scene of a document
 #: Chromium starts no module worker from a blob: address in a page of file://, so that viser's client would never sort the
 #: splats. Where it gets no such address, it falls back to a data: address, which works.
-_WORKERS = """<script>if (location.protocol === "file:") {
+_WORKERS = """<script>if (parent.location.protocol === "file:") {
   const own = URL.createObjectURL;
   URL.createObjectURL = (blob) => (blob.type || "").startsWith("text/javascript") ? "" : own.call(URL, blob);
 }</script>"""
-_CAPTION = (
-    "position:fixed;left:0;bottom:0;margin:0;padding:.4em .7em;max-width:min(46em,100%);box-sizing:border-box;"
-    "font:13px/1.4 system-ui,sans-serif;color:#eee;background:rgba(0,0,0,.72)"
-)
 
 
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A model to show.
-
-    Attributes:
-        name: Its model, mode and marks.
-        gaussians: In the world of the scene's cameras.
-        whole: How many it has, shown or not.
-    """
-
-    name: str
-    gaussians: Gaussians
-    whole: int
-
-    @property
-    def label(self) -> str:
-        """The name, and how many of its Gaussians are shown."""
-        count = f"{self.whole}" if len(self.gaussians) == self.whole else f"{len(self.gaussians)} of {self.whole}"
-        return f"{self.name}: {count} Gaussians"
-
-
-def page(models: Sequence[Shown], scene: MultiViewScene, budget: int, conditions: str) -> str:
-    """One HTML document that shows models and cameras offline and asks for nothing: viser's own client with the scene in it.
+def page(models: Sequence[Shown], scene: MultiViewScene, budget: int, conditions: str, marks: Sequence[str] = ()) -> str:
+    """The document: a pane a model, the views to choose from, photo and pictures of the one that is chosen.
 
     Args:
-        models: The first is shown at once, the others by a switch in the scene tree.
+        models: One to four.
         scene: The views, in the world of the models.
         budget: How many Gaussians of a model are kept at most, the most visible ones in the views.
-        conditions: What the caption says before it says, for each model, how many are kept and what that costs: the PSNR of
-            what the cameras see of the kept ones, in colours without view dependence, against what they see of the model.
+        conditions: What the models share: the title. Each pane says how many Gaussians are kept and what that costs: the
+            PSNR of what the cameras see of the kept ones, in colours without view dependence, against what they see of the
+            model.
+        marks: Of the conditions.
     """
-    cameras = _cameras(scene)
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    cameras = cameras_of(scene)
     kept = [replace(model, gaussians=most_visible(_plain(model.gaussians), cameras, budget)) for model in models]
     losses = [_loss(model.gaussians, less.gaussians, cameras) for model, less in zip(models, kept, strict=True)]
-    with contextlib.redirect_stdout(io.StringIO()):  # viser says where it listens, which is over in a moment
-        server = open_server(None)
-        try:
-            draw(server, kept, scene)
-            document = server.scene.as_html(dark_mode=True)
-        finally:
-            server.stop()
-    lines = [f"{less.label}, {loss}" for less, loss in zip(kept, losses, strict=True)]
-    lines.append(
-        f"PSNR: what is kept here, in colours without view dependence, against all, over these {len(cameras)} views."
+    client, scenes = _documents(kept, scene)
+    depth = middle_depth(models[0].gaussians, cameras[0])
+    panes = [
+        {
+            "name": model.name,
+            "label": f"{model.label}, {loss}",
+            "scene": data,
+            "scores": dict(model.scores),
+            "pictures": {kind: _pictures(model.pictures, kind, scene.test) for kind in KINDS if kind != "photo"},
+        }
+        for model, loss, data in zip(kept, losses, scenes, strict=True)
+    ]
+    views = [_view(each, depth, held_out=False) for each in scene.train if each.camera is not None]
+    views += [_view(each, depth, held_out=True) for each in scene.test if each.camera is not None]
+    room = resources.files("bench.report.viewer").joinpath("templates")
+    environment = Environment(
+        loader=PackageLoader("bench.report.viewer"), autoescape=select_autoescape(["html", "j2"]), trim_blocks=True
     )
-    frusta = f"Frusta: {len(scene.train)} training views blue, {len(scene.test)} held-out views orange."
-    text = "<br>".join(
-        map(html.escape, (conditions, *lines, f"{frusta} The tree at the top right switches models and views."))
-    )
-    title = f"<title>{html.escape(conditions)}</title>"
-    head, end = document.index("<title>"), document.index("</title>") + len("</title>")
-    document = document[:head] + title + _WORKERS + document[end:]
-    close = document.rindex("</body>")
-    return f'{document[:close]}<p id="caption" style="{_CAPTION}">{text}</p>{document[close:]}'
-
-
-def open_server(port: int | None) -> viser.ViserServer:
-    """A server on this machine alone; None: on a port that is free now."""
-    import viser
-
-    if port is None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-    return viser.ViserServer(host="127.0.0.1", port=port, verbose=False)
-
-
-def draw(server: viser.ViserServer, models: Sequence[Shown], scene: MultiViewScene) -> None:
-    """Models and frusta as nodes of viser's scene tree, seen from behind the first camera; one model is shown at first."""
-    first = _cameras(scene)[0]
-    depth = _middle_depth(models[0].gaussians, first)
-    server.scene.set_background_image(np.zeros((2, 2, 3), np.uint8))  # black, as they were trained
-    server.scene.configure_environment_map(None)
-    up, ahead = -first.camera_to_world[:3, 1], first.camera_to_world[:3, 2]
-    server.scene.set_up_direction(up)
-    server.initial_camera.position = first.centre - ahead * depth * BACK
-    server.initial_camera.look_at = first.centre + ahead * depth
-    server.initial_camera.up = up
-    server.initial_camera.fov = _fov_y(first)
-    for number, model in enumerate(models):
-        _add_model(server, f"/models/{_node(model.label)}", model.gaussians, shown=number == 0)
-    for folder, views, colour in (("training views", scene.train, TRAINING), ("held-out views", scene.test, HELD_OUT)):
-        for each in views:
-            if each.camera is not None:
-                _add_frustum(server, f"/{folder}/{_node(each.name)}", each.camera, each.image, colour, depth * FRUSTUM)
-
-
-def _add_model(server: viser.ViserServer, name: str, gaussians: Gaussians, *, shown: bool) -> None:
-    axes = rotation_matrix(gaussians.quaternions) * gaussians.scales[:, None, :]
-    server.scene.add_gaussian_splats(
-        name,
-        centers=gaussians.means.numpy(),
-        covariances=(axes @ axes.transpose(1, 2)).numpy(),
-        rgbs=np.clip(gaussians.spherical_harmonics[:, 0].numpy() * SH_0 + 0.5, 0, 1),
-        opacities=gaussians.opacities[:, None].numpy(),
-        visible=shown,
+    return environment.get_template("viewer.html.j2").render(
+        title=conditions,
+        marks=marks,
+        css=room.joinpath("viewer.css").read_text(encoding="utf-8"),
+        script=room.joinpath("viewer.js").read_text(encoding="utf-8"),
+        data=_json({"client": client, "panes": panes, "views": views, "kinds": KINDS, "frusta": FOLDERS}),
+        count=len(cameras),
     )
 
 
-def _add_frustum(
-    server: viser.ViserServer, name: str, camera: Camera, photo: np.ndarray, colour: tuple[int, int, int], size: float
-) -> None:
+def _documents(models: Sequence[Shown], scene: MultiViewScene) -> tuple[tuple[str, str], list[str]]:
+    """What comes before and after the scene in a document of viser's client, and the scene of each model."""
+    found = []
+    for model in models:
+        with contextlib.redirect_stdout(io.StringIO()):  # viser says where it listens, which is over in a moment
+            server = open_server(None)
+            try:
+                draw(server, [model], scene, photos=False)
+                document = server.scene.as_html(dark_mode=True)
+            finally:
+                server.stop()
+        start = document.index(_DATA) + len(_DATA)
+        end = document.index(_END, start)
+        found.append((document[:start], document[start:end], document[end:]))
+    head, _, tail = found[0]
+    begin = head.index("<title>")
+    return (head[:begin] + _WORKERS + head[begin:], tail), [data for _, data, _ in found]
+
+
+def _view(view: View, depth: float, *, held_out: bool) -> dict[str, Any]:
+    """A view as the page's script takes it: the camera in pixels of its photo, the photo, which may be chosen."""
+    camera = view.camera
+    assert camera is not None
     pose = camera.camera_to_world
-    server.scene.add_camera_frustum(
-        name,
-        fov=_fov_y(camera),
-        aspect=camera.width / camera.height,
-        scale=size,
-        thickness=size / 40,
-        color=colour,
-        image=photo,
-        wxyz=matrix_to_quaternion(torch.from_numpy(pose[:3, :3])).numpy(),
-        position=pose[:3, 3],
-    )
+    return {
+        "name": view.name,
+        "heldOut": held_out,
+        "position": camera.centre.tolist(),
+        "lookAt": (camera.centre + pose[:3, 2] * depth).tolist(),
+        "up": (-pose[:3, 1]).tolist(),
+        "fov": fov_y(camera),
+        "size": [camera.width, camera.height],
+        "focal": [camera.intrinsics[0, 0], camera.intrinsics[1, 1]],
+        "middle": [camera.intrinsics[0, 2], camera.intrinsics[1, 2]],
+        "photo": _data_uri(view.image),
+    }
 
 
-def _cameras(scene: MultiViewScene) -> list[Camera]:
-    return [each.camera for each in scene.views if each.camera is not None]
+def _pictures(pictures: Mapping[str, Array], kind: str, views: Sequence[View]) -> dict[str, str]:
+    """The pictures of one kind, by view."""
+    names = {view.name: f"{kind}.{view.name}" for view in views}
+    return {view: _data_uri(pictures[name]) for view, name in names.items() if name in pictures}
+
+
+def _data_uri(picture: Array) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=90, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _json(data: Any) -> Any:
+    """JSON that may stand in a script element, whatever its texts hold."""
+    from markupsafe import Markup
+
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def _plain(gaussians: Gaussians) -> Gaussians:
@@ -162,24 +145,8 @@ def _plain(gaussians: Gaussians) -> Gaussians:
 
 
 def _loss(whole: Gaussians, less: Gaussians, cameras: Sequence[Camera]) -> str:
-    """What the caption says of the difference: PSNR over all cameras' pictures."""
+    """What is said of the difference: PSNR over all cameras' pictures."""
     with torch.inference_mode():
         pictures = [torch.stack([seen_by(each, camera).rgb.clamp(0, 1) for camera in cameras]) for each in (whole, less)]
     found = psnr(pictures[1], pictures[0])
     return "no loss" if math.isinf(found) else f"{found:.1f} dB PSNR"
-
-
-def _node(name: str) -> str:
-    """A name of one node: a slash would make a branch of the tree."""
-    return name.replace("/", "∕")
-
-
-def _fov_y(camera: Camera) -> float:
-    """Vertical field of view in radians, about the middle of the picture."""
-    return 2 * math.atan(camera.height / (2 * camera.intrinsics[1, 1]))
-
-
-def _middle_depth(gaussians: Gaussians, camera: Camera) -> float:
-    """The median depth of the Gaussians in front of the camera: what the viewer's orbit turns about."""
-    _, depths = camera.project(gaussians.means.double().numpy())
-    return float(np.median(depths[depths > 0])) if (depths > 0).any() else 1.0
