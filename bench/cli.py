@@ -251,12 +251,28 @@ def report(
     no_overlap: Annotated[
         bool, typer.Option("--no-overlap", help="Leave out what models scored on data sets that they were trained on.")
     ] = False,
+    viewer: Annotated[
+        bool,
+        typer.Option(
+            "--viewer", help="Train up to four probes of one scene again and add a page to turn them (extra `view`)."
+        ),
+    ] = False,
+    checkpoint: SameWeights = None,
+    data_root: DataRoot = None,
+    plugin: Plugins = None,
 ) -> None:
-    """Write the report of one or more results folders; trains and downloads nothing."""
+    """Write the report of one or more results folders; trains and downloads nothing, but for --viewer."""
     from bench.report.build import build_report
 
     chosen = folders or [Path("results/run")]
-    index = build_report(chosen, out or Path("reports") / chosen[0].resolve().name, names_in(formats), no_overlap)
+    target = out or Path("reports") / chosen[0].resolve().name
+    pages = []
+    if viewer:
+        from bench.commands.viewer import add_viewer
+
+        load_plugins(plugin)
+        pages.append(add_viewer(chosen, target, console, data_root, checkpoint or ()))
+    index = build_report(chosen, target, names_in(formats), no_overlap, pages)
     console.print(f"report: {index}", highlight=False, soft_wrap=True)
 
 

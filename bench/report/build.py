@@ -28,7 +28,13 @@ from bench.report.write import FORMATS, check_formats, write_page
 from bench.results.schema import PUBLISHED
 
 
-def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FORMATS, no_overlap: bool = False) -> Path:
+def build_report(
+    folders: Sequence[Path],
+    out: Path,
+    formats: Sequence[str] = FORMATS,
+    no_overlap: bool = False,
+    beside: Sequence[tuple[str, str]] = (),
+) -> Path:
     """Write the report of results folders.
 
     Args:
@@ -36,6 +42,7 @@ def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FO
         out: The report's folder.
         formats: Of html, md, latex, csv.
         no_overlap: Whether what models scored on data sets that they were trained on is left out, which the summary counts.
+        beside: (file in `out`, what it is) of pages that exist already and are linked.
 
     Returns:
         The first file written.
@@ -58,7 +65,7 @@ def build_report(folders: Sequence[Path], out: Path, formats: Sequence[str] = FO
     if results.published:
         sections += published_sections()
     title = f"vfm3d-bench: {', '.join(results.names)}"
-    links = []
+    links = [*beside]
     if "html" in formats:
         links.append((write_leaderboard(results.stored, rows, means, out).name, "Leaderboard: sort, filter, search"))
     page = Page(title, summary(results), tuple(sections), page_marks(results), footer(results), tuple(links))

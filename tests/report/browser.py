@@ -86,12 +86,12 @@ class Page:
         return self.js(script, text)
 
     def violations(self) -> list[list[str]]:
-        """What axe finds wrong: rule and first place; the test is skipped, with the reason, where axe is not installed."""
+        """What axe finds wrong outside of frames: rule and first place; skipped, with the reason, where there is no axe."""
         if importlib.util.find_spec("axe_core_python") is None:
             pytest.skip("the accessibility check needs the package axe-core-python")
         self.js(resources.files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
-        found = "axe.run().then(({violations}) => done(violations.map((v) => [v.id, v.nodes[0].html])))"
-        return list(self.driver.execute_async_script(f"const done = arguments[0]; {found}"))
+        found = "({violations}) => arguments[0](violations.map((v) => [v.id, v.nodes[0].html]))"
+        return list(self.driver.execute_async_script(f"axe.run(document, {{iframes: false}}).then({found})"))
 
     def complaints(self) -> list[str]:
         """Console errors, and requests for anything but the page's own files and data URIs."""

@@ -7,8 +7,10 @@ import json
 import math
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from bench.splat import Gaussians, most_visible, seen_by
 
 CELL = Cell("probe", "procedural", "room", "iuvrgb", "G", "simulated", "quick-v1", 0)
 WHOLE, KEPT = 400, 300
+WIDTH = 760  #: of the window: two panes beside each other
 
 
 def looking(position: Array, target: Array, width: int, height: int, fov_y: float) -> Camera:
@@ -54,84 +57,175 @@ def blobs(seed: int) -> Gaussians:
 
 
 def scene() -> MultiViewScene:
+    """Two training views and six held-out ones around the blobs."""
     target = np.array([0.0, 0, 3])
     photo = np.full((24, 32, 3), 128, np.uint8)
-    cameras = [looking(np.array([x, 0.0, 0]), target, 32, 24, 0.8) for x in (0.0, 0.4, 0.2)]
-    first, second, held_out = (View(f"photos/{i}", photo, camera) for i, camera in enumerate(cameras))
-    return MultiViewScene("procedural", "room", (first, second), (held_out,))
+    places = [
+        (0.0, 0, 0),
+        (0.4, 0, 0),
+        (0.2, 0, 0),
+        (0.9, 0.2, 0.3),
+        (-1.1, 0, 0.4),
+        (0, -0.9, 0.2),
+        (2, 0.3, 1.5),
+        (0.2, 0.8, 0),
+    ]
+    cameras = [looking(np.array(place, float), target, 32, 24, 0.8) for place in places]
+    views = [View(f"photos/{i}", photo, camera) for i, camera in enumerate(cameras)]
+    return MultiViewScene("procedural", "room", tuple(views[:2]), tuple(views[2:]))
 
 
 @pytest.fixture(scope="module")
 def document() -> str:
     pytest.importorskip("viser", reason="the page needs the extra `view`")
-    models = [Shown("iuvrgb G", blobs(0), WHOLE), Shown("a<b> T", blobs(1), WHOLE)]
-    return page(models, scene(), KEPT, "procedural/room (quick protocol)")
+    first = scene().test[0]
+    models = [
+        Shown("iuvrgb G", blobs(0), WHOLE, {f"render.{first.name}": first.image}, {first.name: "PSNR 20.1 dB"}),
+        Shown("a<b></script> T", blobs(1), WHOLE),
+    ]
+    return page(models, scene(), KEPT, "procedural/room", ("quick protocol",))
+
+
+def data_of(document: str) -> dict[str, Any]:
+    """What the page's script reads."""
+    text = document.split('<script type="application/json" id="data">')[1].split("</script>")[0]
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def test_the_page_says_what_it_keeps(document: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"iuvrgb G: {KEPT} of {WHOLE} Gaussians, " in document
-    assert f"a&lt;b&gt; T: {KEPT} of {WHOLE} Gaussians, " in document
-    assert "<title>procedural/room (quick protocol)</title>" in document
-    assert "2 training views blue, 1 held-out views orange" in document
+    labels = [pane["label"] for pane in data_of(document)["panes"]]
+    assert labels[0].startswith(f"iuvrgb G: {KEPT} of {WHOLE} Gaussians (")
+    assert labels[1].startswith(f"a<b></script> T: {KEPT} of {WHOLE} Gaussians (")
+    assert "<title>procedural/room</title>" in document
+    assert '<span class="mark">quick protocol</span>' in document
+    assert [view["heldOut"] for view in data_of(document)["views"]] == [False] * 2 + [True] * 6
     assert capsys.readouterr().out == ""
 
 
 def test_nothing_is_lost_where_all_are_kept() -> None:
     pytest.importorskip("viser", reason="the page needs the extra `view`")
-    assert f"iuvrgb G: {WHOLE} Gaussians, no loss" in page([Shown("iuvrgb G", blobs(0), WHOLE)], scene(), WHOLE, "room")
+    alone = page([Shown("iuvrgb G", blobs(0), WHOLE)], scene(), WHOLE, "room")
+    assert data_of(alone)["panes"][0]["label"] == f"iuvrgb G: {WHOLE} Gaussians (no loss)"
 
 
-def test_a_browser_draws_what_the_rasterizer_draws_and_asks_for_nothing(document: str, tmp_path: Path) -> None:
-    """Seen from the side, where no frustum is in the picture; then the other model by clicks in the scene tree."""
-    path = tmp_path / "page.html"
+READY = "return document.documentElement.dataset.ready === 'yes'"
+FAITHFUL = 40  #: dB, of a pane against the suite's rasterizer; measured: 46 to 49
+#: viser says in a note over the pane that it draws in software
+UNCOVERED = """for (const pane of panes) {
+  const style = pane.frame.contentDocument.createElement("style");
+  style.textContent = ".mantine-Notifications-root { display: none }";
+  pane.frame.contentDocument.head.append(style);
+}"""
+CAMERA = "return panes.filter((pane) => pane.shown).map((pane) => read(pane.inside))"
+
+
+@pytest.fixture(scope="module")
+def shown(document: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    folder = tmp_path_factory.mktemp("view_page")
+    path = folder / "page.html"
     path.write_text(document, encoding="utf-8")
-    driver = start_browser(tmp_path / "profile")
-    try:
-        side = looking(np.array([2.5, -0.4, 3.2]), np.array([0.0, 0, 3]), 1, 1, 0.6)
-        place = ",".join(f"{x:.3f}" for x in side.centre)
-        query = f"?initialCameraPosition={place}&initialCameraLookAt=0,0,3&initialCameraUp=0,-1,0&initialCameraFov=0.6"
-        shown = Page(driver, path, "return document.querySelector('canvas') !== null").open(query)
-        width, height = shown.js("const c = document.querySelector('canvas'); return [c.clientWidth, c.clientHeight]")
-        camera = looking(side.centre, np.array([0.0, 0, 3]), width, height, 0.6)
-        first, second = (drawn(blobs(seed), camera) for seed in (0, 1))
-        assert middle_psnr(first, second) < 20
-        assert settles(shown, first) > 35
-        shown.js("document.querySelector('[aria-label=\"Show scene tree\"]').click()")
-        shown.until("return document.querySelector('[data-scene-node=\"/models\"]') !== null")
-        shown.js("document.querySelector('[data-scene-node=\"/models\"]').click()")
-        models = "[...document.querySelectorAll('[data-scene-node^=\"/models/\"]')]"
-        shown.until(f"return {models}.length === 2")
-        for eye in driver.find_elements(
-            "css selector", "[data-scene-node^='/models/'] :is(.tabler-icon-eye, .tabler-icon-eye-off)"
-        ):
-            eye.click()
-        assert settles(shown, second) > 35
-        asked = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-        urls = [each["params"]["request"]["url"] for each in asked if each["method"] == "Network.requestWillBeSent"]
-        assert [url for url in urls if not url.startswith(("data:", "blob:", "about:", path.as_uri()))] == []
-        assert not [each for each in asked if each["method"].startswith("Network.webSocket")]
-    finally:
-        driver.quit()
+    driver = start_browser(folder / "profile")
+    yield Page(driver, path, READY)
+    driver.quit()
 
 
-def drawn(gaussians: Gaussians, camera: Camera) -> Array:
-    """(H, W, 3) in [0, 1]: the most visible Gaussians, as the page keeps them, through the suite's rasterizer."""
-    kept = most_visible(gaussians, [view.camera for view in scene().views if view.camera], KEPT)
-    return seen_by(kept, camera).rgb.clamp(0, 1).numpy()
+def test_a_browser_draws_what_the_rasterizer_draws_and_asks_for_nothing(shown: Page) -> None:
+    """Both models at six held-out views, each as large as its photo fits into the pane."""
+    shown.open("#models=1,2&view=photos/2", width=WIDTH)
+    assert middle_psnr(*(expected(seed, shown, scene().test[0]) for seed in (0, 1))) < 25
+    shown.js(UNCOVERED)
+    worst = min(settles(shown, view, seed) for view in scene().test for seed in (0, 1))
+    assert worst > FAITHFUL
+    asked = [json.loads(entry["message"])["message"] for entry in shown.driver.get_log("performance")]
+    urls = [each["params"]["request"]["url"] for each in asked if each["method"] == "Network.requestWillBeSent"]
+    assert [url for url in urls if not url.startswith(("data:", "blob:", "about:", shown.path.as_uri()))] == []
+    assert not [each for each in asked if each["method"].startswith("Network.webSocket")]
+
+
+def test_panes_turn_together_and_a_link_brings_the_view_back(shown: Page) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    shown.open("#models=1,2&view=photos/3", width=WIDTH)
+    assert shown.js("return document.getElementById('view').selectedOptions[0].text") == "photos/3"
+    start = shown.js(CAMERA)
+    drag = ActionChains(shown.driver).move_to_element_with_offset(shown.find("iframe"), 0, 60)
+    drag.click_and_hold().move_by_offset(40, 15).release().perform()
+    shown.until("return location.hash.includes('camera=')")
+    one, other = shown.until(f"const found = (() => {{ {CAMERA} }})(); return '' + found[0] === '' + found[1] && found")
+    assert np.abs(np.subtract(one, start[0])).max() > 0.1
+    assert shown.js("return document.getElementById('view').value") == ""
+    shown.until("return own === address() && location.hash === own")
+    shown.open(shown.js("return location.hash"), width=WIDTH)
+    back = shown.js(CAMERA)
+    assert np.abs(np.subtract(back[0], one)).max() < 0.01
+    assert np.abs(np.subtract(back[1], other)).max() < 0.01
+
+
+def test_keys_choose_views_models_and_the_photo(shown: Page) -> None:
+    shown.open("#models=1", width=WIDTH)
+    shown.press("n")
+    assert shown.js("return data.views[held].name") == "photos/2"
+    assert shown.js("return document.querySelector('#pictures td img').alt") == "photo, iuvrgb G, photos/2"
+    assert "photos/2: PSNR 20.1 dB" in shown.js("return document.querySelector('#panes h2').innerText")
+    shown.press("o")
+    box = shown.js(
+        "const b = (e) => { const r = e.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; };"
+        "return [b(panes[0].photo), b(panes[0].frame)]"
+    )
+    (x, y, width, height), (left, top, across, down) = box
+    assert width / height == pytest.approx(32 / 24, rel=0.02)
+    assert (x + width / 2, y + height / 2) == pytest.approx((left + across / 2, top + down / 2), abs=1)
+    assert min(across / width, down / height) == pytest.approx(1, abs=0.02)
+    shown.press("p", "2", "1")
+    assert shown.js("return [data.views[held].name, panes.map((pane) => pane.shown)]") == ["photos/7", [False, True]]
+    assert shown.violations() == []
+
+
+def kept(seed: int) -> Gaussians:
+    """The most visible Gaussians, as the page keeps them."""
+    return most_visible(blobs(seed), [view.camera for view in scene().views if view.camera], KEPT)
+
+
+def pane_of(shown: Page, seed: int) -> list[int]:
+    """Left, top, width and height of a pane's picture in the window."""
+    script = (
+        "const b = panes[arguments[0]].frame.getBoundingClientRect(); return [b.x, b.y, b.width, b.height].map(Math.round)"
+    )
+    return list(shown.js(script, seed))
+
+
+def expected(seed: int, shown: Page, view: View) -> Array:
+    """(H, W, 3) in [0, 1]: what the suite's rasterizer draws from a held-out view in the pane's size."""
+    _, _, width, height = pane_of(shown, seed)
+    camera = view.camera
+    assert camera is not None
+    scale = min(width / camera.width, height / camera.height)
+    focal = camera.intrinsics[1, 1] * scale
+    wide = Camera(
+        np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]), camera.world_to_camera, width, height
+    )
+    return seen_by(kept(seed), wide).rgb.clamp(0, 1).numpy()
 
 
 def middle_psnr(one: Array, other: Array) -> float:
-    """Over the middle third of the picture, where the Gaussians are and nothing lies over them."""
-    rows, columns = (slice(size // 3, size - size // 3) for size in one.shape[:2])
+    """Over the middle half of the picture, where the Gaussians are and nothing lies over them."""
+    rows, columns = (slice(size // 4, size - size // 4) for size in one.shape[:2])
     return -10 * math.log10(np.mean((one[rows, columns] - other[rows, columns]) ** 2))
 
 
-def settles(shown: Page, expected: Array) -> float:
-    """The best PSNR of the screen against a picture within some seconds: software WebGL draws a frame in its own time."""
+def settles(shown: Page, view: View, seed: int) -> float:
+    """The best PSNR of a pane against the rasterizer within some seconds: software WebGL draws a frame in its own time."""
+    index = [each.name for each in scene().views].index(view.name)
+    if shown.js("return held") != index:
+        shown.js("hold(arguments[0])", index)
     best, end = 0.0, time.monotonic() + 15
-    while best < 35 and time.monotonic() < end:
+    while best < FAITHFUL and time.monotonic() < end:
+        left, top, width, height = pane_of(shown, seed)
         screen = np.asarray(Image.open(io.BytesIO(shown.driver.get_screenshot_as_png())).convert("RGB"), np.float64) / 255
-        best = max(best, middle_psnr(screen[: expected.shape[0], : expected.shape[1]], expected))
+        pane = screen[top : top + height, left : left + width]
+        wanted = expected(seed, shown, view)
+        best = max(best, middle_psnr(pane, wanted[: pane.shape[0], : pane.shape[1]]))
     return best
 
 

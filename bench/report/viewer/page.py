@@ -56,7 +56,7 @@ def page(models: Sequence[Shown], scene: MultiViewScene, budget: int, conditions
     panes = [
         {
             "name": model.name,
-            "label": f"{model.label}, {loss}",
+            "label": f"{model.label} ({loss})",
             "scene": data,
             "scores": dict(model.scores),
             "pictures": {kind: _pictures(model.pictures, kind, scene.test) for kind in KINDS if kind != "photo"},

@@ -4,10 +4,14 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const panes = data.panes.map((pane, index) => ({...pane, index, shown: false, inside: null}));
+const FRAMES = 6;
 let held = null; // the view that is held
 let leader = null; // the pane that was touched last: the others follow it
 let touched = false; // by hand since the view was taken
 let last = ""; // the camera that all panes have
+let frames = 0; // to draw still: viser's client sorts and projects splats as the frame before saw them
+let own = ""; // the fragment that this page wrote into the address
+let written = 0; // the timer that will write it
 let waiting = null; // a camera of the address, until a pane is there
 
 const inside = (pane) => {
@@ -67,12 +71,12 @@ function place(found, camera) {
   found.cameraControl.setTarget(tx, ty, tz, false);
   found.camera.fov = fov;
   found.camera.updateProjectionMatrix();
-  found.requestRender();
+  frames = FRAMES;
 }
 
 function send(found, ...messages) {
   found.messageQueue.push(...messages);
-  found.requestRender();
+  frames = FRAMES;
 }
 
 // The vertical field of view with which all of a photo is in a pane, and where the photo lies in it then.
@@ -110,7 +114,7 @@ function aim(pane) {
 function overlay() {
   const view = held === null ? null : data.views[held];
   for (const pane of panes.filter((each) => each.section)) {
-    pane.said.textContent = view ? pane.scores[view.name] || "" : "";
+    pane.said.textContent = view && pane.scores[view.name] ? `· ${view.name}: ${pane.scores[view.name]}` : "";
     const found = inside(pane);
     const shown = at("frusta").checked && !view;
     if (found) send(found, ...data.frusta.map((name) => ({type: "SetSceneNodeVisibilityMessage", name, visible: shown, owner: null})));
@@ -120,7 +124,6 @@ function overlay() {
     if (found) {
       found.camera.fov = fov;
       found.camera.updateProjectionMatrix();
-      found.requestRender();
     }
     if (pane.photo.src !== view.photo) pane.photo.src = view.photo;
     Object.assign(pane.photo.style, {left: `${box[0]}px`, top: `${box[1]}px`, width: `${box[2]}px`, height: `${box[3]}px`,
@@ -180,8 +183,7 @@ function visit() {
   hold(view < 0 ? null : view);
 }
 
-let written = 0;
-function follow(now) {
+function follow() {
   requestAnimationFrame(follow);
   for (const pane of panes) {
     if (!pane.shown || pane.inside || !inside(pane)) continue;
@@ -193,6 +195,7 @@ function follow(now) {
   }
   const all = ready();
   if (!all.length) return;
+  if (frames-- > 0) for (const pane of all) pane.inside.requestRender();
   document.documentElement.dataset.ready = all.length === panes.filter((pane) => pane.shown).length ? "yes" : "";
   if (!all.includes(leader)) leader = all[0];
   const camera = read(leader.inside);
@@ -212,7 +215,6 @@ function follow(now) {
   clearTimeout(written);
   written = setTimeout(() => { own = address(); history.replaceState(null, "", own); }, 250);
 }
-let own = "";
 
 function step(by) {
   const places = data.views.flatMap((view, index) => view.heldOut ? [index] : []);
@@ -264,7 +266,7 @@ at("copy").addEventListener("click", async () => {
   }
 });
 addEventListener("keydown", pressed);
-addEventListener("resize", () => { last = ""; overlay(); });
+new ResizeObserver(overlay).observe(at("panes"));
 addEventListener("hashchange", () => { if (location.hash !== own) visit(); });
 visit();
 requestAnimationFrame(follow);
