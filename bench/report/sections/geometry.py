@@ -12,6 +12,7 @@ from bench.report.figures import models as charts_models
 from bench.report.figures.drawing import Drawer
 from bench.report.figures.gallery import Stored, galleries
 from bench.report.page.page import Part, Section, section
+from bench.report.parts.profiles import rank_strip_figures
 from bench.report.parts.ranks import rank_figures
 from bench.report.say import marks as conditions
 from bench.report.say.cards import title_of
@@ -41,7 +42,7 @@ def geometry_sections(
                 Part("Depth maps", tables=(paper_tables.depth_table(means),)),
                 _field_of_view_part(part, means, draw),
                 Part("Boundaries", tables=(paper_tables.boundary_table(means),)),
-                Part("Averages", tables=(paper_tables.summary_table(means),)),
+                Part("Averages", (), (paper_tables.summary_table(means),), tuple(rank_strip_figures(means, draw))),
                 _ranking_part(part, draw),
                 Part("Beside the published numbers", (), tuple(beside)),
                 Part("Pictures", galleries=tuple(galleries(members, marks))),

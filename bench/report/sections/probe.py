@@ -12,6 +12,7 @@ from bench.report.figures.drawing import Drawer
 from bench.report.figures.gallery import Stored, galleries
 from bench.report.page.page import Part, Section, section
 from bench.report.parts.probe import clouds_part, joined_part, supervision_part, variants_part, views_part
+from bench.report.parts.profiles import probe_figures
 from bench.report.parts.ranks import rank_figures
 from bench.report.say import marks as conditions
 from bench.report.say.verdict import training_gains
@@ -40,6 +41,7 @@ def probe_sections(
             f"Probe: {protocol}, point map {pointmap}",
             [
                 views_part(means, metrics, draw),
+                Part("Profiles", figures=tuple(probe_figures(means, draw))),
                 clouds_part(means, draw),
                 variants_part(means, metrics, draw),
                 joined_part(means, metrics, draw),

@@ -9,10 +9,11 @@ import pandas as pd
 
 from bench.core.cells import INSTANTSPLAT, OVER_DATASETS
 from bench.metrics.catalogue import headline
-from bench.report.figures.drawing import Drawer
+from bench.report.figures.drawing import Drawer, Figure
 from bench.report.figures.forest import FOREST, FOREST_CAPTION, forest_plot
 from bench.report.page.page import Part, Section, section
 from bench.report.parts.probe import clouds_part, joined_part, supervision_part, variants_part, views_part
+from bench.report.parts.profiles import probe_figures, rank_strip_figures
 from bench.report.parts.ranks import rank_figures
 from bench.report.say import marks as conditions
 from bench.report.say.cards import PROBED
@@ -42,8 +43,10 @@ def _feat2gs() -> Section:
     metrics = conditions.metrics_of(means["gta"], "2d")
     # The paper prints no average over data sets for every feature: formed here, for the figures only.
     averages = over_datasets(means["gta"]).assign(dataset=OVER_DATASETS, below="")  # no cell, no floor
+    profiled = pd.concat([means["gta"], averages], ignore_index=True)
     parts = [
         _sourced(views_part(means["gta"], metrics, draw), *FEATURES),
+        _sourced(Part("Profiles", figures=tuple(probe_figures(profiled, draw))), *FEATURES),
         _sourced(clouds_part(means["dtu"], draw), "feat2gs_dtu"),
         _sourced(variants_part(means["variants"], metrics, draw), "feat2gs_variants"),
         _sourced(joined_part(means[INSTANTSPLAT], metrics, draw), "feat2gs_instantsplat"),
@@ -68,12 +71,18 @@ def _moge() -> Section:
     parts = [
         _sourced(Part("Point maps", tables=(paper_tables.points_table(means["points"]),)), "moge_points"),
         _sourced(Part("Depth maps", tables=(paper_tables.depth_table(means["depth"]),)), "moge_depth"),
+        _sourced(Part("Ranks", figures=_moge_ranks(means)), "moge_points", "moge_depth"),
         _sourced(Part("Field of view", tables=(paper_tables.field_of_view_table(means["fov"]),)), "moge_fov"),
         _sourced(Part("Ablation", tables=(ablation,)), "moge_ablation"),
         _third_parties(),
         Part("Training data", tables=_cards([(paper_tables.training_data_table, "training_data")])),
     ]
     return section("published-moge", "MoGe, as published", parts, MARKS, ("The paper's numbers, in its own tables.",))
+
+
+def _moge_ranks(means: dict[str, pd.DataFrame]) -> tuple[Figure, ...]:
+    both = pd.concat([means["points"], means["depth"]], ignore_index=True)
+    return tuple(rank_strip_figures(both, Drawer("published-moge", MARKS)))
 
 
 def _third_parties() -> Part:
