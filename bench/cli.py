@@ -289,6 +289,21 @@ def compare(
 
 
 @app.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(help="Results folder with cells.")],
+    benchmark: Annotated[str, typer.Option(help="The hub's repository whose leaderboard takes the values: owner/name.")],
+    out: Annotated[Path | None, typer.Option(help="A new folder; by default reports/<folder>-to-publish.")] = None,
+    source: Annotated[str, typer.Option(help="Where the results can be read, a URL.")] = "",
+    plugin: Plugins = None,
+) -> None:
+    """Write the hub's evaluation-results files and a submission folder; nothing is sent."""
+    from bench.commands.publish import publish_command
+
+    load_plugins(plugin)
+    publish_command(folder, benchmark, out or Path("reports") / f"{folder.resolve().name}-to-publish", source, console)
+
+
+@app.command()
 def merge(
     folders: Annotated[list[Path], typer.Argument(help="Results folders with cells.")],
     out: Annotated[Path, typer.Option(help="The folder that takes them; it may hold cells already.")],
@@ -304,6 +319,9 @@ def merge(
 def verify(
     folder: Annotated[Path, typer.Argument(help="Results folder.")],
     recompute: Annotated[int, typer.Option(help="Run so many of its cells anew and compare.", min=0)] = 0,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Write down which of them another machine than theirs gave alike.")
+    ] = False,
     checkpoint: SameWeights = None,
     data_root: DataRoot = None,
     plugin: Plugins = None,
@@ -313,7 +331,7 @@ def verify(
 
     if recompute:
         load_plugins(plugin)
-    raise typer.Exit(verify_command(folder, recompute, data_root, console, checkpoint or ()))
+    raise typer.Exit(verify_command(folder, recompute, data_root, console, checkpoint or (), confirm))
 
 
 Cell = Annotated[

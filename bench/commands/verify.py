@@ -12,19 +12,28 @@ from bench.commands.checkpoints import checkpoints
 from bench.core.errors import UserError
 from bench.core.registry import find_datasets
 from bench.machine.locations import cache_root, data_root
+from bench.results.confirmed import FILE, add_confirmations
 from bench.run.verify import ABSOLUTE, RELATIVE, Verdict, verify
 
 MOST = 50  #: problems printed
 
 
 def verify_command(
-    folder: Path, recompute: int, data: Path | None, console: Console, local_weights: Sequence[str] = ()
+    folder: Path,
+    recompute: int,
+    data: Path | None,
+    console: Console,
+    local_weights: Sequence[str] = (),
+    confirm: bool = False,
 ) -> int:
-    """Verify and print; 0 where nothing is wrong, 1 else. local_weights: as --checkpoint has them.
+    """Verify and print; 0 where nothing is wrong, 1 else. local_weights: as --checkpoint has them. confirm: write down in
+    the folder which cells came out alike, where this is another machine than theirs.
 
     Raises UserError where the folder holds no results.
     """
     settings = None
+    if confirm and not recompute:
+        raise UserError("--confirm is for cells that are computed anew: say how many by --recompute")
     if local_weights and not recompute:
         raise UserError("--checkpoint is for cells that are computed anew: say how many by --recompute")
     if recompute:
@@ -34,6 +43,10 @@ def verify_command(
         settings = Settings(data_root(data), cache_root(), "cpu", "none", checkpoints(local_weights))
     verdict = verify(folder, recompute, settings)
     print_verdict(folder, verdict, recompute, console)
+    if confirm:
+        add_confirmations(folder, verdict.confirmed)
+        why = "" if verdict.confirmed else "; cells that were run on a machine like this one are not confirmed by it"
+        console.print(f"{len(verdict.confirmed)} cells confirmed in {folder / FILE}{why}", highlight=False, soft_wrap=True)
     return 1 if verdict.problems else 0
 
 

@@ -67,7 +67,8 @@ def build_report(
     title = f"vfm3d-bench: {', '.join(results.names)}"
     links = [*beside]
     if "html" in formats:
-        links.append((write_leaderboard(results.stored, rows, means, out).name, "Leaderboard: sort, filter, search"))
+        board = write_leaderboard(results.stored, rows, means, out, results.confirmed)
+        links.append((board.name, "Leaderboard: sort, filter, search"))
     page = Page(title, summary(results), tuple(sections), page_marks(results), footer(results), tuple(links))
     return write_page(page, out, formats)
 

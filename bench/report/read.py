@@ -13,6 +13,7 @@ import pandas as pd
 from bench.core.cells import EXTRACTION, PERF, Cell
 from bench.core.errors import UserError
 from bench.report.figures.gallery import Stored
+from bench.results.confirmed import confirmed_keys
 from bench.results.schema import IDENTITY, PUBLISHED, ROW_COLUMNS
 from bench.results.store import Held, Store, read_rows
 from bench.results.tables import arrow_schema, to_frame, with_text_once
@@ -24,7 +25,7 @@ class Results:
     """What the folders hold: rows, the cells behind them where they are there, whether the papers' tables were asked for.
 
     extraction: rows of the track "perf" that say what making features cost. machines: what the cells ran on, where that is
-    known. remarks: what else the folders hold.
+    known. remarks: what else the folders hold. confirmed: the keys of cells that another machine gave alike.
     """
 
     names: tuple[str, ...]
@@ -34,6 +35,7 @@ class Results:
     extraction: pd.DataFrame = field(default_factory=functools.partial(pd.DataFrame, columns=list(ROW_COLUMNS)))
     machines: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    confirmed: frozenset[str] = frozenset()
 
 
 def is_published(folder: Path) -> bool:
@@ -49,6 +51,7 @@ def load_results(folders: Sequence[Path]) -> Results:
     lengths: list[int] = []
     machines: set[str] = set()
     remarks: list[str] = []
+    confirmed = frozenset[str]().union(*map(confirmed_keys, measured))
 
     def tables() -> Iterator[Any]:
         for folder in measured:
@@ -75,6 +78,7 @@ def load_results(folders: Sequence[Path]) -> Results:
         plain(extraction).reset_index(drop=True),
         tuple(sorted(machines)),
         tuple(remarks),
+        confirmed,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -15,9 +16,11 @@ from bench.core.errors import UserError
 from bench.core.lookup import model_classes
 from bench.core.residents import Residents
 from bench.core.track import Settings
+from bench.machine.provenance import provenance
 from bench.machine.weights import fetch
 from bench.results.check import check_folder
-from bench.results.record import CellRecord, Head, from_file
+from bench.results.confirmed import Confirmation, confirmation, is_other_machine
+from bench.results.record import CellRecord, Head, file_and_digest
 from bench.results.store import Store
 from bench.run import keys, tracks
 
@@ -30,13 +33,15 @@ _MOST = 5  #: problems of one kind that are named one by one
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a verification found. problems: why the results cannot be trusted; remarks: what could not be checked."""
+    """What a verification found. problems: why the results cannot be trusted; remarks: what could not be checked; confirmed:
+    the cells that came out alike on this machine, which is another one than theirs."""
 
     cells: int
     rows: int
     problems: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     recomputed: int = 0
+    confirmed: tuple[Confirmation, ...] = ()
 
 
 def verify(folder: Path, recompute: int = 0, settings: Settings | None = None) -> Verdict:
@@ -60,6 +65,7 @@ def verify(folder: Path, recompute: int = 0, settings: Settings | None = None) -
         (*checked.problems, *again.problems),
         (*checked.remarks, *again.remarks),
         again.recomputed,
+        again.confirmed,
     )
 
 
@@ -71,9 +77,9 @@ def _recompute(folder: Path, finished: Sequence[Head], count: int, settings: Set
     store = Store(folder, create=False)
     by_key = sorted(finished, key=lambda head: head.key)
     chosen = [by_key[round(place)] for place in np.linspace(0, len(by_key) - 1, min(count, len(by_key)))]
-    problems, remarks, done = [], [], 0
+    problems, remarks, confirmed, done = [], [], [], 0
     for head in chosen:
-        record = from_file(store.path(head.key))
+        record, content = file_and_digest(store.path(head.key))
         own = replace(settings, weights=cast(Weights, record.weights), device=record.device)
         try:
             if lack := other_weights(record, own):
@@ -86,10 +92,13 @@ def _recompute(folder: Path, finished: Sequence[Head], count: int, settings: Set
             remarks.append(f"{record.cell.label} could not be computed anew: {type(error).__name__}: {error}")
             continue
         done += 1
-        problems += [
-            f"{record.cell.label} ({record.key[:12]}): {text}" for text in _off(record.measurements, outcome.measurements)
-        ]
-    return Verdict(0, 0, tuple(problems), tuple(remarks), done)
+        off = _off(record.measurements, outcome.measurements)
+        problems += [f"{record.cell.label} ({record.key[:12]}): {text}" for text in off]
+        here = provenance(own.device)
+        if not off and is_other_machine(record, here):
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            confirmed.append(confirmation(record, content, here, now))
+    return Verdict(0, 0, tuple(problems), tuple(remarks), done, tuple(confirmed))
 
 
 def other_weights(record: CellRecord, settings: Settings) -> str:

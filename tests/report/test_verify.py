@@ -210,6 +210,12 @@ def test_recomputed_cells_are_compared_value_by_value(folder: Path, monkeypatch:
         monkeypatch.setattr(track, "run", lambda track, cell, settings, residents: run(cell, settings))
     verdict = verify(folder, 5, settings)
     assert (verdict.problems, verdict.recomputed) == ((), 5)
+    assert {each.key for each in verdict.confirmed} <= {record.key for record in stored.values()}
+    assert len(verdict.confirmed) == 5, "the stored cells are of a processor and a system that there is not"
+    first = next(iter(stored.values())).provenance
+    here = {name: first.get(name) for name in ("device_name", "platform", "code_version")}
+    monkeypatch.setattr("bench.run.verify.provenance", lambda device: here)
+    assert verify(folder, 5, settings).confirmed == (), "the same machine again confirms nothing"
     for track in (ProbeTrack, GeometryTrack):
         monkeypatch.setattr(track, "run", lambda track, cell, settings, residents: run(cell, settings, 0.02))
     problems = verify(folder, 5, settings).problems

@@ -31,16 +31,22 @@ _TAIL = 0.025  #: at either side: intervals of 95 %
 _COLUMNS_AT_ONCE = 400  #: settings resampled together, to bound memory
 _PLAIN_ALIGNMENTS = {"-", "similarity"}  #: of the probe's metrics; the others are part of the metric's name
 _ROW = ["track", "dataset", "model", "block", "pointmap", "protocol", "weights"]
+_CELLS_OF = ["track", "dataset", "model", "mode", "pointmap", "protocol", "weights"]  #: what a row's cells are told by
 _BLOCK_TITLES = {**BLOCKS, "fov": "Field of view, uncropped", "-": "whole cell"}
 _WHOLE_CELLS = [f"{track}/{WHOLE_CELL}" for track in ("probe", "geometry")]  #: what stands for a cell without numbers
 #: What a row of the page's data holds, and a cell of it, in this order: arrays are half the size of objects. The names
 #: travel with the data, so that the script knows no places by number.
-ROW_FIELDS = ("track", "dataset", "model", "block", "condition", "source", "cells", "overlap", "seconds", "memory")
+ROW_FIELDS = (
+    *("track", "dataset", "model", "block", "condition", "source", "cells"),
+    *("overlap", "verified", "seconds", "memory"),
+)
 CELL_FIELDS = ("metric", "value", "text", "low", "high", "ok", "total", "status", "note", "unit", "best", "unranked")
 
 
-def leaderboard_data(stored: Sequence[Stored], rows: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
-    """Everything that the page shows, as JSON knows it."""
+def leaderboard_data(
+    stored: Sequence[Stored], rows: pd.DataFrame, means: pd.DataFrame, confirmed: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Everything that the page shows, as JSON knows it. confirmed: the keys of cells that another machine gave alike."""
     entries = _entries(rows, means)
     tracks = [_track(name, entries[entries["track"] == name]) for name in ("probe", "geometry")]
     texts: dict[str, int] = {}
@@ -50,17 +56,20 @@ def leaderboard_data(stored: Sequence[Stored], rows: pd.DataFrame, means: pd.Dat
     metrics = [*(metric["id"] for track in tracks for metric in track["metrics"]), *_WHOLE_CELLS]
     places = {name: place for place, name in enumerate(metrics)}
     packed = ROW_FIELDS.index("cells")
-    costs = _costs(rows)
+    costs, verified = _costs(rows), _verified(rows, confirmed)
     lines: dict[tuple[str, ...], list[Any]] = {}
     for row in entries.to_dict("records"):
         key = tuple(str(row[name]) for name in _ROW)
         if key not in lines:
             track, dataset, model, block, pointmap, protocol, weights = key
             mode = block if track == "probe" else "-"
-            known = costs.get((track, dataset, model, mode, pointmap, protocol, weights), ())
+            setting = (track, dataset, model, mode, pointmap, protocol, weights)
+            known = costs.get(setting, ())
             source = texts.setdefault(row["source"], len(texts))
             seen = texts.setdefault(row["overlap"], len(texts)) if row["overlap"] else None
-            lines[key] = [track, dataset, model, block, index[protocol, pointmap, weights], source, [], seen, *known]
+            condition = index[protocol, pointmap, weights]
+            more = [seen, verified.get(setting), *known]
+            lines[key] = [track, dataset, model, block, condition, source, [], *more]
         lines[key][packed].append([places[f"{row['track']}/{row['column']}"], *_cell(row, texts)])
     singles = sorted({part for model in set(entries["model"]) for part in _parts(model)})
     return {
@@ -173,11 +182,20 @@ def _emphasis(means: pd.DataFrame) -> pd.Series:
 
 def _costs(rows: pd.DataFrame) -> dict[tuple[Any, ...], tuple[float, float]]:
     """Mean seconds and largest peak memory of a setting's cells, per data set and over all of them."""
-    keys = ["track", "dataset", "model", "mode", "pointmap", "protocol", "weights"]
     cells = plain(rows.drop_duplicates("key"))
     cells = pd.concat([cells, cells.assign(dataset=OVER_DATASETS)]) if len(cells) else cells
-    costs = cells.groupby(keys).agg(seconds=("seconds", "mean"), memory=("peak_memory_mb", "max")).dropna()
+    costs = cells.groupby(_CELLS_OF).agg(seconds=("seconds", "mean"), memory=("peak_memory_mb", "max")).dropna()
     return {key: (_rounded(seconds), _rounded(memory, 4)) for key, seconds, memory in costs.itertuples(name=None)}  # type: ignore[misc]
+
+
+def _verified(rows: pd.DataFrame, confirmed: frozenset[str]) -> dict[tuple[Any, ...], str]:
+    """Of settings with cells that another machine confirmed, how many: "all" or "2 of 3"."""
+    cells = plain(rows.drop_duplicates("key"))
+    if not confirmed or cells.empty:
+        return {}
+    told = pd.concat([cells, cells.assign(dataset=OVER_DATASETS)]).assign(confirmed=lambda all_: all_["key"].isin(confirmed))
+    found = told.groupby(_CELLS_OF)["confirmed"].agg(["sum", "size"])
+    return {key: "all" if ok == total else f"{ok} of {total}" for key, ok, total in found.itertuples(name=None) if ok}
 
 
 def _cell(row: dict[Any, Any], texts: dict[str, int]) -> list[Any]:

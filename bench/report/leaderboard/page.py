@@ -30,13 +30,16 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  #: characters t
 _EXPORT = re.compile(r"export\s*\{[^{}]*?([\w$]+) as default\b[^{}]*\};?")
 
 
-def write_leaderboard(stored: Sequence[Stored], rows: pd.DataFrame, means: pd.DataFrame, out: Path) -> Path:
+def write_leaderboard(
+    stored: Sequence[Stored], rows: pd.DataFrame, means: pd.DataFrame, out: Path, confirmed: frozenset[str] = frozenset()
+) -> Path:
     """Write out/leaderboard.html from measured rows (bench.results.schema.ROW_COLUMNS; maybe none) and the published ones.
 
-    means: of the rows (bench.report.say.means.table_means). stored: the cells whose pictures may be shown. The
-    same input gives the same bytes. Raises UserError where a picture is lost or the installed itables cannot be used.
+    means: of the rows (bench.report.say.means.table_means). stored: the cells whose pictures may be shown. confirmed: the
+    keys of cells that another machine gave alike. The same input gives the same bytes. Raises UserError where a picture is
+    lost or the installed itables cannot be used.
     """
-    page = to_page(leaderboard_data(stored, rows, means))
+    page = to_page(leaderboard_data(stored, rows, means, confirmed))
     write_text(out / FILE, page)
     return out / FILE
 

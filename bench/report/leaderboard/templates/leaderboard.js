@@ -123,7 +123,7 @@ function selectedRows(condition = fits) {
   for (const row of chosen) {
     const key = [row.model, row.block, row.protocol, row.pointmap, row.weights].join("|");
     const cell = row.cells[state.metric] ?? row.cells[`${state.track}/cell`];
-    if (cell && !merged.has(key)) merged.set(key, { ...row, dataset: ANY, seen: "", cells: {} });
+    if (cell && !merged.has(key)) merged.set(key, { ...row, dataset: ANY, seen: "", verified: null, cells: {} });
     if (cell) merged.get(key).cells[row.dataset] = cell;
   }
   return [...merged.values()];
@@ -196,6 +196,12 @@ const marksHtml = (list, names = {}) =>
 /** That the model was trained on the row's data set. */
 const seenHtml = (row) => raw(row.seen && html`<span class="mark seen" title="${row.seen}">${SEEN}</span>`);
 
+/** That another machine computed the row's cells anew with the same outcome, or some of them. */
+function verifiedHtml({ verified }) {
+  const said = verified && html`Computed anew on another machine with the same outcome: ${verified === "all" ? "all cells" : `${verified} cells`}`;
+  return raw(said && html`<span class="mark verified" title="${said}">${verified === "all" ? "verified" : `verified ${verified}`}</span>`);
+}
+
 function modelHtml(row) {
   const marked = row.marks.map(markClass);
   const plain = [
@@ -203,7 +209,7 @@ function modelHtml(row) {
     marked.includes("simulated") || row.pointmap === "-" ? "" : row.pointmap,
   ].filter(Boolean).join(" · ");
   return html`<button type="button" class="link" data-row="${row.id}">${row.info.title}</button>
-<span class="sub">${marksHtml(row.marks, SHORT)}${seenHtml(row)}${plain}</span>`;
+<span class="sub">${marksHtml(row.marks, SHORT)}${seenHtml(row)}${verifiedHtml(row)}${plain}</span>`;
 }
 
 // --------------------------------------------------------------------------------------------------------------- table

@@ -44,7 +44,7 @@ function showDetails(row) {
   ];
   const heads = ["Metric", "Value", "95 % interval", row.dataset === MEAN ? "Data sets" : "Scenes", "Status"];
   el("details-body").innerHTML = html`<button type="button" class="quiet close" data-close>Close</button>
-<h2 id="details-title">${row.info.title}</h2><p>${marksHtml(row.marks)}${seenHtml(row)} ${conditions.filter(Boolean).join(" · ")}</p>
+<h2 id="details-title">${row.info.title}</h2><p>${marksHtml(row.marks)}${seenHtml(row)}${verifiedHtml(row)} ${conditions.filter(Boolean).join(" · ")}</p>
 ${raw(row.seen && html`<p class="about">${capital(row.seen)}.</p>`)}
 ${joined(cardsOf(row).map((card, i) => cardHtml(card, row.info.parts[i])))}
 <h3>Values</h3><div class="scroll" tabindex="0" role="region" aria-label="Values"><table>
@@ -159,7 +159,7 @@ function listenToGallery() {
 function csvText() {
   const quoted = (value) => (/[",\n]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
   const places = placesBy(shownColumns.find(({ id }) => id === state.sort.split(":")[0]) ?? shownColumns[0]);
-  const keys = ["place", "track", "dataset", "model", "title", "block", "pointmap", "protocol", "weights", "marks", "seen", "source", "seconds",
+  const keys = ["place", "track", "dataset", "model", "title", "block", "pointmap", "protocol", "weights", "marks", "seen", "verified", "source", "seconds",
     "memory"];
   const parts = { "": "value", _low: "low", _high: "high", _n_ok: "ok", _n_total: "total", _status: "status", _note: "note",
     _unit: "unit" };

@@ -1,0 +1,81 @@
+"""Which cells of a results folder another machine has computed anew with the same outcome: DIR/confirmed.json.
+
+A confirmation is bound to what the cell's file held: a cell that is edited afterwards has none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import UserError
+from bench.machine.files import write_text
+from bench.results.record import CellRecord, file_and_digest
+from bench.results.store import cell_path
+
+FILE = "confirmed.json"
+#: What of a cell's provenance tells machines apart; host names are not stored.
+_MACHINE = ("device_name", "platform")
+
+
+@dataclass(frozen=True, order=True)
+class Confirmation:
+    """A cell that came out alike on another machine.
+
+    Attributes:
+        key: Of the cell.
+        digest: Of what its file held.
+        device_name, platform: The machine that computed it anew.
+        code_version: The suite there.
+        at: When, ISO 8601 in UTC.
+    """
+
+    key: str
+    digest: str
+    device_name: str
+    platform: str
+    code_version: str
+    at: str
+
+
+def is_other_machine(record: CellRecord, provenance: Mapping[str, Any]) -> bool:
+    """Whether a cell was run on a machine of another processor, GPU or system than the one of `provenance`."""
+    return any(record.provenance.get(name) != provenance.get(name) for name in _MACHINE)
+
+
+def confirmation(record: CellRecord, digest: str, provenance: Mapping[str, Any], at: str) -> Confirmation:
+    """That a cell came out alike on the machine of `provenance`."""
+    machine = (str(provenance[name]) for name in (*_MACHINE, "code_version"))
+    return Confirmation(record.key, digest, *machine, at)
+
+
+def read_confirmations(folder: Path) -> tuple[Confirmation, ...]:
+    """All that the folder's file holds; () where there is none. Raises UserError naming a file that is malformed."""
+    path = folder / FILE
+    try:
+        return tuple(Confirmation(**each) for each in json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete it, and confirm anew by bench verify --confirm") from error
+
+
+def add_confirmations(folder: Path, found: Iterable[Confirmation]) -> None:
+    """Write them beside those that are there; of one cell, machine and content the newest stays."""
+    held = {(each.key, each.digest, each.device_name, each.platform): each for each in (*read_confirmations(folder), *found)}
+    write_text(folder / FILE, json.dumps([asdict(each) for each in sorted(held.values())], indent=1) + "\n")
+
+
+def confirmed_keys(folder: Path) -> frozenset[str]:
+    """The cells that another machine confirmed and that are still what they were then."""
+    found = read_confirmations(folder)
+    digests = {key: _digest(folder, key) for key in {each.key for each in found}}
+    return frozenset(each.key for each in found if digests[each.key] == each.digest)
+
+
+def _digest(folder: Path, key: str) -> str:
+    path = cell_path(folder, key)
+    return file_and_digest(path)[1] if path.is_file() else ""
