@@ -99,7 +99,8 @@ def publishable(means: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         "weights that lie in no repository of the hub, or joined features": own["repository"] == "",
         "no value, or scenes missing": own["value"].isna() | (own["n_ok"] != own["n_total"]),
     }
-    left_out, kept = {}, pd.Series(True, index=own.index)
+    left_out: dict[str, int] = {}
+    kept = pd.Series(True, index=own.index)
     for reason, fails in tests.items():
         count = int((kept & fails).sum())
         left_out |= {reason: count} if count else {}

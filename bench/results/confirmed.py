@@ -48,8 +48,8 @@ def is_other_machine(record: CellRecord, provenance: Mapping[str, Any]) -> bool:
 
 def confirmation(record: CellRecord, digest: str, provenance: Mapping[str, Any], at: str) -> Confirmation:
     """That a cell came out alike on the machine of `provenance`."""
-    machine = (str(provenance[name]) for name in (*_MACHINE, "code_version"))
-    return Confirmation(record.key, digest, *machine, at)
+    device_name, platform, code_version = (str(provenance[name]) for name in (*_MACHINE, "code_version"))
+    return Confirmation(record.key, digest, device_name, platform, code_version, at)
 
 
 def read_confirmations(folder: Path) -> tuple[Confirmation, ...]:

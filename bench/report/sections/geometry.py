@@ -17,6 +17,7 @@ from bench.report.parts.ranks import rank_figures
 from bench.report.say import marks as conditions
 from bench.report.say.cards import title_of
 from bench.report.tables import papers as paper_tables
+from bench.report.tables.aggregations import aggregation_table
 from bench.report.tables.beside import BLOCKS, beside_tables, headline_alignment, joined
 from bench.report.tables.runs import no_test, significance_table
 
@@ -84,6 +85,6 @@ def _ranking_part(rows: pd.DataFrame, draw: Drawer) -> Part:
     return Part(
         "Ranks and significance",
         no_test(units, title),
-        tables=(table,),
+        tables=(table, aggregation_table(units, HEADLINE.name, "aggregations", f"Other aggregations: {title}", "geometry")),
         figures=tuple(rank_figures(units, HEADLINE.name, title, draw, "samples", "geometry")),
     )

@@ -18,6 +18,7 @@ from bench.report.say import marks as conditions
 from bench.report.say.verdict import training_gains
 from bench.report.tables import papers as paper_tables
 from bench.report.tables import runs as run_tables
+from bench.report.tables.aggregations import aggregation_table
 from bench.report.tables.beside import beside_tables, joined
 
 HEADLINE = headline("probe")  #: the metric that ranks are drawn for
@@ -78,6 +79,9 @@ def _ranking_part(rows: pd.DataFrame, draw: Drawer) -> Part:
         title = f"{HEADLINE.label}, mode {mode} ({name.lower()})"
         tables.append(
             run_tables.significance_table(units, HEADLINE.name, f"significance-{mode.lower()}", f"Significance: {title}")
+        )
+        tables.append(
+            aggregation_table(units, HEADLINE.name, f"aggregations-{mode.lower()}", f"Other aggregations: {title}")
         )
         said += run_tables.no_test(units, title)
         if mode == "G":
