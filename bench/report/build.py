@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.core.cells import WHOLE_CELL
 from bench.report.leaderboard.page import write_leaderboard
+from bench.report.model_pages import write_model_pages
 from bench.report.page.page import Page, Section
 from bench.report.read import Results, load_results
 from bench.report.say.cards import dataset_title, datasets_in_order
@@ -69,6 +70,8 @@ def build_report(
     if "html" in formats:
         board = write_leaderboard(results.stored, rows, means, out, results.confirmed)
         links.append((board.name, "Leaderboard: sort, filter, search"))
+        if models := write_model_pages(results.stored, rows, means, out):
+            links.append((models, "Models: a page each"))
     page = Page(title, summary(results), tuple(sections), page_marks(results), footer(results), tuple(links))
     return write_page(page, out, formats)
 

@@ -21,7 +21,7 @@ HOW_TO_READ = (
 
 @dataclass(frozen=True)
 class Part:
-    """Something with a heading of its own within a section."""
+    """Something with a heading of its own within a section. code: blocks to be copied as they are."""
 
     title: str
     text: tuple[str, ...] = ()
@@ -29,6 +29,7 @@ class Part:
     figures: tuple[Figure, ...] = ()
     galleries: tuple[Gallery, ...] = ()
     marks: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def section(
             replace(table, name=f"{anchor}-{table.name}", marks=tuple(dict.fromkeys((*marks, *table.marks))))
             for table in non_empty(part.tables)
         )
-        if tables or part.figures or part.galleries or (not part.tables and part.text):
+        if tables or part.figures or part.galleries or part.code or (not part.tables and part.text):
             kept.append(replace(part, tables=tables))
     return Section(anchor, title, marks, text, tuple(kept))
 
@@ -105,7 +106,8 @@ def to_markdown_page(page: Page) -> str:
         parts += [f"## {markdown_escaped(each.title)}{marked(each.marks)}", *each.text]
         for part in each.parts:
             parts += [f"### {markdown_escaped(part.title)}{marked(part.marks)}"] if part.title != each.title else []
-            parts += [*part.text, *(to_markdown(table, part.title) for table in part.tables)]
+            parts += [*part.text, *(f"```\n{block}\n```" for block in part.code)]
+            parts += [to_markdown(table, part.title) for table in part.tables]
             for figure in part.figures:
                 parts += [
                     f"![{figure.title}](figures/{figure.name}.png)",

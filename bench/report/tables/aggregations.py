@@ -34,7 +34,7 @@ def aggregation_table(units: pd.DataFrame, metric: str, name: str, title: str, t
         return Table(name, title, "", ((),), ())
     _, left_out = complete_units(own)
     lines = []
-    for (model, *_), row in found.iterrows():
+    for model, (_, row) in zip([str(column[0]) for column in found.index], found.iterrows(), strict=True):
         interval = f" [{row['elo_low']:.0f}, {row['elo_high']:.0f}]" if pd.notna(row["elo_low"]) else ""
         entries = (
             Entry(METRICS[metric].printed(row["mean"]), row["mean"]),
@@ -43,7 +43,7 @@ def aggregation_table(units: pd.DataFrame, metric: str, name: str, title: str, t
             number(row["elo"], 0),
             Entry(interval.strip() or MISSING),
         )
-        lines.append(Line(title_of(str(model), track), entries))
+        lines.append(Line(title_of(model, track), entries))
     header = tuple(map(Heading, (arrow(METRICS[metric]), "Mean rank↓", "Wins, %↑", "Elo↑", "95 %")))
     count = int(found["n"].iloc[0])
     caption = (
