@@ -157,7 +157,7 @@ def _card_table(card: Card, own: Card) -> Table:
         "Note": own.note,
     }
     lines = [(name, [fact]) for name, fact in facts.items() if fact.strip("-")]
-    return words_table("facts", "What is known of it", ("",), lines)
+    return words_table("facts", "What is known of it", ("Value",), lines, corner="field")
 
 
 def _training(card: Card) -> str:
@@ -207,10 +207,14 @@ def _published(printed: pd.DataFrame) -> Iterator[Section]:
 
 
 def _table(means: pd.DataFrame, track: str, caption: str) -> Table:
-    """Data sets x metrics, a block a mode or alignment."""
-    held = [metric for metric in (*METRICS.values(), RANK) if metric.name in set(means["metric"])]
+    """Data sets x metrics, a block a mode or alignment; the poses' stages are left to the report's own table."""
+    if track == "probe":
+        means = means[means["alignment"].isin(["-", "similarity"])]
+    valued = set(means.loc[means["value"].notna(), "metric"])
+    held = [metric for metric in (*METRICS.values(), RANK) if metric.name in valued]
     column, blocks = ("mode", MODES) if track == "probe" else ("alignment", BLOCKS)
-    order = [*datasets_in_order(means["dataset"]), OVER_DATASETS]
+    datasets = datasets_in_order(means["dataset"])
+    order = [*datasets, OVER_DATASETS] if len(datasets) != 1 else datasets  # an average over one says nothing more
     places: dict[tuple[str, str, str, str], dict[str, Entry]] = {}
     said: dict[tuple[str, str, str, str], tuple[str, ...]] = {}
     for row in means.to_dict("records"):
@@ -221,8 +225,6 @@ def _table(means: pd.DataFrame, track: str, caption: str) -> Table:
         bounds = [float(row.get(name, math.nan)) for name in ("low", "high")]
         interval = f" [{', '.join(map(metric.printed, bounds))}]" if all(map(math.isfinite, bounds)) else ""
         note = "; ".join(filter(None, [coverage(row), str(row["overlap"])]))
-        if track == "probe" and row["alignment"] not in ("-", "similarity"):
-            continue  # a stage of the poses, which the report's own table shows
         places.setdefault(at, {})[metric.name] = Entry(metric.printed(row["value"]) + interval, row["value"], note=note)
         said[at] = conditions.row_marks(str(row["role"]), str(row["weights"]))
     lines = [

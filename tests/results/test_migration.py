@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bench.core.cells import Cell, Marks
+from bench.report.build import build_report
 from bench.results.migration import marks_of_version_1, migrated
 from bench.results.record import CellRecord, digest
 from bench.results.store import Store, read_rows
+from bench.run.verify import verify
+from bench.types import Measurement
 
 ADDED = ["role", "start", "quick"]
 
@@ -42,3 +46,25 @@ def test_rows_without_marks_are_read(tmp_path: Path) -> None:
     rows.drop(columns=ADDED).to_csv(old / "rows.csv", index=False)
     pd.testing.assert_frame_equal(read_rows(old), rows)
     pd.testing.assert_frame_equal(migrated(rows), rows)
+
+
+def test_a_folder_of_cells_of_the_first_format_is_read_verified_and_reported(tmp_path: Path) -> None:
+    """Its files have neither marks, nor a digest, nor digests of pictures, nor a version."""
+    store = Store(tmp_path / "old")
+    for scene, value in (("room", 20.0), ("table", 22.0)):
+        cell = Cell("probe", "procedural", scene, "oracle-xyz", "G", "simulated", "quick-v1", 0)
+        measured = (Measurement("psnr", value, "front", "dB", True),)
+        store.save(CellRecord(digest(scene), cell, "ok", "none", "", measured, seconds=1.0, peak_memory_mb=1.0), {})
+        path = store.path(digest(scene))
+        old = json.loads(path.read_text(encoding="utf-8"))
+        for added in ("marks", "digest", "picture_digests", "schema"):
+            del old[added]
+        path.write_text(json.dumps(old), encoding="utf-8")
+    assert store.compact() == 2
+    rows = read_rows(store.folder)
+    assert rows["value"].tolist() == [20.0, 22.0]
+    assert rows[ADDED].drop_duplicates().values.tolist() == [["oracle", "simulated", True]]
+    assert verify(store.folder).problems == ()
+    text = build_report([store.folder], tmp_path / "report", ("md",)).read_text(encoding="utf-8")
+    assert "21.00" in text
+    assert "quick protocol" in text

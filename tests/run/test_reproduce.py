@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from bench.commands import reproduce as command
 from bench.core.errors import UserError
 from bench.registry import datasets, estimators, features, pointmaps
 from bench.results.reproduced import PLACE
@@ -76,3 +79,31 @@ def test_every_name_in_a_reproduction_exists_and_every_value_is_asked_for(name: 
 def test_an_unknown_reproduction_is_named() -> None:
     with pytest.raises(UserError, match="there are embedded"):
         reproduction_named("everything")
+
+
+def _as_measured(expected: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a run that gave exactly what is expected."""
+    fixed = {name: text for name, text in ROW.items() if name not in PLACE}
+    return expected.assign(**fixed, scene="room")
+
+
+@pytest.mark.parametrize(("share", "code"), [(0.0, 0), (0.02, 0), (0.05, 1), (-0.05, 1)])
+def test_one_altered_value_of_the_embedded_reproduction_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, code: int
+) -> None:
+    """The command as it is, but for the run: its rows are those that are expected, one of them moved."""
+    rows = _as_measured(REPRODUCTIONS["embedded"].expected())
+    place = rows.index[rows["metric"] == "psnr"][0]
+    rows.loc[place, "value"] *= 1 + share
+    monkeypatch.setattr(command, "run_command", lambda *arguments: 0)
+    monkeypatch.setattr(command, "read_rows", lambda folder: rows)
+    console = Console(width=200, record=True)
+    assert command.reproduce_command("embedded", tmp_path, None, None, 1, console, console) == code
+    found = pd.read_csv(tmp_path / "reproduction.csv")
+    assert len(found) == len(rows)
+    assert (found["verdict"] != "within").sum() == code
+    if code:
+        (outside,) = found[found["verdict"] == "outside"].to_dict("records")
+        assert (outside["metric"], outside["model"]) == ("psnr", rows.loc[place, "model"])
+        assert outside["difference"] == pytest.approx(share * outside["expected"])
+        assert "1 outside" in console.export_text()
