@@ -10,6 +10,7 @@ import pytest
 
 from bench.report.figures import profiles as charts
 from bench.report.figures.drawing import Drawer
+from bench.report.figures.models import pareto_front
 from bench.report.parts.profiles import probe_figures, rank_strip_figures
 
 DRAW = Drawer("here", ())
@@ -82,3 +83,16 @@ def test_ranks_stand_under_the_alignments_that_rank_a_model() -> None:
     assert axes.yaxis_inverted()
     assert list(rank_strip_figures(means[means["alignment"] == alignments[0]], DRAW)) == []
     assert list(rank_strip_figures(means.assign(weights="random"), DRAW)) == []
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_the_front_holds_what_nothing_cheaper_beats(higher: bool) -> None:
+    """Against the definition, on random costs and qualities with ties."""
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        table = pd.DataFrame(random.integers(0, 6, (8, 2)), columns=["cost", "quality"], dtype=float)
+        sign = 1 if higher else -1
+        points = [tuple(row) for row in zip(table["cost"], sign * table["quality"], strict=True)]
+        undominated = {p for p in points if not any(q != p and q[0] <= p[0] and q[1] >= p[1] for q in points)}
+        front = pareto_front(table["cost"], table["quality"], higher)
+        assert [points[place] for place in front] == sorted(undominated)

@@ -93,7 +93,10 @@ def _cliques(ranks: Sequence[float], reach: float) -> list[tuple[float, float]]:
 
 
 def cost_against_quality(table: pd.DataFrame, metric: str) -> Any:
-    """A dot a model: seconds and peak memory of a cell against a metric. table: label, seconds, peak_memory_mb, value."""
+    """A dot a model with its interval: seconds and peak memory of a cell against a metric; a line along the Pareto front.
+
+    table: label, seconds, peak_memory_mb, value, low, high (NaN where there is no interval).
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     figure, grid = canvas(8.4, 3.3, 1, 2, sharey=True)
@@ -104,6 +107,9 @@ def cost_against_quality(table: pd.DataFrame, metric: str) -> Any:
     ):
         own = kept[kept[column] > 0]
         axes.scatter(own[column], own["value"], s=18, color=_BLUE, zorder=3)
+        axes.vlines(own[column], own["low"], own["high"], color=_BLUE, linewidth=1.6, alpha=0.35)
+        front = pareto_front(own[column], own["value"], bool(METRICS[metric].higher_is_better))
+        axes.plot(own.loc[front, column], own.loc[front, "value"], color=COLOURS[1], linewidth=1, zorder=2)
         wide = len(own) and own[column].max() > 8 * own[column].min()
         if wide:
             axes.set_xscale("log")
@@ -118,6 +124,18 @@ def cost_against_quality(table: pd.DataFrame, metric: str) -> Any:
     for placed in labels:
         label_points(*placed)
     return figure
+
+
+def pareto_front(cost: pd.Series, quality: pd.Series, higher_is_better: bool) -> list[Any]:
+    """The index of what nothing cheaper or as cheap beats or equals, cheapest first."""
+    oriented = quality if higher_is_better else -quality
+    front: list[Any] = []
+    best = -np.inf
+    for place in pd.DataFrame({"cost": cost, "worse": -oriented}).sort_values(["cost", "worse"], kind="stable").index:
+        if oriented[place] > best:
+            front.append(place)
+            best = oriented[place]
+    return front
 
 
 def error_distribution(errors: pd.DataFrame) -> Any:

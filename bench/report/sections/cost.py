@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL
+from bench.core.cells import NO_MODEL, NOT_APPLICABLE
 from bench.core.names import ModelName
 from bench.core.registry import features
 from bench.metrics.catalogue import METRICS, headline
@@ -15,9 +15,10 @@ from bench.report.figures import models as charts_models
 from bench.report.figures.drawing import Drawer, Figure
 from bench.report.page.page import Part, Section, section
 from bench.report.say import marks as conditions
-from bench.report.say.cards import title_of
+from bench.report.say.cards import RANDOM, title_of
 from bench.report.tables import runs as run_tables
 from bench.report.tables.beside import headline_alignment
+from bench.stats.bootstrap import stratified_difference
 
 
 def cost_section(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataFrame) -> Section:
@@ -42,6 +43,7 @@ def _probe_figures(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataF
         what = "The seconds include extracting the features." if making is not None else ""
         table = _costs(own if making is None else own.assign(seconds=own["seconds"] + making))
         marks = conditions.marks_of_conditions(own)
+        table = table.join(_intervals(own, headline("probe").name, "G", "-"))
         yield from _figure(table, quality, headline("probe").name, f"{protocol}-{pointmap}", "geometry mode", what, marks)
 
 
@@ -52,9 +54,9 @@ def _geometry_figures(rows: pd.DataFrame, means: pd.DataFrame) -> Iterator[Figur
             chosen = conditions.of_conditions(means, "geometry", protocol, "-")
             quality = chosen[chosen["alignment"] == alignment]
             marks = conditions.marks_of_conditions(own)
-            yield from _figure(
-                _costs(own), quality, headline("geometry").name, protocol, alignment.replace("_", " "), "", marks
-            )
+            metric = headline("geometry").name
+            costs = _costs(own).join(_intervals(own, metric, NOT_APPLICABLE, alignment))
+            yield from _figure(costs, quality, metric, protocol, alignment.replace("_", " "), "", marks)
 
 
 def _seconds_of_making(rows: pd.DataFrame, extraction: pd.DataFrame) -> pd.Series | None:
@@ -86,19 +88,32 @@ def _costs(rows: pd.DataFrame) -> pd.DataFrame:
     return cells.groupby("model", sort=True).agg(seconds=("seconds", "mean"), peak_memory_mb=("peak_memory_mb", "max"))
 
 
+def _intervals(rows: pd.DataFrame, metric: str, mode: str, alignment: str) -> pd.DataFrame:
+    """low and high of each model: the 95 % bootstrap interval of its average over data sets, the scenes of each drawn anew;
+    NaN for fewer than two scenes."""
+    units = conditions.scenes_by_model(rows, metric, mode, alignment)
+    found = {}
+    for model, weights, role in map(tuple, units.columns):
+        values = units[(model, weights, role)]
+        interval = stratified_difference(values, values * 0)
+        found[str(model) + (RANDOM if weights == "random" else "")] = (interval["low"], interval["high"])
+    return pd.DataFrame.from_dict(found, orient="index", columns=["low", "high"]) * METRICS[metric].factor
+
+
 def _figure(
     costs: pd.DataFrame, means: pd.DataFrame, metric: str, name: str, title: str, what: str, marks: tuple[str, ...]
 ) -> Iterator[Figure]:
     """Seconds and memory against a metric, averaged over data sets; none for fewer than two models."""
     chosen = conditions.random_named(conditions.complete_averages(means[means["metric"] == metric]))
     quality = chosen.drop_duplicates("model").set_index("model")["value"] * METRICS[metric].factor
-    table = costs.assign(value=quality).dropna().reset_index()
+    table = costs.assign(value=quality).dropna(subset=["seconds", "peak_memory_mb", "value"]).reset_index(names="model")
     if len(table) < 2:
         return
     track = METRICS[metric].track
     caption = (
         f"{name}. Mean seconds and largest peak memory over cells; the metric is the average over data sets, of models that "
-        f"lack no scene. {what}"
+        "lack no scene, with the 95 % bootstrap interval over scenes where there are several. The line joins models that no "
+        f"cheaper one beats. {what}"
     )
     yield Drawer("cost", marks)(
         f"{metric}-{name}",

@@ -31,19 +31,22 @@ def differences_section(rows: pd.DataFrame) -> Section:
             for c in causes
         ]
         ours = [(d.what, [d.ours, d.official, d.size or "not measured", d.reason]) for d in deviations]
-        parts.append(Part(f"{title}: between evaluations", tables=(_causes(track, lines),)))
-        parts.append(Part(f"{title}: between this suite and the authors' code", tables=(_deviations(track, ours),)))
+        tables = (
+            _causes(track, f"{title}: between evaluations", lines),
+            _deviations(track, f"{title}: between this suite and the authors' code", ours),
+        )
+        parts += [Part(table.title, tables=(table,)) for table in tables]
     return section("differences", "Why numbers differ", parts, text=(_INTRODUCTION,))
 
 
-def _causes(track: str, lines: list[tuple[str, list[str]]]) -> Table:
+def _causes(track: str, title: str, lines: list[tuple[str, list[str]]]) -> Table:
     header = ("Effect", "Size", "Whose numbers", "Source")
-    return words_table(f"causes-{track}", "Between evaluations", header, lines, corner="what")
+    return words_table(f"causes-{track}", title, header, lines, corner="what")
 
 
-def _deviations(track: str, lines: list[tuple[str, list[str]]]) -> Table:
+def _deviations(track: str, title: str, lines: list[tuple[str, list[str]]]) -> Table:
     header = ("Ours", "Official", "Size", "Why")
-    return words_table(f"deviations-{track}", "Between this suite and the authors' code", header, lines, corner="what")
+    return words_table(f"deviations-{track}", title, header, lines, corner="what")
 
 
 def _whose(models: tuple[str, ...], datasets: tuple[str, ...], mine: set[str], here: set[str], track: str) -> str:
