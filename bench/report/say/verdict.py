@@ -218,7 +218,7 @@ def _against_controls(
     units: pd.DataFrame, best: Contender, controls: list[Contender], metric: Metric, named: Callable[[Contender], str]
 ) -> Iterator[str]:
     if not controls:
-        yield "No control was run, so nothing says what a feature without knowledge would reach."
+        yield "No control has a value here, so nothing says what a feature without knowledge would reach."
         return
     strongest = controls[0]
     weakest = next((each for each in controls if each[2] == "floor"), controls[-1])
