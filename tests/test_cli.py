@@ -141,7 +141,7 @@ def test_the_gaussians_of_a_cell_can_be_exported(
         view = ["view", command[1], "--from", str(out), "--port", port, "--plugin", str(plugin)]
         assert bench(*view, monkeypatch=monkeypatch) == 2
         said = capsys.readouterr().err
-        assert f"--port {port} cannot be used" in said or "needs viser" in said
+        assert f"--port {port} cannot be used" in said or "takes viser" in said
 
     monkeypatch.setattr("bench.core.version.NUMERICS_VERSION", "another")
     assert bench(*command[:4], "--to", str(tmp_path), *command[-2:], monkeypatch=monkeypatch) == 0
