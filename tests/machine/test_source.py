@@ -75,7 +75,8 @@ def test_a_single_file_is_followed_into_its_neighbours_and_not_into_libraries(
 
 def test_the_networks_of_the_suites_own_models_count() -> None:
     for registry in (features, estimators):
-        own = [name for name in registry if registry[name].__module__.startswith("registry.")]  # not what other tests register
+        # Not what other tests have registered in this process.
+        own = [name for name in registry if registry[name].__module__.startswith("registry.")]
         assert own
         for name in own:
             files = source_files(registry[name])
