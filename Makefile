@@ -37,9 +37,9 @@ fuzz: setup-tests
 	BENCH_FUZZ=2000 $(BIN)/pytest tests/registry/test_fuzz_readers.py
 	BENCH_FUZZ=2000 $(BIN)/pytest tests/machine/test_images.py tests/machine/test_depths.py tests/geometry/test_convert.py -k spoilt
 
-# Every kind of misbehaving model and twenty kills of each kind of process, under one job and under two.
+# Every kind of misbehaving model and twenty kills of each kind of process, under one job and under two; SLURM tasks told to stop.
 faults: setup-tests
-	BENCH_FAULTS=1 BENCH_KILLS=20 $(BIN)/pytest tests/run/test_plugin_boundary.py tests/run/test_kills.py
+	BENCH_FAULTS=1 BENCH_KILLS=20 $(BIN)/pytest tests/run/test_plugin_boundary.py tests/run/test_kills.py tests/run/engines/test_slurm.py
 
 lint: setup-tests
 	$(BIN)/ruff check --fix .

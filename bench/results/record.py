@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bench.core.cells import NO_MODEL, Cell, Marks, Measurement
+from bench.core.cells import EXTRACTION, NO_MODEL, PERF, Cell, Marks, Measurement
 from bench.core.errors import UserError
 from bench.core.names import ModelName
 from bench.results.migration import marks_of_version_1
@@ -283,7 +283,8 @@ def _cell(value: Any) -> Cell:
     texts = {name: _text(name, fields[name], MOST_NAME) for name in names}
     if empty := [name for name, text in texts.items() if not text.strip()]:
         raise ValueError(f"{empty[0]} is empty")
-    _check_model(texts["model"])
+    if fields["track"] != PERF or texts["mode"] == EXTRACTION:  # what `bench perf` times are ways to compute, not models
+        _check_model(texts["model"])
     return Cell(track=_choice("track", fields["track"], TRACKS), seed=seed, **texts)
 
 

@@ -67,10 +67,10 @@ def test_no_word_of_a_folder_becomes_markup(folder: Path, tmp_path: Path) -> Non
     out = tmp_path / "inside" / "report"
     build_report([folder], out)
     pages = sorted(out.rglob("*.html"))
-    assert len(pages) == 2
+    shown = {page.name for page in pages if html.escape("window.broken", quote=True) in page.read_text(encoding="utf-8")}
+    assert shown >= {"index.html", "leaderboard.html"}
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        assert html.escape("window.broken", quote=True) in text, "the payloads are shown"
         for element in html5lib.parse(text, namespaceHTMLElements=False).iter():
             handlers = [name for name in element.attrib if str(name).lower().startswith("on")]
             assert handlers == [], (page.name, element.tag, handlers)

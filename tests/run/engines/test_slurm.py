@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -63,6 +64,7 @@ def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.skipif(not os.environ.get("BENCH_FAULTS"), reason="takes a minute: `make faults` runs it")
 def test_a_task_that_is_told_to_stop_goes_on_later_and_a_failed_cell_stops_nothing(
     tmp_path: Path, cluster: dict[str, str]
 ) -> None:
