@@ -133,6 +133,7 @@ def test_only_what_can_be_compared_is_numbered_together(page: Page, view: str) -
     lines, heading = page.js(READ)
     groups = [line[1] for line in lines if line[0] == "GROUP"]
     assert groups
+    assert "[object" not in page.js("return document.body.innerText")
     assert len(groups) == len(set(groups)), "a group that is torn apart was mixed with another one"
     rows = [line[1:] for line in lines if line[0] == "ROW"]
     higher = "↑" in heading or ("layout=datasets" in view and "psnr" in view)

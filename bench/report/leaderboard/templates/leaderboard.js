@@ -9,7 +9,7 @@ const FILTERS = ["protocol", "pointmap", "weights", "supervision", "training"];
 // ------------------------------------------------------------------------------------------------------------- helpers
 
 const el = (id) => document.getElementById(id);
-const raw = (text) => ({ raw: text });
+const raw = (text) => ({ raw: text ?? "" });
 const escaped = (text) => String(text).replace(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`);
 /** Template tag: values are escaped unless they are `raw`; null and undefined are empty. */
 const html = (parts, ...values) => String.raw({ raw: parts }, ...values.map((value) => value?.raw ?? escaped(value ?? "")));
