@@ -30,7 +30,7 @@ test: setup-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 4  # more than processors: many tests wait for the processes that they start
 
 # The readers on 2,000 damaged scenes, samples, photos and depth maps of each format (`make test` tries 50).
 fuzz: setup-tests
@@ -72,7 +72,8 @@ define install
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.12")'
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(1)]'
+	@# Without --no-compile, a third of the time goes into bytecode of modules that nobody imports.
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[$(1)]'
 	@# Open3D loads libusb, which its wheel does not bring.
 	@ldconfig -p 2>/dev/null | grep -q $(SYSTEM_LIBRARY) || $(BIN)/python -c 'import open3d' 2>/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -qq -y libusb-1.0-0 >/dev/null; } \

@@ -4,6 +4,7 @@ Each kernel is one file in bench/native, compiled once per instruction set. The 
 is loaded (bench/native/__init__.py). An extension that does not compile is left out: the plain PyTorch path serves instead.
 """
 
+import copy
 import platform
 import tempfile
 from pathlib import Path
@@ -21,11 +22,17 @@ VARIANTS = X86 if platform.machine().lower() in {"x86_64", "amd64"} else {"base"
 
 
 class BuildApart(build_ext):
-    """Object files in a folder of their own: those of a kernel's variants and of two builds at once have the same names."""
+    """As many kernels at a time as there are processors, each with a folder of its own for its object files: those of a
+    kernel's variants have the same names, and so have those of two builds at once."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = True
 
     def build_extension(self, ext: Extension) -> None:
-        with tempfile.TemporaryDirectory() as self.build_temp:
-            super().build_extension(ext)
+        apart = copy.copy(self)
+        with tempfile.TemporaryDirectory() as apart.build_temp:
+            super(BuildApart, apart).build_extension(ext)
 
 
 setup(

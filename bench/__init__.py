@@ -24,7 +24,7 @@ from bench.core.version import VERSION as __version__
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.run.plan import LeftOut
+    from bench.run.planning.plan import LeftOut
     from bench.run.session import Event
 
 __all__ = ["NUMERICS_VERSION", "Failure", "Results", "__version__", "evaluate", "load_rows", "report"]

@@ -268,7 +268,7 @@ def report(
     target = out or Path("reports") / chosen[0].resolve().name
     pages = []
     if viewer:
-        from bench.commands.viewer import add_viewer
+        from bench.commands.splats.viewer import add_viewer
 
         load_plugins(plugin)
         pages.append(add_viewer(chosen, target, console, data_root, checkpoint or ()))
@@ -283,7 +283,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Report folder; by default reports/<folder>-against-<to>.")] = None,
 ) -> None:
     """Set results beside the published numbers or another run: agreement, deviations, significance."""
-    from bench.commands.compare import compare_command
+    from bench.commands.results.compare import compare_command
 
     compare_command(folder, to, out or Path("reports") / f"{folder.resolve().name}-against-{to.resolve().name}", console)
 
@@ -297,7 +297,7 @@ def publish(
     plugin: Plugins = None,
 ) -> None:
     """Write the hub's evaluation-results files and a submission folder; nothing is sent."""
-    from bench.commands.publish import publish_command
+    from bench.commands.results.publish import publish_command
 
     load_plugins(plugin)
     publish_command(folder, benchmark, out or Path("reports") / f"{folder.resolve().name}-to-publish", source, console)
@@ -310,7 +310,7 @@ def merge(
 ) -> None:
     """Join results folders, of shards or of several machines. Cells of the same key with other numbers are named, and then
     nothing is written."""
-    from bench.commands.merge import merge_command
+    from bench.commands.results.merge import merge_command
 
     merge_command(folders, out, console)
 
@@ -327,7 +327,7 @@ def verify(
     plugin: Plugins = None,
 ) -> None:
     """Check results before they are shared: files, digests, keys, duplicates, rows; exit code 1 where something is wrong."""
-    from bench.commands.verify import verify_command
+    from bench.commands.results.verify import verify_command
 
     if recompute:
         load_plugins(plugin)
@@ -355,7 +355,7 @@ def export(
     plugin: Plugins = None,
 ) -> None:
     """Write the Gaussians of a probe cell as a PLY file, in the standard 3DGS layout or as coloured points."""
-    from bench.commands.splats import export_command
+    from bench.commands.splats.export import export_command
 
     load_plugins(plugin)
     written = export_command(cell, source, to, data_root, console, checkpoint or (), points)
@@ -380,7 +380,7 @@ def view(
     plugin: Plugins = None,
 ) -> None:
     """Show the Gaussians of probe cells and the cameras in a browser (extra `view`)."""
-    from bench.commands.view import view_command
+    from bench.commands.splats.view import view_command
 
     load_plugins(plugin)
     view_command(cells, source, data_root, port, save, console, checkpoint or ())

@@ -16,9 +16,9 @@ from bench.core.cells import Cell, Weights
 from bench.core.errors import UserError
 from bench.core.text import counted, listed
 from bench.results.store import read_rows
-from bench.run.needs import by_need
-from bench.run.planfile import Estimate, PlanFile, estimated, read_plan_file, shard, totals, write_plan_file
-from bench.run.progress import progress_of
+from bench.run.planning.needs import by_need
+from bench.run.planning.planfile import Estimate, PlanFile, estimated, read_plan_file, shard, totals, write_plan_file
+from bench.run.planning.progress import progress_of
 from bench.run.request import AUTO, Request
 from bench.run.session import plan_of
 

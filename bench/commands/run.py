@@ -25,8 +25,8 @@ from bench.core.protocols import DEFAULT_PROBE, PROBE_PROTOCOLS
 from bench.core.text import counted, listed
 from bench.machine.files import check_writable
 from bench.results.store import stored_rows
-from bench.run.plan import LeftOut, Plan
-from bench.run.planfile import Estimate, estimated
+from bench.run.planning.plan import LeftOut, Plan
+from bench.run.planning.planfile import Estimate, estimated
 from bench.run.request import Request
 from bench.run.session import (
     Doing,

@@ -10,10 +10,10 @@ from rich.markup import escape
 from bench.commands.run import print_plan
 from bench.core.cells import Cell
 from bench.core.text import counted
-from bench.run.planfile import Estimate
+from bench.run.machines.submit import JobArray, submit_request
+from bench.run.planning.planfile import Estimate
 from bench.run.request import Request
 from bench.run.session import Event, Planned
-from bench.run.submit import JobArray, submit_request
 
 
 def submit_command(

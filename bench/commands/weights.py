@@ -12,7 +12,7 @@ from rich.table import Table
 from bench.core.errors import Unavailable, UserError
 from bench.core.registry import Registry, estimators, features, pointmaps
 from bench.machine.weights import WeightState, check, digest, fetch, sources
-from bench.run.plan import ALL
+from bench.run.planning.plan import ALL
 
 
 def check_command(names: Sequence[str], online: bool, console: Console) -> None:

@@ -27,8 +27,8 @@ class Card:
         channels: Feature width before PCA; 0 for estimators.
         stride: Pixels a token.
         supervision: As the papers' tables name it.
-        data: What it was trained on, by the words of bench.core.training; () where that is not recorded, "undisclosed" where
-            the publisher does not say.
+        data: What it was trained on, by the words of bench.core.facts.training; () where that is not recorded,
+            "undisclosed" where the publisher does not say.
         domain: "3D", "2D", "2.5D" or "-".
         weights: "hf:owner/name", "timm:name", "torchhub:…", "page:URL", or "" where none are needed.
         revision: What pins them: a commit of the hub's repository, else the file's sha256; "" where they are not pinned.

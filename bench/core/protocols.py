@@ -45,7 +45,7 @@ class Rates:
 class ProbeProtocol:
     """Feat2GS (arXiv:2412.09606), sections 3 and 4, and its official code where the paper is silent.
 
-    What is knowingly done otherwise, whatever the protocol, stands in bench.core.deviations, with its size.
+    What is knowingly done otherwise, whatever the protocol, stands in bench.core.facts.deviations, with its size.
     """
 
     name: str

@@ -27,7 +27,7 @@ from bench.report.tables.model import MISSING, Entry, Heading, Line, Table, arro
 from bench.report.tables.papers import GTA
 from bench.report.tables.runs import significance_table
 from bench.report.tables.thirds import thirds_table, three_hands
-from bench.results.published import published_scenes
+from bench.results.reference.published import published_scenes
 from bench.stats.agreement import agreement
 from bench.stats.bootstrap import paired_difference
 from bench.stats.significance import holm, sign_flip_test
@@ -93,7 +93,7 @@ def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Sect
         parts.append(Part(SIGNIFICANCE, tables=tuple(_significance(rows, track))))
         if other is not None:
             parts.append(Part(CHANGE, tables=tuple(_changes(rows, other, track, name))))
-        title = f"{track.capitalize()}: {protocol}" + (f", point map {pointmap}" if pointmap != "-" else "")
+        title = conditions.title_of_conditions(track, protocol, pointmap)
         counts = f"{len(met)} values of {title} stand in both"
         yield section(f"{track}-{protocol}-{pointmap}", title, parts if len(met) else (), marks, (counts,))
 

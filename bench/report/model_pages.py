@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.core.cells import NO_MODEL, OVER_DATASETS
+from bench.core.facts.training import is_disclosed, overlap, parts, sources
 from bench.core.interfaces import Card
-from bench.core.training import is_disclosed, overlap, parts, sources
 from bench.machine.files import write_text
 from bench.metrics.catalogue import METRICS, RANK
 from bench.report.figures.gallery import Gallery, Stored, copy_pictures, galleries
@@ -188,7 +188,7 @@ def _scores(means: pd.DataFrame, stored: Sequence[Stored]) -> Iterator[Section]:
         marks = conditions.marks_of_conditions(part)
         members = [each for each in stored if (each.cell.track, each.cell.protocol, each.cell.pointmap) == key]
         shown: tuple[Gallery, ...] = tuple(galleries(members, marks))
-        title = f"{track.capitalize()}: {protocol}" + (f", point map {pointmap}" if pointmap != "-" else "")
+        title = conditions.title_of_conditions(track, protocol, pointmap)
         yield section(
             f"{track}-{protocol}-{pointmap}".strip("-"),
             title,

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.core.errors import UserError
 from bench.machine.files import write_text
-from bench.results.record import CellRecord, file_and_digest
+from bench.machine.text import read_json
+from bench.results.record import KEY, MOST_NAME, CellRecord, file_and_digest, has_control
 from bench.results.store import cell_path
 
 FILE = "confirmed.json"
@@ -55,12 +56,22 @@ def confirmation(record: CellRecord, digest: str, provenance: Mapping[str, Any],
 def read_confirmations(folder: Path) -> tuple[Confirmation, ...]:
     """All that the folder's file holds; () where there is none. Raises UserError naming a file that is malformed."""
     path = folder / FILE
-    try:
-        return tuple(Confirmation(**each) for each in json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    if not path.exists():
         return ()
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); delete it, and confirm anew by bench verify --confirm") from error
+    try:
+        return tuple(_confirmation(each) for each in read_json(path, "list of confirmations"))
+    except (UserError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: {error}; delete it, and confirm anew by bench verify --confirm") from error
+
+
+def _confirmation(stored: Any) -> Confirmation:
+    """Raises ValueError or TypeError for what `add_confirmations` does not write: the file may be a stranger's."""
+    found = Confirmation(**stored)
+    if not all(isinstance(text, str) and len(text) <= MOST_NAME and not has_control(text) for text in astuple(found)):
+        raise ValueError("a field is no text, or too long a one")
+    if not KEY.fullmatch(found.key):
+        raise ValueError(f"{found.key!r} is no key")
+    return found
 
 
 def add_confirmations(folder: Path, found: Iterable[Confirmation]) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bench.core.errors import UserError
-from bench.results.published import published_rows
-from bench.results.reproduced import PLACE, expected_values
+from bench.results.reference.published import published_rows
+from bench.results.reference.reproduced import PLACE, expected_values
 from bench.run.request import Request
 from bench.stats.aggregate import per_dataset
 

@@ -141,7 +141,8 @@ def request_of(
     """A request from names as people write them: one text with commas, or a sequence.
 
     Args:
-        scenes: Taken as they are: a scene's name may hold commas, which only its data set can tell (`bench.run.plan`).
+        scenes: Taken as they are: a scene's name may hold commas, which only its data set can tell
+            (`bench.run.planning.plan`).
         protocol: "auto" for the machine's choice.
         others: Further fields of `Request`.
     """

@@ -19,9 +19,9 @@ from bench.results.claims import Claims
 from bench.results.record import digest
 from bench.results.store import Store
 from bench.run import limits
-from bench.run.cluster import call_there, plugin_files, prepare_there
 from bench.run.engines.base import Limits, MapGroups, WorkerDied
 from bench.run.keys import cell_key, weights_of
+from bench.run.machines.cluster import call_there, plugin_files, prepare_there
 from bench.run.tracks import track_of
 from bench.run.worker import Elsewhere, Report, Task, prepare, prepare_process, run_cell, store_failure
 
@@ -43,7 +43,8 @@ class Run:
         threads: Of each process while things are prepared.
         cell_seconds: The time limit of a cell; None for its protocol's (bench.run.limits).
         memory_mb: The memory limit of a worker; None for nine tenths of the machine's.
-        elsewhere: Whether the processes run on other machines too, which have places of their own (bench.run.cluster).
+        elsewhere: Whether the processes run on other machines too, which have places of their own
+            (bench.run.machines.cluster).
         lost: The preparations that failed in this run, each with its report. They are not tried again within it.
     """
 

@@ -24,12 +24,12 @@ from bench.machine.weights import cached, fetch, locate
 from bench.machine.weights import check as weight_state
 from bench.results.claims import Claims
 from bench.results.store import Store, stored_rows
-from bench.run.cluster import cells_per_gpu, check_machines
 from bench.run.engines import local, ray
 from bench.run.engines.base import MapGroups
 from bench.run.keys import fingerprint
-from bench.run.plan import Plan, keep_available, keep_readable, make_plan, models_and_initialiser, with_notes
-from bench.run.planfile import Estimate, estimated
+from bench.run.machines.cluster import cells_per_gpu, check_machines
+from bench.run.planning.plan import Plan, keep_available, keep_readable, make_plan, models_and_initialiser, with_notes
+from bench.run.planning.planfile import Estimate, estimated
 from bench.run.request import Request
 from bench.run.runner import Run
 from bench.run.tracks import track_of

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from bench.core.cells import NOT_APPLICABLE, Cell
 from bench.core.registry import estimators
-from bench.results.published import published_rows, published_scenes
-from bench.run.planfile import estimated
+from bench.results.reference.published import published_rows, published_scenes
+from bench.run.machines.submit import arrays_of
+from bench.run.planning.planfile import estimated
 from bench.run.request import Request
-from bench.run.submit import arrays_of
 
 MODELS = ("dust3r", "mast3r", "midas", "dinov2", "dino", "sam", "clip", "radio", "mae", "sd")
 #: Photos of each data set, about as many as MoGe's evaluation has.

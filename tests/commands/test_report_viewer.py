@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from bench.commands.viewer import best_of_a_scene
+from bench.commands.splats.viewer import best_of_a_scene
 from bench.core.cells import Cell, Marks, Measurement
 from bench.core.errors import UserError
 from bench.results.record import CellRecord

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.causes import CAUSES, PROBE3D, concerning
-from bench.core.deviations import DEVIATIONS
+from bench.core.facts.causes import CAUSES, PROBE3D, concerning
+from bench.core.facts.deviations import DEVIATIONS
 from bench.core.registry import datasets, estimators, features
-from bench.results.published import published_rows
-from bench.results.shipped import shipped_table
+from bench.results.reference.published import published_rows
+from bench.results.reference.shipped import shipped_table
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "bench" / "docs" / "differences.md").read_text(encoding="utf-8")

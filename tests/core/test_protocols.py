@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.core import protocols as module
-from bench.core.deviations import DEVIATIONS
+from bench.core.facts.deviations import DEVIATIONS
 from bench.core.protocols import GEOMETRY_PROTOCOLS, PROBE_PROTOCOLS, protocol_named
 from bench.core.registry import load_plugin
 from bench.registry import protocols

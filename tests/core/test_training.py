@@ -7,10 +7,10 @@ import re
 import pandas as pd
 import pytest
 
-from bench.core import training
+from bench.core.facts import training
+from bench.core.facts.training import OTHERS, TRAINING_DATA, UNDISCLOSED, is_disclosed, overlap, parts, sources
 from bench.core.registry import datasets, estimators, features, pointmaps
-from bench.core.training import OTHERS, TRAINING_DATA, UNDISCLOSED, is_disclosed, overlap, parts, sources
-from bench.results.shipped import PUBLISHED, shipped_table
+from bench.results.reference.shipped import PUBLISHED, shipped_table
 from bench.types import Card, UserError
 
 #: (training data, data set, kind of overlap): read off the papers, one by one.

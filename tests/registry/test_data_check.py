@@ -15,7 +15,7 @@ from bench.core.cells import INSTANTSPLAT, NO_MODEL, Cell, Measurement
 from bench.core.residents import Residents
 from bench.core.track import Settings
 from bench.probe import track
-from bench.run.plan import make_plan, with_notes
+from bench.run.planning.plan import make_plan, with_notes
 from bench.run.request import Request
 from bench.types import Unavailable, UserError
 from registry.datasets.nerf import NeRF

@@ -13,7 +13,7 @@ from scene_writers import Posed, ring, write_colmap_binary, write_photo
 from bench.core.cells import Cell
 from bench.machine import requirements
 from bench.run.keys import fingerprint
-from bench.run.plan import keep_readable, make_plan
+from bench.run.planning.plan import keep_readable, make_plan
 from bench.run.request import Request
 from bench.types import Unavailable, UserError
 from registry.datasets.feat2gs_release import LLFFScenes

@@ -18,7 +18,7 @@ from scene_writers import pose_at, ring, write_colmap_binary, write_photo
 from bench.machine import requirements
 from bench.metrics.similarity import Similarity, umeyama
 from bench.registry import pointmaps
-from bench.run.plan import make_plan
+from bench.run.planning.plan import make_plan
 from bench.run.request import Request
 from bench.types import Camera, Initialisation, MultiViewScene, Unavailable, UserError, View
 

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench.commands.compare import compare_command
+from bench.commands.results.compare import compare_command
 from bench.report.compare import AGREEMENT, CHANGE, comparison
 from bench.report.say.means import table_means
 from bench.report.tables.beside import beside_tables, joined, published_means
 from bench.report.tables.runs import significance_table
-from bench.results.published import published_rows, published_scenes
+from bench.results.reference.published import published_rows, published_scenes
 from bench.results.store import Store, rows_of
 from bench.types import UserError
 

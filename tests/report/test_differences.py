@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.core.causes import CAUSES
-from bench.core.deviations import DEVIATIONS
+from bench.core.facts.causes import CAUSES
+from bench.core.facts.deviations import DEVIATIONS
 from bench.report.sections.differences import differences_section
 
 

@@ -15,7 +15,7 @@ from bench.report.figures import models as charts_models
 from bench.report.figures import probe as charts
 from bench.report.figures.drawing import FORMATS, STYLE, Figure, canvas, label_points, write_figure
 from bench.report.say.means import table_means
-from bench.results.published import published_rows
+from bench.results.reference.published import published_rows
 from bench.stats.rank import critical_difference
 
 

@@ -18,7 +18,7 @@ from bench.report.leaderboard.page import write_leaderboard
 from bench.report.say.means import table_means
 from bench.report.say.overlap import is_known, trained_on, without_overlap
 from bench.report.tables.papers import depth_table, gta_tables
-from bench.results.published import published_rows
+from bench.results.reference.published import published_rows
 from bench.results.schema import ROW_COLUMNS
 from bench.results.store import read_rows
 

@@ -8,7 +8,7 @@ from bench.report.page.render import latex_document
 from bench.report.say.means import table_means
 from bench.report.tables import papers as paper_tables
 from bench.report.tables.model import Table
-from bench.results.published import published_rows
+from bench.results.reference.published import published_rows
 
 METRICS_2D, METRICS_3D = ("psnr", "ssim", "lpips"), ("accuracy", "completeness", "distance")
 #: Printed rows of MoGe's point and field-of-view tables; *best*, _second_, as printed.

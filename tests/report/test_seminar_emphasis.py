@@ -13,7 +13,7 @@ import pytest
 from bench.report.say.means import table_means
 from bench.report.tables import papers as paper_tables
 from bench.report.tables.model import Table
-from bench.results.published import published_rows
+from bench.results.reference.published import published_rows
 
 #: (table, block's place, row's place, column's place) -> (text, mark there, mark here). Marks: best, second or "".
 CONTRADICTIONS = {

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.commands.verify import verify_command
+from bench.commands.results.verify import verify_command
 from bench.core.track import Outcome, Settings
 from bench.geometry.track import GeometryTrack
 from bench.probe.track import ProbeTrack

@@ -19,7 +19,7 @@ from browser import Page, start_browser
 from PIL import Image
 from rich.console import Console
 
-from bench.commands.view import one_scene, view_command
+from bench.commands.splats.view import one_scene, view_command
 from bench.core.cells import Cell
 from bench.core.errors import Unavailable, UserError
 from bench.core.scenes import Array, Camera, MultiViewScene, View

@@ -67,9 +67,12 @@ def test_what_is_confirmed_is_known_as_long_as_it_is_unchanged(store: Store) -> 
 
 
 def test_a_malformed_file_is_named(store: Store) -> None:
-    for text in ("{", json.dumps([{"key": "a"}]), "3"):
+    whole = dict.fromkeys(("key", "digest", "device_name", "platform", "code_version", "at"), "0" * 64)
+    strange = [{"key": "../../elsewhere"}, {"device_name": 3}, {"platform": "a\x1b[2J"}, {"at": "x" * 10_000}]
+    texts = ["{", json.dumps([{"key": "a"}]), "3", "[" * 100_000, *(json.dumps([{**whole, **each}]) for each in strange)]
+    for text in texts:
         (store.folder / confirmed.FILE).write_text(text)
-        with pytest.raises(UserError, match=r"confirmed\.json cannot be read"):
+        with pytest.raises(UserError, match=r"confirmed\.json: .*delete it"):
             confirmed_keys(store.folder)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import bench.results.published as published
+import bench.results.reference.published as published
 from bench.results.schema import PUBLISHED_COLUMNS, validate_rows
 from bench.types import UserError
 
@@ -149,7 +149,7 @@ def _text(table: str) -> pd.DataFrame:
 
 
 def _recomputed_by_hand() -> dict[tuple[str, str, str, str, str], Fraction]:
-    """Averages and ranks by plain loops over fractions: it shares nothing with bench.results.published."""
+    """Averages and ranks by plain loops over fractions: it shares nothing with bench.results.reference.published."""
     found: dict[tuple[str, str, str, str, str], Fraction] = {}
     cells = defaultdict(list)
     for row in _text("feat2gs_gta").itertuples():
@@ -236,7 +236,9 @@ def test_the_tables_travel_with_the_package(tmp_path: Path) -> None:
     library = tmp_path / "lib"
     build = ["setup.py", "-q", "egg_info", "--egg-base", str(tmp_path), "build_py", "--build-lib", str(library)]
     subprocess.run([sys.executable, *build], cwd=ROOT, check=True, capture_output=True)
-    code = "import bench.results.published as p; print(p.__file__, len(p.published_rows()), len(p.disagreements()))"
+    code = (
+        "import bench.results.reference.published as p; print(p.__file__, len(p.published_rows()), len(p.disagreements()))"
+    )
     environment = {**os.environ, "PYTHONPATH": str(library), "PYTHONSAFEPATH": "1"}
     shown = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True

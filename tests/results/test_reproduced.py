@@ -9,8 +9,8 @@ import pytest
 
 from bench.report.say.means import table_means
 from bench.report.tables.thirds import thirds_table, three_hands, verdict
-from bench.results.published import published_rows
-from bench.results.reproduced import PLACE, not_reproducible, reproduced_values
+from bench.results.reference.published import published_rows
+from bench.results.reference.reproduced import PLACE, not_reproducible, reproduced_values
 
 
 def test_every_value_has_a_place_a_source_and_a_tolerance() -> None:

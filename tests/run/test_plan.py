@@ -10,7 +10,7 @@ import pytest
 
 from bench.core.cells import Cell
 from bench.registry import datasets
-from bench.run.plan import Plan, keep_available, keep_readable, make_plan, scene_names
+from bench.run.planning.plan import Plan, keep_available, keep_readable, make_plan, scene_names
 from bench.run.request import Request
 from bench.types import Dataset, DatasetCard, GeometryEstimator, Model, MultiViewScene, Track, Unavailable, UserError
 

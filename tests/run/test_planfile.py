@@ -17,8 +17,8 @@ from bench.cli import app
 from bench.core.cells import Cell
 from bench.core.errors import UserError
 from bench.results.store import read_rows
-from bench.run.planfile import Estimate, PlanFile, estimated, read_plan_file, shard, write_plan_file
-from bench.run.progress import progress_of
+from bench.run.planning.planfile import Estimate, PlanFile, estimated, read_plan_file, shard, write_plan_file
+from bench.run.planning.progress import progress_of
 from bench.run.tracks import track_of
 
 COST = st.floats(0, 1e4, allow_nan=False)

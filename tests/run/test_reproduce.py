@@ -12,7 +12,7 @@ from rich.console import Console
 from bench.commands import reproduce as command
 from bench.core.errors import UserError
 from bench.registry import datasets, estimators, features, pointmaps
-from bench.results.reproduced import PLACE
+from bench.results.reference.reproduced import PLACE
 from bench.run.reproduce import REPRODUCTIONS, reproduction_named, verdicts
 from bench.run.request import AUTO
 

@@ -19,7 +19,7 @@ from bench.results.record import CellRecord
 from bench.results.schema import validate_rows
 from bench.results.store import Store, rows_of
 from bench.run.keys import cell_key
-from bench.run.plan import make_plan
+from bench.run.planning.plan import make_plan
 from bench.run.request import Request
 from bench.run.runner import Run
 from bench.run.verify import verify

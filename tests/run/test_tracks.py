@@ -17,7 +17,7 @@ from bench.geometry.track import GeometryTrack
 from bench.machine.provenance import measured
 from bench.registry import estimators
 from bench.run.keys import cell_key
-from bench.run.plan import make_plan
+from bench.run.planning.plan import make_plan
 from bench.run.request import Request
 from bench.types import Array, Card, GeometryEstimator, Prediction
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.results.published import published_rows
+from bench.results.reference.published import published_rows
 from bench.stats.agreement import agreement, join_tables
 from bench.stats.correlate import (
     METHODS,

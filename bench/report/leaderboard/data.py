@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bench.core.cells import MODES, NO_MODEL, OVER_DATASETS, WHOLE_CELL
+from bench.core.facts.training import parts, sources
 from bench.core.interfaces import Card
 from bench.core.registry import estimators, features
-from bench.core.training import parts, sources
 from bench.metrics.catalogue import CATALOGUE, METRICS, RANK, Metric, metric_named
 from bench.report.figures.gallery import MODE_TITLES, Stored
 from bench.report.leaderboard.pictures import embedded_pictures
@@ -20,7 +20,7 @@ from bench.report.say.cards import ABLATION, card_of, dataset_title, datasets_in
 from bench.report.say.marks import condition_marks, row_marks
 from bench.report.say.overlap import is_known
 from bench.report.tables.beside import BLOCKS, published_means
-from bench.results.published import published_rows
+from bench.results.reference.published import published_rows
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import SETTING, plain, scene_means
 from bench.stats.bootstrap import resampled_means

@@ -11,7 +11,7 @@ from bench.core.cells import NO_MODEL
 from bench.core.errors import UserError
 from bench.core.interfaces import Card, DatasetCard
 from bench.core.names import UNTRAINED, ModelName, Part
-from bench.results.published import published_cards
+from bench.results.reference.published import published_cards
 
 #: The papers' order of methods; what is not named here follows in alphabetical order.
 PROBED = ("dust3r", "mast3r", "midas", "dinov2", "dino", "sam", "clip", "radio", "mae", "sd", "iuvrgb")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.core.cells import OVER_DATASETS, WHOLE_CELL
+from bench.core.cells import NOT_APPLICABLE, OVER_DATASETS, WHOLE_CELL
 from bench.metrics.catalogue import CATALOGUE, headline
 from bench.report.say.cards import RANDOM, dataset_title, datasets_in_order
 from bench.results.schema import PUBLISHED
@@ -40,6 +40,11 @@ def marks_of_conditions(rows: pd.DataFrame) -> tuple[str, ...]:
     """`condition_marks` of rows or means that share one protocol and point map; at least one of them."""
     first = rows.iloc[0]
     return condition_marks(str(first["protocol"]), str(first["start"]), bool(rows["quick"].fillna(False).any()))
+
+
+def title_of_conditions(track: str, protocol: str, pointmap: str) -> str:
+    """What a track, protocol and point map are called together: "Probe: quick-v2, point map simulated"."""
+    return f"{track.capitalize()}: {protocol}" + (f", point map {pointmap}" if pointmap != NOT_APPLICABLE else "")
 
 
 def row_marks(role: str, weights: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from bench.core.text import listed
 from bench.metrics.catalogue import CATALOGUE, METRICS, RANK
 from bench.report.say.marks import cells_below_floor, row_marks
 from bench.report.say.overlap import with_overlap
-from bench.results.published import published_unranked
+from bench.results.reference.published import published_unranked
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import SETTING_OVER_DATASETS, expand_failures, over_datasets, per_dataset
 from bench.stats.rank import mean_ranks

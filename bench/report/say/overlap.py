@@ -7,7 +7,7 @@ import functools
 import pandas as pd
 
 from bench.core.cells import NO_MODEL, OVER_DATASETS
-from bench.core.training import Overlap, is_disclosed, overlap
+from bench.core.facts.training import Overlap, is_disclosed, overlap
 from bench.report.say.cards import card_of, dataset_title, datasets_in_order, network, parts_of, registered_card
 
 #: What means are averages over: the data sets that rows of these have.
@@ -15,7 +15,7 @@ _TABLE = ["track", "protocol", "pointmap", "alignment"]
 
 
 def trained_on(model: str, weights: str) -> tuple[str, ...]:
-    """What the networks behind a model's name were trained on, each word once (the vocabulary of bench.core.training).
+    """What the networks behind a model's name were trained on, each word once (the vocabulary of bench.core.facts.training).
 
     Args:
         model: A name, which may join several networks.

@@ -16,7 +16,13 @@ from bench.core.names import ModelName
 from bench.core.text import listed
 from bench.metrics.catalogue import Metric, headline
 from bench.report.say.cards import RANDOM, title_of
-from bench.report.say.marks import cells_below_floor, marks_of_conditions, of_conditions, scenes_by_model
+from bench.report.say.marks import (
+    cells_below_floor,
+    marks_of_conditions,
+    of_conditions,
+    scenes_by_model,
+    title_of_conditions,
+)
 from bench.stats.bootstrap import stratified_difference
 
 FEWEST_SCENES = 5  #: fewer say who is ahead, but not that it is more than the choice of scenes
@@ -130,7 +136,7 @@ def verdicts(rows: pd.DataFrame, means: pd.DataFrame, block_titles: dict[str, st
             mode, alignment = (block, "-") if track == "probe" else ("-", block)
             units = scenes_by_model(part, metric.name, mode, alignment)
             averages = chosen[(chosen["dataset"] == OVER_DATASETS) & (chosen["metric"] == metric.name)]
-            title = f"{str(track).capitalize()}, {protocol}" + (f", point map {pointmap}" if pointmap != "-" else "")
+            title = title_of_conditions(str(track), str(protocol), str(pointmap))
             title += f", {block_titles[block].lower()}{' mode' if track == 'probe' else ''}, {_extent(units)}"
             baseline = scenes_by_model(part, metric.name, INSTANTSPLAT) if track == "probe" else pd.DataFrame()
             own = averages[averages["mode" if track == "probe" else "alignment"] == block]

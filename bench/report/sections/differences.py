@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.core.causes import concerning
 from bench.core.cells import NO_MODEL
+from bench.core.facts.causes import concerning
 from bench.core.names import ModelName
 from bench.report.page.page import Part, Section, section
 from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of

@@ -62,7 +62,7 @@ def _lines(means: pd.DataFrame) -> Iterator[Line]:
             if rows["value"].notna().any():
                 beside = shown[shown["model"] == NO_MODEL] if track == "probe" else shown[:0]
                 marks = conditions.marks_of_conditions(rows)
-                group = f"{track.capitalize()}, {protocol}" + (f", point map {pointmap}" if pointmap != "-" else "")
+                group = conditions.title_of_conditions(track, protocol, pointmap)
                 yield Line(title, _entries(rows, beside, track), marks, group)
 
 

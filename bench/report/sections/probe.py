@@ -39,7 +39,7 @@ def probe_sections(
         beside = beside_tables(joined(means, published), "beside", "published", marks)
         yield section(
             anchor,
-            f"Probe: {protocol}, point map {pointmap}",
+            conditions.title_of_conditions("probe", protocol, pointmap),
             [
                 views_part(means, metrics, draw),
                 Part("Profiles", figures=tuple(probe_figures(means, draw))),

@@ -21,7 +21,7 @@ from bench.report.say.means import table_means
 from bench.report.tables import papers as paper_tables
 from bench.report.tables.model import Table
 from bench.report.tables.thirds import thirds_table, three_hands
-from bench.results.published import published_cards, published_rows
+from bench.results.reference.published import published_cards, published_rows
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import over_datasets
 

@@ -15,7 +15,7 @@ from bench.report.say.marks import row_marks
 from bench.report.say.means import table_means
 from bench.report.tables.model import Entry, Heading, Line, Table, arrow, coverage
 from bench.report.tables.papers import DEPTH_BLOCKS, GTA, POINT_BLOCKS
-from bench.results.published import published_rows
+from bench.results.reference.published import published_rows
 from bench.results.schema import PUBLISHED
 from bench.stats.agreement import MATCH, join_tables
 

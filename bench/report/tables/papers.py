@@ -25,7 +25,7 @@ from bench.report.say.cards import (
 )
 from bench.report.say.marks import row_marks
 from bench.report.tables.model import Column, Heading, Row, Table, arrow, fill, words_table
-from bench.results.published import published_cards
+from bench.results.reference.published import published_cards
 
 GTA = {"G": "Geometry", "T": "Texture", "A": "All"}
 FINE_TUNED = {"Gft": "G", "Tft": "T", "Aft": "A"}

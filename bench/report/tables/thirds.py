@@ -12,7 +12,7 @@ from bench.metrics.catalogue import METRICS
 from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of
 from bench.report.tables.beside import BLOCKS, published_means
 from bench.report.tables.model import MISSING, Entry, Heading, Line, Table
-from bench.results.reproduced import PLACE, not_reproducible, reproduced_values
+from bench.results.reference.reproduced import PLACE, not_reproducible, reproduced_values
 
 COLUMNS = ("Metric", "Paper", "Third party", "Ours", "Third party / paper", "Ours / paper", "Verdict")
 _TITLES = {**BLOCKS, "fov": "Field of view, whole photos"}

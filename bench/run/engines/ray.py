@@ -1,7 +1,7 @@
 """The Ray engine: the same groups of cells over the machines of a Ray cluster.
 
 It works with the cluster that RAY_ADDRESS names or this machine belongs to, else with this machine alone. The results folder
-must be shared by all machines (bench.run.cluster looks).
+must be shared by all machines (bench.run.machines.cluster looks).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The SLURM engine: hands job arrays in through submitit, and runs their tasks so that one that is sent away goes on later.
 
-It submits and returns; what the tasks do is theirs (bench.run.submit gives them shards of a plan). A task that is told to
-stop (SIGUSR2 before its time is over, SIGTERM before it is preempted) gives up what it has in hand and goes back into the
-queue. One that was cancelled stays so.
+It submits and returns; what the tasks do is theirs (bench.run.machines.submit gives them shards of a plan). A task that
+is told to stop (SIGUSR2 before its time is over, SIGTERM before it is preempted) gives up what it has in hand and goes back
+into the queue. One that was cancelled stays so.
 """
 
 from __future__ import annotations

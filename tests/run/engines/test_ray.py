@@ -25,11 +25,11 @@ from bench.core.registry import load_plugin
 from bench.core.residents import Residents
 from bench.core.track import Settings
 from bench.results.store import Store, read_rows
-from bench.run.cluster import Machine, cells_per_gpu, check_machines, plugin_files
 from bench.run.engines.base import Limits
 from bench.run.engines.ray import map_groups
 from bench.run.keys import cell_key
-from bench.run.planfile import Estimate
+from bench.run.machines.cluster import Machine, cells_per_gpu, check_machines, plugin_files
+from bench.run.planning.planfile import Estimate
 from bench.run.request import Request
 from bench.run.runner import MOST_TRIES, Run, WorkerDied
 from bench.run.session import run_request

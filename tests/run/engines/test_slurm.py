@@ -21,10 +21,10 @@ from bench.core.errors import UserError
 from bench.results.claims import Claims
 from bench.results.store import read_rows
 from bench.run.engines.slurm import options_of
-from bench.run.needs import Need, by_need, need_of
-from bench.run.planfile import GUESSED, Estimate, read_plan_file
+from bench.run.machines.submit import arrays_of
+from bench.run.planning.needs import Need, by_need, need_of
+from bench.run.planning.planfile import GUESSED, Estimate, read_plan_file
 from bench.run.request import Request
-from bench.run.submit import arrays_of
 
 pytest.importorskip("submitit", reason="submitit is not installed (pip install 'vfm3d-bench[slurm]')")
 PLUGIN = Path(__file__).parent / "small_cells.py"

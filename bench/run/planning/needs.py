@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.core.cells import Cell
 from bench.core.interfaces import Model
 from bench.core.lookup import model_classes
-from bench.run.planfile import Estimate
-from bench.run.tracks import track_of
+from bench.run.planning.planfile import Estimate, grouped
 
 _BASE_MB = 2048.0  #: of a process with the libraries loaded and a scene, where no like cell was measured
 _OVER_PARAMETERS = 3.0  #: memory of a network at work over that of its parameters, where no like cell was measured
@@ -48,11 +47,8 @@ def by_need(cells: Sequence[tuple[Cell, Estimate]], device: str) -> dict[Need, l
         cells: Of a plan.
         device: "cpu" or "cuda".
     """
-    groups: dict[tuple[Hashable, ...], list[tuple[Cell, Estimate]]] = {}
-    for cell, estimate in cells:
-        groups.setdefault(track_of(cell).group(cell), []).append((cell, estimate))
     found: dict[Need, list[tuple[Cell, Estimate]]] = {}
-    for members in groups.values():
+    for members in grouped(cells):
         need = max(need_of(cell, estimate, device) for cell, estimate in members)
         found.setdefault(need, []).extend(members)
     return dict(sorted(found.items()))

@@ -19,9 +19,9 @@ from bench.core.errors import UserError
 from bench.core.registry import load_plugin
 from bench.results.store import stored_rows
 from bench.run.engines import slurm
-from bench.run.needs import Need, by_need
-from bench.run.plan import Plan
-from bench.run.planfile import Estimate, PlanFile, estimated, read_plan_file, shard, shards, write_plan_file
+from bench.run.planning.needs import Need, by_need
+from bench.run.planning.plan import Plan
+from bench.run.planning.planfile import Estimate, PlanFile, estimated, read_plan_file, shard, shards, write_plan_file
 from bench.run.request import Request
 from bench.run.session import Ended, Event, Extracted, Listener, Planned, plan_of, run_of, run_request
 

@@ -120,11 +120,8 @@ def shards(cells: Sequence[tuple[Cell, Estimate]], count: int) -> list[list[Cell
     Cells that a process runs together (one model on one scene) stay together, unless they would be more than a part. The
     parts are disjoint, cover the plan and depend on nothing but it: any of them may be run anywhere, in any order.
     """
-    groups: dict[tuple[Hashable, ...], list[tuple[Cell, Estimate]]] = {}
-    for cell, estimate in sorted(cells, key=lambda pair: pair[0]):
-        groups.setdefault(track_of(cell).group(cell), []).append((cell, estimate))
     mean = sum(estimate.seconds for _, estimate in cells) / count
-    pieces = [piece for members in groups.values() for piece in _pieces(members, mean)]
+    pieces = [piece for members in grouped(cells) for piece in _pieces(members, mean)]
     pieces.sort(key=lambda piece: (-piece[1], piece[0][0]))  # the longest first, to the least loaded
     loads = [0.0] * count
     parts: list[list[Cell]] = [[] for _ in loads]
@@ -133,6 +130,14 @@ def shards(cells: Sequence[tuple[Cell, Estimate]], count: int) -> list[list[Cell
         loads[place] += seconds
         parts[place] += members
     return [sorted(part) for part in parts]
+
+
+def grouped(cells: Sequence[tuple[Cell, Estimate]]) -> list[list[tuple[Cell, Estimate]]]:
+    """The cells by the process that runs them together, in the order of cells."""
+    groups: dict[tuple[Hashable, ...], list[tuple[Cell, Estimate]]] = {}
+    for cell, estimate in sorted(cells, key=lambda pair: pair[0]):
+        groups.setdefault(track_of(cell).group(cell), []).append((cell, estimate))
+    return list(groups.values())
 
 
 def _pieces(group: Sequence[tuple[Cell, Estimate]], most: float) -> list[tuple[list[Cell], float]]:

@@ -1,4 +1,5 @@
-"""Why a number differs from one that somebody else printed, beside what this suite itself does (bench.core.deviations).
+"""Why a number differs from one that somebody else printed, beside what this suite itself does
+(bench.core.facts.deviations).
 
 Each cause says whose numbers it moves, by how much as far as anybody has measured it, and where that is stated. Nothing here
 is a correction: a cause explains, it is never subtracted.
@@ -10,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from bench.core.cells import NO_MODEL, Track
-from bench.core.deviations import DEVIATIONS, Deviation
+from bench.core.facts.deviations import DEVIATIONS, Deviation
 from bench.core.names import ModelName
 
 

@@ -6,7 +6,7 @@ import functools
 
 import pandas as pd
 
-from bench.results.shipped import REPRODUCED, shipped_table
+from bench.results.reference.shipped import REPRODUCED, shipped_table
 
 #: What a re-measured value is compared by; the columns that name its place.
 PLACE = ("track", "dataset", "model", "mode", "alignment", "metric")

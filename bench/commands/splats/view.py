@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.commands.checkpoints import checkpoints
-from bench.commands.splats import find_cell, gaussians_of, scene_of, trained_again
+from bench.commands.splats.again import find_cell, gaussians_of, scene_of, trained_again
 from bench.core.errors import Unavailable, UserError
 from bench.core.residents import Residents
 from bench.core.scenes import MultiViewScene

@@ -1,21 +1,18 @@
-"""`bench export`: the Gaussians of a stored cell, trained again (the same cell gives the same ones)."""
+"""A stored cell by its words or its key, and its Gaussians, trained again (the same cell gives the same ones)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 
 from rich.console import Console
 
-from bench.commands.checkpoints import checkpoints
 from bench.core.cells import NOT_APPLICABLE, Weights
 from bench.core.errors import UserError
 from bench.core.residents import Residents
 from bench.core.scenes import MultiViewScene
 from bench.core.text import listed
 from bench.core.track import Settings
-from bench.machine.files import check_writable
 from bench.machine.locations import cache_root, data_root
 from bench.probe.track import ProbeOutcome, ProbeTrack
 from bench.results.record import CellRecord
@@ -23,36 +20,7 @@ from bench.results.store import Store
 from bench.run.keys import cell_key
 from bench.run.request import found_device
 from bench.run.verify import other_weights
-from bench.splat import Gaussians, write_ply, write_points
-
-
-def export_command(
-    text: str,
-    folder: Path,
-    target: Path | None,
-    root: Path | None,
-    console: Console,
-    local_weights: Sequence[str] = (),
-    points: bool = False,
-) -> Path:
-    """Write the Gaussians of a cell; returns the file.
-
-    Args:
-        text: The cell, as `find_cell` takes it.
-        local_weights: As --checkpoint has them.
-        points: Centres with RGB colours, for programs that show point clouds; else the standard 3DGS layout.
-
-    Raises:
-        UserError: As `find_cell` and `trained_again`.
-    """
-    record = find_cell(text, folder)
-    name = f"{'-'.join(_words(record))}{'-points' if points else ''}.ply"
-    path = target / name if target is not None and target.is_dir() else target or Path(name)
-    check_writable(path.parent)  # before minutes of training
-    path.parent.mkdir(parents=True, exist_ok=True)
-    gaussians = gaussians_of(trained_again(record, root, console, checkpoints(local_weights), Residents()))
-    (write_points if points else write_ply)(path, gaussians)
-    return path
+from bench.splat import Gaussians
 
 
 def find_cell(text: str, folder: Path) -> CellRecord:
@@ -72,13 +40,14 @@ def find_cell(text: str, folder: Path) -> CellRecord:
     ]
     if len(found) == 1:
         return found[0]
-    named = listed([f"{'/'.join(_words(record))} ({record.key[:8]})" for record in found or records])
+    named = listed([f"{'/'.join(words_of(record))} ({record.key[:8]})" for record in found or records])
     if found:
         raise UserError(f"{folder}: {text!r} may mean {len(found)} cells: {named}; add words or give the key's first digits")
     raise UserError(f"{folder}: no cell is {text!r}; name one by its words or its key's first digits: {named}")
 
 
-def _words(record: CellRecord) -> tuple[str, ...]:
+def words_of(record: CellRecord) -> tuple[str, ...]:
+    """What a cell is called in words: data set, scene, model, mode."""
     cell = record.cell
     return tuple(word for word in (cell.dataset, cell.scene, cell.model, cell.mode) if word != NOT_APPLICABLE)
 

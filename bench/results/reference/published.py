@@ -16,8 +16,8 @@ from bench.core.cells import OVER_DATASETS
 from bench.core.errors import UserError
 from bench.metrics.catalogue import METRICS, RANK
 from bench.results.migration import migrated
+from bench.results.reference.shipped import PUBLISHED, shipped_table
 from bench.results.schema import PUBLISHED_COLUMNS, as_rows
-from bench.results.shipped import PUBLISHED, shipped_table
 from bench.stats.rank import mean_ranks
 
 #: The tables of numbers: file name -> title.

@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.commands.checkpoints import checkpoints
-from bench.commands.splats import scene_of, trained_again
-from bench.commands.view import MOST_MODELS, check_viser, shown, viewer_page
+from bench.commands.splats.again import scene_of, trained_again
+from bench.commands.splats.view import MOST_MODELS, check_viser, shown, viewer_page
 from bench.core.errors import Unavailable, UserError
 from bench.core.residents import Residents
 from bench.machine.files import check_writable, write_text

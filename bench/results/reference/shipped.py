@@ -21,7 +21,7 @@ def shipped_table(folder: str, name: str) -> pd.DataFrame:
     Raises:
         UserError: Where the file did not come with this installation.
     """
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     installed = package / f"{folder}_tables"
     path = (installed if installed.is_dir() else package.parent / "results" / folder) / f"{name}.csv"
     if not path.is_file():

@@ -20,7 +20,7 @@ from bench.core.version import VERSION
 from bench.machine.files import write_text
 from bench.machine.locations import cache_root, data_root
 from bench.run.engines import ray
-from bench.run.planfile import Estimate
+from bench.run.planning.planfile import Estimate
 from bench.run.worker import Elsewhere, Report, Task, prepare_process
 
 MOST_PLUGIN_BYTES = 2**20  #: of a plug-in's file that travels with the job

@@ -11,7 +11,7 @@ from bench.core.cells import Cell
 from bench.results.claims import Claims
 from bench.results.planned import planned_keys
 from bench.results.store import Store
-from bench.run.planfile import Estimate
+from bench.run.planning.planfile import Estimate
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,14 @@ class Overlap:
 _KINDS: tuple[Kind, ...] = ("trained", "derived", "alike")
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(", "))
+
+
+#: The photos without labels of Depth Anything, V1 and V2, and what its encoder had seen.
+_UNLABELLED = _words(
+    "BDD100K, Google Landmarks v2, ImageNet-22k, LSUN, Objects365, Open Images V7, Places365, SA-1B, LVD-142M"
+)
 _TABLE = {
     # Data sets that this suite scores on.
     **{
@@ -126,7 +134,7 @@ _TABLE = {
     "GeoWizard's simulation": TrainingData(holds=(UNDISCLOSED,), source="arXiv:2403.12013, implementation details"),
     "360Cities": TrainingData(source="arXiv:2212.03239, section 4"),
     "VideoMix22M": TrainingData(
-        holds=("Something-Something v2", "Kinetics", "HowTo100M", "YT-Temporal-1B", "ImageNet-1k"),
+        _words("Something-Something v2, Kinetics, HowTo100M, YT-Temporal-1B, ImageNet-1k"),
         source="arXiv:2506.09985, table 1",
     ),
     # Photos without labels.
@@ -143,145 +151,88 @@ _TABLE = {
     "5.4B image-text pairs": TrainingData(holds=(UNDISCLOSED,), source="arXiv:2504.13181, section 2"),
     # One paper's mixtures.
     "CroCo-Mix": TrainingData(
-        holds=("Habitat", "ARKitScenes", "MegaDepth", "3DStreetView", "IndoorVL"),
+        _words("Habitat, ARKitScenes, MegaDepth, 3DStreetView, IndoorVL"),
         source="arXiv:2211.10408, section 3; github.com/naver/croco, pre-training",
     ),
     "DUSt3R-Mix": TrainingData(
-        holds=(
-            *("Habitat", "MegaDepth", "ARKitScenes", "StaticThings3D", "BlendedMVS", "ScanNet++", "CO3Dv2", "Waymo"),
-            "CroCo-Mix",
-        ),
+        _words("Habitat, MegaDepth, ARKitScenes, StaticThings3D, BlendedMVS, ScanNet++, CO3Dv2, Waymo, CroCo-Mix"),
         source="arXiv:2312.14132, section 4; github.com/naver/dust3r, hyperparameters",
     ),
     "MASt3R-Mix": TrainingData(
-        holds=(
-            *("Habitat", "BlendedMVS", "MegaDepth", "ARKitScenes", "CO3Dv2", "StaticThings3D", "ScanNet++", "TartanAir"),
-            *("UnrealStereo4K", "Virtual KITTI", "WildRGB-D", "Map-free", "DL3DV", UNDISCLOSED, "DUSt3R-Mix"),
+        _words(
+            "Habitat, BlendedMVS, MegaDepth, ARKitScenes, CO3Dv2, StaticThings3D, ScanNet++, TartanAir, "
+            "UnrealStereo4K, Virtual KITTI, WildRGB-D, Map-free, DL3DV, undisclosed, DUSt3R-Mix"
         ),
         source="arXiv:2406.09756, section 4; github.com/naver/mast3r, hyperparameters (DL3DV and an internal data set)",
     ),
     "VGGT-Mix": TrainingData(
-        holds=(
-            *("CO3Dv2", "BlendedMVS", "DL3DV", "MegaDepth", "Kubric", "WildRGB-D", "ScanNet", "Hypersim", "Mapillary"),
-            *("Habitat", "Replica", "MVS-Synth", "PointOdyssey", "Virtual KITTI", "Aria Synthetic Environments"),
-            *("Aria Digital Twin", UNDISCLOSED, "LVD-142M"),
+        _words(
+            "CO3Dv2, BlendedMVS, DL3DV, MegaDepth, Kubric, WildRGB-D, ScanNet, Hypersim, Mapillary, Habitat, Replica, "
+            "MVS-Synth, PointOdyssey, Virtual KITTI, Aria Synthetic Environments, Aria Digital Twin, undisclosed, "
+            "LVD-142M"
         ),
         source="arXiv:2503.11651, section 3.4",
     ),
     "MiDaS-Mix": TrainingData(
-        holds=(
-            *("ReDWeb", "DIML", "3D Movies", "MegaDepth", "WSVD", "TartanAir", "HRWSI", "ApolloScape", "BlendedMVS", "IRS"),
-            "ImageNet-22k",
-        ),
+        _words("ReDWeb, DIML, 3D Movies, MegaDepth, WSVD, TartanAir, HRWSI, ApolloScape, BlendedMVS, IRS, ImageNet-22k"),
         source="arXiv:2103.13413, section 4.1",
     ),
     "MiDaS-3.1-Mix": TrainingData(
         holds=("MiDaS-Mix", "KITTI", "NYUv2"), source="arXiv:2307.14460; github.com/isl-org/MiDaS, 12 data sets"
     ),
     "DA-V1-Mix": TrainingData(
-        holds=(
-            *("BlendedMVS", "DIML", "HRWSI", "IRS", "MegaDepth", "TartanAir"),
-            *(
-                "BDD100K",
-                "Google Landmarks v2",
-                "ImageNet-22k",
-                "LSUN",
-                "Objects365",
-                "Open Images V7",
-                "Places365",
-                "SA-1B",
-            ),
-            "LVD-142M",
-        ),
+        _words("BlendedMVS, DIML, HRWSI, IRS, MegaDepth, TartanAir") + _UNLABELLED,
         source="arXiv:2401.10891, table 1",
     ),
     "DA-V2-Mix": TrainingData(
-        holds=(
-            *("BlendedMVS", "Hypersim", "IRS", "TartanAir", "Virtual KITTI 2"),
-            *(
-                "BDD100K",
-                "Google Landmarks v2",
-                "ImageNet-22k",
-                "LSUN",
-                "Objects365",
-                "Open Images V7",
-                "Places365",
-                "SA-1B",
-            ),
-            "LVD-142M",
-        ),
+        _words("BlendedMVS, Hypersim, IRS, TartanAir, Virtual KITTI 2") + _UNLABELLED,
         source="arXiv:2406.09414, table 7",
     ),
     "DA3-Mix": TrainingData(
-        holds=(
-            *("ARKitScenes", "CO3Dv2", "DL3DV", "Hypersim", "MegaDepth", "Objaverse", "TartanAir", "ScanNet++", "WildRGB-D"),
-            *(OTHERS, "LVD-142M"),
+        _words(
+            "ARKitScenes, CO3Dv2, DL3DV, Hypersim, MegaDepth, Objaverse, TartanAir, ScanNet++, WildRGB-D, and others, "
+            "LVD-142M"
         ),
         source="arXiv:2511.10647, table of training data",
     ),
     "Metric3D-Mix": TrainingData(
-        holds=(
-            *(
-                "UASOL",
-                "Cityscapes",
-                "DIML",
-                "Waymo",
-                "DSEC",
-                "Mapillary PSD",
-                "DrivingStereo",
-                "Argoverse2",
-                "Lyft",
-                "DDAD",
-            ),
-            *("PandaSet", "Virtual KITTI", "Replica", "Replica + GSO", "Hypersim", "ScanNet", "Taskonomy", "Matterport3D"),
-            *("HM3D", "LVD-142M"),
+        _words(
+            "UASOL, Cityscapes, DIML, Waymo, DSEC, Mapillary PSD, DrivingStereo, Argoverse2, Lyft, DDAD, PandaSet, "
+            "Virtual KITTI, Replica, Replica + GSO, Hypersim, ScanNet, Taskonomy, Matterport3D, HM3D, LVD-142M"
         ),
         source="arXiv:2404.15506, training data; github.com/YvanYin/Metric3D, configuration of the large model",
     ),
     "UniDepth-Mix": TrainingData(
-        holds=(
-            *("A2D2", "Argoverse2", "BDD100K", "Cityscapes", "DrivingStereo", "Mapillary PSD", "ScanNet", "Taskonomy"),
-            *("Waymo", "LVD-142M"),
-        ),
+        _words("A2D2, Argoverse2, BDD100K, Cityscapes, DrivingStereo, Mapillary PSD, ScanNet, Taskonomy, Waymo, LVD-142M"),
         source="arXiv:2403.18913, section 4.1",
     ),
     "UniDepth-V2-Mix": TrainingData(holds=(OTHERS, "LVD-142M"), source="arXiv:2502.20110, section 4.1"),
     "MoGe-Mix": TrainingData(
-        holds=(
-            *("A2D2", "Argoverse2", "ARKitScenes", "DIML", "BlendedMVS", "MegaDepth", "Taskonomy", "Waymo", "GTA-SfM"),
-            *("Hypersim", "IRS", "3D Ken Burns", "MatrixCity", "Mid-Air", "MVS-Synth", "Spring", "Structured3D", "Synthia"),
-            *("TartanAir", "UrbanSyn", "Objaverse", "LVD-142M"),
+        _words(
+            "A2D2, Argoverse2, ARKitScenes, DIML, BlendedMVS, MegaDepth, Taskonomy, Waymo, GTA-SfM, Hypersim, IRS, 3D "
+            "Ken Burns, MatrixCity, Mid-Air, MVS-Synth, Spring, Structured3D, Synthia, TartanAir, UrbanSyn, Objaverse, "
+            "LVD-142M"
         ),
         source="arXiv:2410.19115, training datasets",
     ),
     "MoGe-2-Mix": TrainingData(
-        holds=(
-            *(
-                "A2D2",
-                "ARKitScenes",
-                "Argoverse2",
-                "MegaDepth",
-                "Taskonomy",
-                "Waymo",
-                "ScanNet++",
-                "BlendedMVS",
-                "Objaverse",
-            ),
-            *("GTA-SfM", "Hypersim", "IRS", "3D Ken Burns", "MatrixCity", "Mid-Air", "MVS-Synth", "Structured3D", "Synthia"),
-            *("TartanAir", "UrbanSyn", "ApolloSynthetic", "Synscapes", "UnrealStereo4K", "EDEN", "LVD-142M"),
+        _words(
+            "A2D2, ARKitScenes, Argoverse2, MegaDepth, Taskonomy, Waymo, ScanNet++, BlendedMVS, Objaverse, GTA-SfM, "
+            "Hypersim, IRS, 3D Ken Burns, MatrixCity, Mid-Air, MVS-Synth, Structured3D, Synthia, TartanAir, UrbanSyn, "
+            "ApolloSynthetic, Synscapes, UnrealStereo4K, EDEN, LVD-142M"
         ),
         source="arXiv:2507.02546, training data; github.com/microsoft/MoGe, configs/train/v2.json",
     ),
     "Depth-Pro-Mix": TrainingData(
-        holds=(
-            *("3D Ken Burns", "ARKitScenes", "BEDLAM", "BlendedMVG", "DIML", "Dynamic Replica", "EDEN", "HRWSI", "Hypersim"),
-            *("IRS", "MVS-Synth", "ReDWeb", "SAIL-VOS 3D", "ScanNet", "SmartPortraits", "Synscapes", "TartanAir", "UASOL"),
-            *("UnrealStereo4K", "UrbanSyn", "Virtual KITTI 2", "LVD-142M"),
+        _words(
+            "3D Ken Burns, ARKitScenes, BEDLAM, BlendedMVG, DIML, Dynamic Replica, EDEN, HRWSI, Hypersim, IRS, "
+            "MVS-Synth, ReDWeb, SAIL-VOS 3D, ScanNet, SmartPortraits, Synscapes, TartanAir, UASOL, UnrealStereo4K, "
+            "UrbanSyn, Virtual KITTI 2, LVD-142M"
         ),
         source="arXiv:2410.02073, table 15",
     ),
     "WildCamera-Mix": TrainingData(
-        holds=("nuScenes", "KITTI", "Cityscapes", "NYUv2", "ARKitScenes", "SUN3D", "MVImgNet", "Objectron"),
+        _words("nuScenes, KITTI, Cityscapes, NYUv2, ARKitScenes, SUN3D, MVImgNet, Objectron"),
         source="arXiv:2306.10988, table 1",
     ),
 }

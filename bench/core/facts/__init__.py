@@ -1,0 +1,1 @@
+"""What is known about models and numbers, as tables with sources: training data, differences, their causes."""
