@@ -30,7 +30,7 @@ test: setup-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 4  # more than processors: many tests wait for the processes that they start
+	$(BIN)/pytest -n 2
 
 # The readers on 2,000 damaged scenes, samples, photos and depth maps of each format (`make test` tries 50).
 fuzz: setup-tests

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.facts.causes import CAUSES, PROBE3D, concerning
+from bench.core.facts.causes import CAUSES, concerning
 from bench.core.facts.deviations import DEVIATIONS
 from bench.core.registry import datasets, estimators, features
 from bench.results.reference.published import published_rows
@@ -22,7 +22,6 @@ def test_the_page_is_the_list() -> None:
         whose = f"{', '.join(cause.models) or 'all'} | {', '.join(cause.datasets) or 'all'}"
         assert f"| {cause.what} | {cause.effect} | {cause.size or 'not measured'} | {whose} | {cause.source} |" in PAGE
     assert PAGE.count("\n| ") == len(CAUSES) + 2  # and the heads of two tables
-    assert PROBE3D in PAGE
 
 
 def test_causes_name_what_exists_and_where_it_is_from() -> None:

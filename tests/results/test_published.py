@@ -243,5 +243,5 @@ def test_the_tables_travel_with_the_package(tmp_path: Path) -> None:
     shown = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     ).stdout.split()
-    assert Path(shown[0]) == library / "bench" / "results" / "published.py"
+    assert Path(shown[0]) == library / "bench" / "results" / "reference" / "published.py"
     assert shown[1:] == ["1533", "16"]

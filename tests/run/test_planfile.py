@@ -125,7 +125,7 @@ def test_two_shards_of_a_plan_give_the_rows_of_the_whole(tmp_path: Path, monkeyp
         assert ended.exit_code == 0, ended.output
         return ended.output
 
-    asked = ("--models", "plane,oracle", "--datasets", "procedural", "--scenes", "tabletop-middle,gallery-middle")
+    asked = ("--models", "plane,oracle", "--scenes", "tabletop-middle,gallery-middle", "--protocol", "exact-v1")
     bench("run", *asked, "--no-report", "--out", tmp_path / "whole")
     told = bench("plan", *asked, "--out", tmp_path / "plan.json", "--like", tmp_path / "whole")
     assert "4 cells on 1 CPU, 4 GB: about " in told

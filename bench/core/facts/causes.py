@@ -162,12 +162,6 @@ CAUSES = (
         models=("metric3d-v2", "unidepth", "unidepth-v2"),
     ),
 )
-#: What concerns numbers of neither track, but those of a benchmark that is often set beside them.
-PROBE3D = (
-    "Probe3D (github.com/mbanani/probe3d) changed in November 2025: its gradient loss indexed the batch in place of rows "
-    "(ac00369), and its probes now interpolate with aligned corners (fbe0cd2). Numbers from before and after are not of one "
-    "evaluation; by how much they differ is not stated."
-)
 
 
 def concerning(track: str, models: Collection[str], datasets: Collection[str]) -> tuple[list[Cause], list[Deviation]]:
