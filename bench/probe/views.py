@@ -222,7 +222,7 @@ def _photo_resized(image: Array, width: int, height: int) -> Array:
 
 def _photo_squeezed(image: Array, width: int, height: int) -> Array:
     """Linear between the two nearest pixel centres in each direction, without averaging: the official code's resampling."""
-    planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    planes = torch.tensor(image).permute(2, 0, 1)[None].float()
     resampled = torch.nn.functional.interpolate(planes, (height, width), mode="bilinear", align_corners=False)
     return resampled[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from bench.run.engines.base import WorkerDied
 from bench.run.engines.local import map_groups
-from bench.run.runner import WorkerDied
 
 
 def square(task: int) -> int:
@@ -24,10 +24,10 @@ def marked(_: int) -> str:
     return os.environ.get("MARKED", "no")
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
-def test_every_task_is_done_once(jobs: int) -> None:
+@pytest.mark.parametrize(("jobs", "preload"), [(1, ()), (3, ("bench.run.engines.base",))])
+def test_every_task_is_done_once(jobs: int, preload: tuple[str, ...]) -> None:
     groups = [[1, 2], [], [3], [4, 5, 6], [7]]
-    assert sorted(map_groups(square, groups, jobs=jobs)) == [(n, n * n) for n in range(1, 8)]
+    assert sorted(map_groups(square, groups, jobs=jobs, preload=preload)) == [(n, n * n) for n in range(1, 8)]
 
 
 def test_a_dying_worker_costs_only_its_task() -> None:
