@@ -212,8 +212,11 @@ def test_local_weights_are_known_by_their_content(
 def test_a_killed_run_goes_on_and_gives_the_rows_of_an_undisturbed_one(plugin: Path, tmp_path: Path) -> None:
     """As users start it; `tests/run/test_kills.py` kills runs at every instant."""
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    entry = [sys.executable, "-m", "bench.cli"]
-    process = subprocess.Popen([*entry, *probe(plugin, killed, protocol="quick-v1"), "--no-report"], stdout=subprocess.DEVNULL)
+
+    def run(out: Path) -> list[str]:
+        return [sys.executable, "-m", "bench.cli", *probe(plugin, out, protocol="quick-v1"), "--no-report"]
+
+    process = subprocess.Popen(run(killed), stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not _probes(killed):
         assert process.poll() is None, "the run ended before it could be killed"
@@ -226,7 +229,7 @@ def test_a_killed_run_goes_on_and_gives_the_rows_of_an_undisturbed_one(plugin: P
         pytest.skip("the machine was too slow to kill the run between its two cells")
     first = stored[0]["finished"]
     for folder in (killed, whole):
-        subprocess.run([*entry, *probe(plugin, folder, protocol="quick-v1"), "--no-report"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(run(folder), check=True, stdout=subprocess.DEVNULL)
     assert first in {record["finished"] for record in _probes(killed)}
     cost = ["seconds", "peak_memory_mb"]
     rows = [pd.read_parquet(folder / "rows.parquet").drop(columns=cost) for folder in (killed, whole)]
