@@ -111,7 +111,7 @@ def test_a_plugin_runs_stands_in_the_report_and_is_not_run_twice(
     assert re.search(r"left out LPIPS: https://\S+/vgg16\S+ cannot be fetched \(\S+ cannot be reached\)", said)
     rows = pd.read_parquet(out / "rows.parquet")
     assert validate_rows(rows) == []
-    assert set(rows["model"]) == {"grid-colour", "-"}
+    assert set(rows["model"]) == {"grid-colour", "instantsplat"}
     page = (report / "index.html").read_text()
     assert "Grid colour" in page
     assert "simulated" in page

@@ -16,8 +16,9 @@ Role = Literal["model", "control", "floor", "oracle"]
 Start = Literal["estimated", "simulated", "true"]
 
 NOT_APPLICABLE: Final = "-"  #: a field that a cell or a row does not have: the mode of an estimator, a metric's alignment
-NO_MODEL: Final = "-"  #: the model of an InstantSplat cell
-INSTANTSPLAT: Final = "instantsplat"  #: the mode without features: the baseline of the probe
+NO_MODEL: Final = "-"  #: the model of an InstantSplat cell; keys are made of it, rows say INSTANTSPLAT
+#: The mode without features, the baseline of the probe; in rows also its model, so that tables name it.
+INSTANTSPLAT: Final = "instantsplat"
 MODES: tuple[str, ...] = ("G", "T", "A", "Gft", "Tft", "Aft", INSTANTSPLAT)
 WHOLE_CELL: Final = "cell"  #: the metric of the one row that a cell without numbers has
 OVER_VIEWS: Final = "all"  #: the view of a measurement that is of all views together
@@ -42,8 +43,9 @@ class Cell:
     @property
     def label(self) -> str:
         """How the cell is named in messages: dataset/scene · model · mode."""
+        model = f" · {self.model}" if self.model != NO_MODEL else ""
         mode = f" · {self.mode}" if self.mode != NOT_APPLICABLE else ""
-        return f"{self.dataset}/{self.scene} · {self.model}{mode}"
+        return f"{self.dataset}/{self.scene}{model}{mode}"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from bench.core.cells import INSTANTSPLAT
 from bench.core.errors import UserError
 from bench.core.families import member
 from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, PointmapInitialiser
@@ -45,6 +46,10 @@ class Registry(Generic[T]):
         def add(cls: type[T]) -> type[T]:
             if not NAME.fullmatch(name):
                 raise UserError(f"{self.kind} name {name!r}: use lower-case letters, digits, '-' and '.' ('+' joins two)")
+            if name == INSTANTSPLAT:
+                raise UserError(
+                    f"{self.kind} name {name!r}: it is taken, rows call the probe's baseline so; use another name"
+                )
             if not (isinstance(cls, type) and issubclass(cls, self.base)):
                 raise UserError(f"{self.kind} {name!r}: {cls!r} must be a class derived from {self.base.__name__}")
             if not hasattr(cls, "card"):

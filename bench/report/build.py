@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.core.cells import WHOLE_CELL
+from bench.core.cells import INSTANTSPLAT, WHOLE_CELL
 from bench.report.leaderboard.page import write_leaderboard
 from bench.report.model_pages import write_model_pages
 from bench.report.page.page import Page, Section
@@ -91,7 +91,7 @@ def summary(results: Results) -> str:
     if len(rows):
         cells = rows.drop_duplicates("key")
         failed = set(rows[rows["metric"] == WHOLE_CELL]["key"])
-        models = set(rows["model"]) - {"-"}
+        models = set(rows["model"]) - {INSTANTSPLAT}
         datasets = ", ".join(map(dataset_title, datasets_in_order(rows["dataset"])))
         said.append(f"{len(cells) - len(failed)} of {len(cells)} cells finished: {len(models)} models on {datasets}.")
     if results.published:

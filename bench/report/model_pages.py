@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL, OVER_DATASETS
+from bench.core.cells import INSTANTSPLAT, OVER_DATASETS
 from bench.core.facts.training import is_disclosed, overlap, parts, sources
 from bench.core.interfaces import Card
 from bench.machine.files import write_text
@@ -127,7 +127,7 @@ def model_page(model: str, rows: pd.DataFrame, means: pd.DataFrame, printed: pd.
 
 
 def _is_of(model: str, name: str) -> bool:
-    return name != NO_MODEL and not is_joined(name) and loaded(name) == model
+    return name != INSTANTSPLAT and not is_joined(name) and loaded(name) == model
 
 
 def _of(model: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import OVER_DATASETS, WHOLE_CELL
+from bench.core.cells import INSTANTSPLAT, OVER_DATASETS, WHOLE_CELL
 from bench.core.errors import UserError
 from bench.core.version import VERSION
 from bench.machine.files import write_text
@@ -110,7 +110,7 @@ def publishable(means: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
 
 def _repository(model: str) -> str:
     """ "owner/name" of the hub where a single model's weights lie; "" where there is none."""
-    if model == "-" or "+" in model:
+    if model == INSTANTSPLAT or "+" in model:
         return ""
     card = registered_card(loaded(model))
     kind, _, rest = card.weights.partition(":") if card else ("", "", "")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from bench.core.cells import NOT_APPLICABLE, Marks, Start
+from bench.core.cells import INSTANTSPLAT, NO_MODEL, NOT_APPLICABLE, Marks, Start
 
 #: What version 1 knew by name; its rows did not say it.
 _ORACLES = frozenset({"oracle", "oracle-noisy", "oracle-xyz"})
@@ -26,8 +26,22 @@ def marks_of_version_1(model: str, pointmap: str, protocol: str) -> Marks:
     )
 
 
+def model_in_rows(model: str) -> str:
+    """What rows call the model of a cell: InstantSplat has none and goes by its own name."""
+    return INSTANTSPLAT if model == NO_MODEL else model
+
+
 def migrated(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of version 1 with the columns that version 2 added; rows of version 2, and what are no rows, as they are."""
+    """Rows as they are written now: with the columns of version 2, InstantSplat by its name. What are no rows stays."""
+    return _with_marks(_with_baseline(frame))
+
+
+def _with_baseline(frame: pd.DataFrame) -> pd.DataFrame:
+    unnamed = frame["model"] == NO_MODEL if "model" in frame else pd.Series(dtype=bool)
+    return frame.assign(model=frame["model"].mask(unnamed, INSTANTSPLAT)) if unnamed.any() else frame
+
+
+def _with_marks(frame: pd.DataFrame) -> pd.DataFrame:
     told = ["model", "pointmap", "protocol"]
     if set(_MARKS) & set(frame.columns) or not {*told, "weights"} <= set(frame.columns):
         return frame

@@ -28,6 +28,7 @@ from bench.core.errors import UserError
 from bench.core.scenes import Array
 from bench.machine.files import remove_strays, write_atomically, write_text
 from bench.results import planned
+from bench.results.migration import model_in_rows
 from bench.results.pictures import picture_digest, picture_path
 from bench.results.planned import Chosen, Identity
 from bench.results.record import CellRecord, Head, digest, from_file, head_of, to_text
@@ -186,6 +187,7 @@ def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:
     for record in records:
         shared = {
             **vars(record.cell),
+            "model": model_in_rows(record.cell.model),
             "weights": record.weights,
             **asdict(record.marks),
             "device": record.device,

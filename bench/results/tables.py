@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.core.cells import NO_MODEL
 from bench.core.errors import UserError
 from bench.machine.files import write_atomically
 from bench.results.migration import migrated
@@ -152,6 +153,8 @@ def _as_cells_have_it(table: Any) -> bool:
             if any(word is None or len(word) > MOST_NAME or has_control(word) for word in found):
                 return False
             if name == "key" and not all(map(KEY.fullmatch, found)):
+                return False
+            if name == "model" and NO_MODEL in found:  # of a version that did not name InstantSplat
                 return False
     return True
 

@@ -29,7 +29,9 @@ def test_a_section_of_one_track() -> None:
 
 
 def test_families_joined_features_and_instantsplat() -> None:
-    found = differences_section(_rows(("probe", "mast3r", "dl3dv"), ("probe", "-", "dl3dv"), ("probe", "dino+sam", "dl3dv")))
+    found = differences_section(
+        _rows(("probe", "mast3r", "dl3dv"), ("probe", "instantsplat", "dl3dv"), ("probe", "dino+sam", "dl3dv"))
+    )
     causes = {line.label: [entry.text for entry in line.entries] for line in found.tables[0].lines}
     assert causes["the training data of DL3DV"][2] == "MASt3R on DL3DV"
     assert "concatenated features" in {line.label for line in found.tables[1].lines}

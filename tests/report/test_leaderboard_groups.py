@@ -23,7 +23,7 @@ PROBED = {
     "mast3r": ("pretrained", 4.001),  # prints as dust3r does: they share a place
     "iuvrgb": ("none", 2.0),
     "clip": ("pretrained", 1.0),  # its LPIPS could not be measured
-    "-": ("none", 3.0),
+    "instantsplat": ("none", 3.0),
 }
 #: Rows carry their roles: names decide nothing.
 ROLES = {"oracle-xyz": "oracle", "random-vit": "control", "oracle-depth": "oracle", "plane": "control"}
@@ -54,7 +54,7 @@ def everything() -> pd.DataFrame:
     for (protocol, pointmap), better in CONDITIONS.items():
         for (dataset, scenes), (model, (weights, above)) in itertools.product(SCENES.items(), PROBED.items()):
             for mode, (place, scene) in itertools.product(
-                ("G", "T") if model != "-" else ("instantsplat",), enumerate(scenes)
+                ("G", "T") if model != "instantsplat" else ("instantsplat",), enumerate(scenes)
             ):
                 value = 20 + above + better + place - (mode == "T")
                 cell = {

@@ -27,7 +27,7 @@ STANDARD = {
     "noise": ("G", "control", "none", 3.0),
     "flat": ("G", "control", "none", -8.0),
     "truth": ("G", "oracle", "none", 9.0),
-    "-": ("instantsplat", "model", "none", 6.0),
+    "instantsplat": ("instantsplat", "model", "none", 6.0),
 }
 
 
@@ -108,7 +108,7 @@ def test_few_scenes_settle_nothing() -> None:
     assert "2 scenes do not settle the order" in text
     assert "2 scenes do not prove it better" in text
     assert "[" not in said(rows_of(STANDARD, scenes=1, spread=0.0))  # one scene has no interval
-    only = {name: values for name, values in STANDARD.items() if values[1] != "model" or name == "-"}
+    only = {name: values for name, values in STANDARD.items() if values[1] != "model" or name == "instantsplat"}
     assert "No model was measured that can be ranked" in said(rows_of(only))
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.core.cells import Cell, Marks
+from bench.core.cells import INSTANTSPLAT, NO_MODEL, Cell, Marks
 from bench.report.build import build_report
 from bench.results.migration import marks_of_version_1, migrated
 from bench.results.record import CellRecord, digest
 from bench.results.store import Store, read_rows
+from bench.results.tables import ROWS_FILES, Chunk, write_tables
 from bench.run.verify import verify
 from bench.types import Measurement
 
@@ -68,3 +69,27 @@ def test_a_folder_of_cells_of_the_first_format_is_read_verified_and_reported(tmp
     text = build_report([store.folder], tmp_path / "report", ("md",)).read_text(encoding="utf-8")
     assert "21.00" in text
     assert "quick protocol" in text
+
+
+def test_instantsplat_has_its_name_in_rows_whatever_wrote_them(tmp_path: Path) -> None:
+    """Its cells have no model and keep their keys; rows, and tables that older versions wrote, name it."""
+    store = Store(tmp_path / "run")
+    cell = Cell("probe", "procedural", "room", NO_MODEL, INSTANTSPLAT, "simulated", "quick-v1", 0)
+    measured = (Measurement("psnr", 20.0, "front", "dB", True),)
+    store.save(CellRecord(digest("a"), cell, "ok", "none", "", measured, seconds=1.0, peak_memory_mb=1.0), {})
+    store.compact()
+    assert [record.cell for record in store.records()] == [cell]
+    rows = read_rows(store.folder)
+    assert rows["model"].tolist() == [INSTANTSPLAT]
+    older = rows.assign(model=NO_MODEL)
+    tables = write_tables(store.folder, [Chunk(older)], older[:0], store.state(), ())
+    assert tables == 1
+    assert pd.read_csv(store.folder / "rows.csv")["model"].tolist() == [NO_MODEL]
+    pd.testing.assert_frame_equal(read_rows(store.folder), rows)
+    assert verify(store.folder).problems == ()
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for name in ROWS_FILES:
+        (store.folder / name).rename(alone / name)
+        pd.testing.assert_frame_equal(read_rows(alone), rows)
+        (alone / name).unlink()

@@ -39,7 +39,7 @@ BY_EYE = [
     ("feat2gs_dtu", "dtu", "sd", "G", "-", "distance", 11.594),
     ("feat2gs_variants", "all", "clip@featup", "T", "-", "lpips", 0.3286),
     ("feat2gs_variants", "all", "dino", "Aft", "-", "ssim", 0.6630),
-    ("feat2gs_instantsplat", "all", "-", "instantsplat", "-", "lpips", 0.3039),
+    ("feat2gs_instantsplat", "all", "instantsplat", "instantsplat", "-", "lpips", 0.3039),
     ("moge_points", "sintel", "leres", "-", "points_scale_invariant", "delta", 0.306),
     ("moge_points", "ddad", "unidepth", "-", "local_points", "rel", 0.0818),
     ("moge_points", "all", "dust3r", "-", "points_affine_invariant", "rank", 2.94),

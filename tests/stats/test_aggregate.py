@@ -247,7 +247,7 @@ def test_a_mode_lacks_what_another_mode_has() -> None:
     rows = table(
         *(row("a", scene, 10) for scene in ("fern", "room", "trex")),
         row("a", "fern", 20, mode="A"),
-        row("-", "room", 30, mode="instantsplat"),
+        row("instantsplat", "room", 30, mode="instantsplat"),
     )
     result = per_dataset(rows).set_index("mode")[["n_ok", "n_total", "note"]].T.to_dict("list")
     assert result == {"G": [3, 3, ""], "A": [1, 3, "not run: room, trex"], "instantsplat": [1, 3, "not run: fern, trex"]}

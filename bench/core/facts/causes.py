@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from bench.core.cells import NO_MODEL, Track
+from bench.core.cells import INSTANTSPLAT, Track
 from bench.core.facts.deviations import DEVIATIONS, Deviation
 from bench.core.names import ModelName
 
@@ -169,7 +169,7 @@ def concerning(track: str, models: Collection[str], datasets: Collection[str]) -
 
     A cause that names a family concerns all its sizes and layers.
     """
-    bases = {base for model in models if model != NO_MODEL for base in ModelName.parse(model).bases}
+    bases = {base for model in models if model != INSTANTSPLAT for base in ModelName.parse(model).bases}
     causes = [cause for cause in CAUSES if cause.concerns(track, {*models, *bases}, datasets)]
     return causes, [each for each in DEVIATIONS if each.track == track and _concerns(each, models, datasets)]
 

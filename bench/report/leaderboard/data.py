@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.core.cells import MODES, NO_MODEL, OVER_DATASETS, WHOLE_CELL
+from bench.core.cells import MODES, NOT_APPLICABLE, OVER_DATASETS, WHOLE_CELL
 from bench.core.facts.training import parts, sources
 from bench.core.interfaces import Card
 from bench.core.registry import estimators, features
@@ -98,7 +98,7 @@ def _condition(row: dict[Any, Any]) -> dict[str, Any]:
     marks = condition_marks(protocol, row["start"], bool(row["quick"]))
     order = (protocol == PUBLISHED, len(marks), protocol, pointmap)
     about = "as published" if protocol == PUBLISHED else f"protocol {protocol}"
-    title = about + (f", point map {pointmap}" if pointmap != NO_MODEL else "")
+    title = about + (f", point map {pointmap}" if pointmap != NOT_APPLICABLE else "")
     return {
         **{name: row[name] for name in ("protocol", "pointmap", "weights")},
         "group": f"{order[0]:d}{order[1]} {protocol} {pointmap}",

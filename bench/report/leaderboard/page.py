@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL, OVER_DATASETS
+from bench.core.cells import INSTANTSPLAT, OVER_DATASETS
 from bench.core.errors import UserError
 from bench.machine.files import write_text
 from bench.report.figures.gallery import Stored
@@ -60,7 +60,7 @@ def to_page(data: dict[str, Any]) -> str:
         hashes=[_source_hash(script) for script in scripts],
         measured=data["measured"],
         published=data["published"],
-        models=len({model for track in data["tracks"] for model in track["models"]} - {NO_MODEL}),
+        models=len({model for track in data["tracks"] for model in track["models"]} - {INSTANTSPLAT}),
         datasets=len({dataset for track in data["tracks"] for dataset, _ in track["datasets"]} - {OVER_DATASETS}),
     )
 

@@ -137,7 +137,7 @@ def joined_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> Pa
 
 def supervision_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> Part:
     """The geometry mode by what the models were supervised with."""
-    known = conditions.complete_averages(means[(means["weights"] != "random") & (means["model"] != "-")])
+    known = conditions.complete_averages(means[(means["weights"] != "random") & (means["model"] != INSTANTSPLAT)])
     values = conditions.wide(known, metrics).dropna(axis=1, how="all").reset_index()
     if values.empty:
         return Part("Supervision")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from bench.core.cells import NO_MODEL
+from bench.core.cells import INSTANTSPLAT
 from bench.metrics.catalogue import RANK, headline
 from bench.report.figures import profiles as charts
 from bench.report.figures.drawing import Drawer, Figure
@@ -23,7 +23,7 @@ MOST_PANELS = 16  #: models of a radar
 
 def probe_figures(means: pd.DataFrame, draw: Drawer) -> Iterator[Figure]:
     """Texture against geometry, and the data sets of the geometry mode. means: of one protocol and point map."""
-    rows = means[(means["metric"] == HEADLINE.name) & (means["model"] != NO_MODEL) & means["value"].notna()]
+    rows = means[(means["metric"] == HEADLINE.name) & (means["model"] != INSTANTSPLAT) & means["value"].notna()]
     yield from _texture_against_geometry(conditions.complete_averages(rows), draw)
     yield from _radar(rows, draw)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL
+from bench.core.cells import INSTANTSPLAT
 from bench.core.errors import UserError
 from bench.core.interfaces import Card, DatasetCard
 from bench.core.names import UNTRAINED, ModelName, Part
@@ -90,7 +90,7 @@ def registered_card(model: str) -> Card | None:
 
 def title_of(model: str, track: str = "probe") -> str:
     """How tables call a model: DINOv2, DINOv2+ (upsampled), RADIO + IUVRGB (joined), InstantSplat (no model)."""
-    if model == NO_MODEL:
+    if model == INSTANTSPLAT:
         return "InstantSplat"
     if model in ABLATION:
         return ABLATION[model]
@@ -119,7 +119,7 @@ def network(part: Part) -> str:
 
 def parts_of(model: str) -> tuple[Part, ...]:
     """What a name joins; nothing for InstantSplat."""
-    return () if model == NO_MODEL else _parsed(model).parts
+    return () if model == INSTANTSPLAT else _parsed(model).parts
 
 
 def loaded(model: str) -> str:
@@ -129,19 +129,19 @@ def loaded(model: str) -> str:
 
 def singles(models: Iterable[str]) -> list[str]:
     """The networks behind names that join nothing, each once, in their order; without InstantSplat."""
-    return list(dict.fromkeys(loaded(model) for model in models if model != NO_MODEL and not is_joined(model)))
+    return list(dict.fromkeys(loaded(model) for model in models if model != INSTANTSPLAT and not is_joined(model)))
 
 
 def is_upsampled(model: str) -> bool:
     """True for one model whose features are upsampled: "dino@jbu", "dino@featup"."""
-    if model == NO_MODEL or is_joined(model):
+    if model == INSTANTSPLAT or is_joined(model):
         return False
     return bool(_parsed(model).parts[0].without(UNTRAINED).variants)
 
 
 def is_joined(model: str) -> bool:
     """True where features are joined: "dino+iuvrgb"."""
-    return model != NO_MODEL and _parsed(model).is_joined
+    return model != INSTANTSPLAT and _parsed(model).is_joined
 
 
 def in_order(models: Iterable[str], track: str) -> list[str]:
@@ -150,7 +150,7 @@ def in_order(models: Iterable[str], track: str) -> list[str]:
     known = {name: place for place, name in enumerate(order)}
 
     def place(model: str) -> tuple[bool, int, int, str]:
-        if model == NO_MODEL:
+        if model == INSTANTSPLAT:
             return True, 0, 0, ""
         name = _parsed(model)
         found = known.get(model, known.get(name.bases[0], len(known)))
@@ -188,6 +188,6 @@ def datasets_in_order(datasets: Iterable[str]) -> list[str]:
 
 def domains(models: Iterable[str]) -> pd.DataFrame:
     """The single models with the kind of supervision that their cards name: columns model, supervision, domain."""
-    single = [model for model in models if model != NO_MODEL and not is_joined(model)]
+    single = [model for model in models if model != INSTANTSPLAT and not is_joined(model)]
     rows = [(model, card_of(loaded(model)).supervision, card_of(loaded(model)).domain) for model in single]
     return pd.DataFrame(rows, columns=["model", "supervision", "domain"])

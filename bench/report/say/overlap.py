@@ -6,7 +6,7 @@ import functools
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL, OVER_DATASETS
+from bench.core.cells import INSTANTSPLAT, OVER_DATASETS
 from bench.core.facts.training import Overlap, is_disclosed, overlap
 from bench.report.say.cards import card_of, dataset_title, datasets_in_order, network, parts_of, registered_card
 
@@ -21,7 +21,7 @@ def trained_on(model: str, weights: str) -> tuple[str, ...]:
         model: A name, which may join several networks.
         weights: The column of its rows: random weights were trained on nothing, nor was an untrained part.
     """
-    if weights == "random" or model == NO_MODEL:
+    if weights == "random" or model == INSTANTSPLAT:
         return ()
     networks = [network(part) for part in parts_of(model) if not part.untrained]
     return tuple(dict.fromkeys(name for each in networks for name in card_of(each).data))

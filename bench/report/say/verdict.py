@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.core.cells import INSTANTSPLAT, NO_MODEL, OVER_DATASETS
+from bench.core.cells import INSTANTSPLAT, OVER_DATASETS
 from bench.core.names import ModelName
 from bench.core.text import listed
 from bench.metrics.catalogue import Metric, headline
@@ -84,7 +84,7 @@ def lead(units: pd.DataFrame, first: Contender, second: Contender, metric: Metri
 
 def twin_of(model: str, contenders: list[Contender]) -> Contender | None:
     """The same network without its trained weights, where it was run: `name@untrained`, or the name with random weights."""
-    untrained = [each for each in contenders if each[0] != NO_MODEL and _is_twin(each, model)]
+    untrained = [each for each in contenders if each[0] != INSTANTSPLAT and _is_twin(each, model)]
     return untrained[0] if untrained else None
 
 
@@ -111,7 +111,7 @@ def training_gains(rows: pd.DataFrame, modes: dict[str, str]) -> list[tuple[str,
         contenders = _contenders(units) if len(units) else []
         for contender in contenders:
             model, weights, _ = contender
-            twin = None if weights == "random" or model == NO_MODEL else twin_of(model, contenders)
+            twin = None if weights == "random" or model == INSTANTSPLAT else twin_of(model, contenders)
             if twin is not None:
                 found.append((model, title, lead(units, contender, twin, metric)))
     return found
@@ -194,8 +194,8 @@ def _sentences(
         gain = lead(units, best, twin, metric)
         more = "Its training adds" if gain.difference > 0 else "Its training adds nothing:"
         yield f"{more} {gain} to the same network untrained."
-    if NO_MODEL in {str(each[0]) for each in baseline.columns.to_flat_index()}:
-        column = next(each for each in _contenders(baseline) if each[0] == NO_MODEL)
+    if INSTANTSPLAT in {str(each[0]) for each in baseline.columns.to_flat_index()}:
+        column = next(each for each in _contenders(baseline) if each[0] == INSTANTSPLAT)
         both = units[[best]].join(baseline[[column]], how="inner")
         yield f"Against InstantSplat, which sees no feature and optimises everything: {lead(both, best, column, metric)}."
     oracles = [each for each in contenders if each[2] == "oracle" and each in values]
@@ -210,7 +210,7 @@ def _sentences(
         {title_of(each[0], track) for each in contenders if each[2] == "model" and each[1] != "random"}
         - {title_of(each[0], track) for each in ranked}
         - {title_of(str(model), track) for model in averages[averages["below"] != ""]["model"]}
-        - {title_of(NO_MODEL)}
+        - {title_of(INSTANTSPLAT)}
     )
     if lost:
         yield f"Not ranked, for lack of a scene: {', '.join(lost)}."

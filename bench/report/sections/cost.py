@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL, NOT_APPLICABLE
+from bench.core.cells import INSTANTSPLAT, NOT_APPLICABLE
 from bench.core.names import ModelName
 from bench.core.registry import features
 from bench.metrics.catalogue import METRICS, headline
@@ -34,7 +34,7 @@ def cost_section(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataFra
 
 
 def _probe_figures(rows: pd.DataFrame, means: pd.DataFrame, extraction: pd.DataFrame) -> Iterator[Figure]:
-    probe = rows[(rows["track"] == "probe") & (rows["mode"] == "G") & (rows["model"] != NO_MODEL)].drop_duplicates("key")
+    probe = rows[(rows["track"] == "probe") & (rows["mode"] == "G") & (rows["model"] != INSTANTSPLAT)].drop_duplicates("key")
     for key, own in probe.groupby(["protocol", "pointmap"], sort=True, observed=True):
         protocol, pointmap = map(str, key)
         chosen = conditions.of_conditions(means, "probe", protocol, pointmap)

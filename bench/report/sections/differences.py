@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL
+from bench.core.cells import INSTANTSPLAT
 from bench.core.facts.causes import concerning
 from bench.core.names import ModelName
 from bench.report.page.page import Part, Section, section
@@ -51,7 +51,7 @@ def _deviations(track: str, title: str, lines: list[tuple[str, list[str]]]) -> T
 
 def _whose(models: tuple[str, ...], datasets: tuple[str, ...], mine: set[str], here: set[str], track: str) -> str:
     """Those of the report's models and data sets that a cause moves; "all" where it says no names."""
-    named = {m for m in mine - {NO_MODEL} if m in models or not set(models).isdisjoint(ModelName.parse(m).bases)}
+    named = {m for m in mine - {INSTANTSPLAT} if m in models or not set(models).isdisjoint(ModelName.parse(m).bases)}
     said = [title_of(model, track) for model in in_order(named, track)]
     places = [dataset_title(name) for name in datasets_in_order(here & set(datasets))]
     return " on ".join(filter(None, [", ".join(said), ", ".join(places)])) or "all"

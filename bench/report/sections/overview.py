@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL, OVER_DATASETS
+from bench.core.cells import INSTANTSPLAT, OVER_DATASETS
 from bench.metrics.catalogue import headline
 from bench.report.page.page import Part, Section, section
 from bench.report.say import marks as conditions
@@ -21,7 +21,7 @@ from bench.stats.rank import best_and_second
 INTERVALS = "Differences are of the same scenes, + being better; in brackets the 95 % bootstrap interval over scenes."
 TRACKS = ("probe", "geometry")  #: in the order in which they stand
 _HEADER = ("Metric", "Best", "Second", "Beside them, not ranked")
-INSTANTSPLAT = " InstantSplat sees no feature and optimises everything: what the modes are set beside."
+ABOUT_INSTANTSPLAT = " InstantSplat sees no feature and optimises everything: what the modes are set beside."
 MOST_BESIDE = 5  #: rows that are named beside the best; the tables have them all
 
 
@@ -40,7 +40,7 @@ def overview_section(rows: pd.DataFrame, means: pd.DataFrame) -> Section:
     table = Table(
         "headlines",
         "Results in brief",
-        "Averages over data sets." + (INSTANTSPLAT if NO_MODEL in set(means["model"]) else ""),
+        "Averages over data sets." + (ABOUT_INSTANTSPLAT if INSTANTSPLAT in set(means["model"]) else ""),
         (tuple(map(Heading, _HEADER)),),
         tuple(_lines(means[means["dataset"] == OVER_DATASETS])),
         "conditions",
@@ -60,7 +60,7 @@ def _lines(means: pd.DataFrame) -> Iterator[Line]:
         for name, title in (GTA if track == "probe" else BLOCKS).items():
             rows = shown[shown[column] == name]
             if rows["value"].notna().any():
-                beside = shown[shown["model"] == NO_MODEL] if track == "probe" else shown[:0]
+                beside = shown[shown["model"] == INSTANTSPLAT] if track == "probe" else shown[:0]
                 marks = conditions.marks_of_conditions(rows)
                 group = conditions.title_of_conditions(track, protocol, pointmap)
                 yield Line(title, _entries(rows, beside, track), marks, group)

@@ -91,7 +91,7 @@ function budgetText() {
 
 /** What the gallery opens with: the best of the first scene that is neither random nor a reference. */
 function firstShown(mine) {
-  const real = (item) => item.model !== "-" && !item.marks.some((mark) => /random|reference/.test(markClass(mark)));
+  const real = (item) => item.model !== "instantsplat" && !item.marks.some((mark) => /random|reference/.test(markClass(mark)));
   const own = mine.filter((item) => real(item) && placeOf(item) === placeOf(mine[0]) && item.mode === mine[0].mode);
   return own.reduce((best, item) => (parseFloat(item.detail) > parseFloat(best.detail) ? item : best), own[0] ?? mine[0]);
 }
