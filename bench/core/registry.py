@@ -14,10 +14,11 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from bench.core.cells import INSTANTSPLAT
@@ -38,10 +39,18 @@ class Registry(Generic[T]):
         self.kind = kind
         self.base = base
         self._classes: dict[str, type[T]] = {}
+        self._former: dict[str, Part] = {}
 
-    def register(self, name: str) -> Callable[[type[T]], type[T]]:
-        """Class decorator. Raises UserError for a malformed or taken name, or a class that is no `base` lacks a card or a
-        method of its kind."""
+    def register(self, name: str, former: Mapping[str, str] = MappingProxyType({})) -> Callable[[type[T]], type[T]]:
+        """Class decorator.
+
+        Args:
+            name: What the class is called from now on.
+            former: Names under which rows may hold sizes of it, each with the size. They lead to it and are not listed.
+
+        Raises:
+            UserError: For a malformed or taken name, or a class that is no `base`, lacks a card or a method of its kind.
+        """
 
         def add(cls: type[T]) -> type[T]:
             if not NAME.fullmatch(name):
@@ -64,9 +73,16 @@ class Registry(Generic[T]):
             if held is not None and _origin(held) != _origin(cls):
                 raise UserError(f"{self.kind} {name!r} is registered twice: by {_origin(held)} and by {_origin(cls)}")
             self._classes[name] = cls
+            self._former |= {old: Part(name, size) for old, size in former.items()}
             return cls
 
         return add
+
+    def current(self, part: Part) -> Part:
+        """The part under the name that it is registered by today."""
+        discover()
+        today = None if part.size else self._former.get(part.base)
+        return part if today is None else replace(part, base=today.base, size=today.size)
 
     def __getitem__(self, name: str) -> type[T]:
         """The class of a name; a size and settings after it (`dinov2:L@layer=18`) give that member of its family, and
@@ -76,8 +92,12 @@ class Registry(Generic[T]):
             UserError: For a name, a size or a setting that there is not.
         """
         discover()
-        if name not in self._classes and isinstance(part := _part_of(name), Part) and part.base in self._classes:
-            return member(self._classes[part.base], part)  # type: ignore[type-var]
+        if name in self._former:
+            name = str(self._former[name])
+        if name not in self._classes and isinstance(part := _part_of(name), Part):
+            part = self.current(part)
+            if part.base in self._classes:
+                return member(self._classes[part.base], part)  # type: ignore[type-var]
         if name not in self._classes:
             near = difflib.get_close_matches(name, self._classes, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(self._classes))}"
@@ -86,7 +106,7 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         discover()
-        if name in self._classes:
+        if name in self._classes or name in self._former:
             return True
         try:
             return isinstance(name, str) and _part_of(name) is not None and self[name] is not None

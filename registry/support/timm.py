@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from bench.machine.requirements import check_packages
 from bench.machine.weights import file_name, locate, sources
-from bench.types import FeatureProvider, Setting
+from bench.types import Card, FeatureProvider, Setting
 from registry.support.checkpoints import State, load_strictly, read_state, without
 from registry.support.images import IMAGENET, Statistics, centre_padded, in_batches, normalised
 from registry.support.seeding import bytes_of, seeded
@@ -147,18 +148,29 @@ class TimmProvider(NetworkProvider):
 
 
 class StageProvider(TimmProvider):
-    """A network of timm whose stages halve the photo: the stage with one vector for every 16 pixels.
+    """A network of timm whose stages halve the photo: by default the stage with one vector for every 16 pixels.
 
-    stage: which of those that timm gives, counted from 0.
+    layer: which of the stages that timm gives, counted from 1. taken: the default, whose width the table of sizes has.
     """
 
     options = MappingProxyType({})
-    stage: ClassVar[int] = 2
+    taken: ClassVar[int] = 3
 
     @classmethod
     def offers(cls) -> Mapping[str, Setting]:
-        return {}
+        return {"layer": Setting(range(1, cls.sizes[cls.size].depth + 1), cls.taken)}
+
+    @classmethod
+    def width(cls, layer: int) -> int:
+        """Channels of a stage: as a rule each has twice as many as the one before."""
+        return round(cls.sizes[cls.size].channels * 2.0 ** (layer - cls.taken))
+
+    @classmethod
+    def tapped(cls, card: Card) -> Card:
+        layer = cls.setting("layer")
+        return replace(card, channels=cls.width(layer), stride=round(card.stride * 2.0 ** (layer - cls.taken)))
 
     def forward(self, images: Tensor) -> Tensor:
-        stages: list[Tensor] = self.network.forward_intermediates(images, indices=[self.stage], intermediates_only=True)
-        return stages[0].permute(0, 2, 3, 1)
+        stage = self.setting("layer") - 1
+        found: list[Tensor] = self.network.forward_intermediates(images, indices=[stage], intermediates_only=True)
+        return found[0].permute(0, 2, 3, 1)

@@ -74,7 +74,8 @@ def test_equal_models_have_one_name() -> None:
         ("dinov2@layer=last", "not last"),
         ("iuvrgb:L", "iuvrgb has no sizes"),
         ("xfeat@layer=2", "xfeat has no settings"),
-        ("efficientnet-lite0@layer=1", "one of 2 to 5"),
+        ("efficientnet-lite0@layer=6", "one of 1 to 5"),
+        ("efficientnet-lite0:2", "no feature provider is named"),
         ("dinov:L", "no feature provider is named 'dinov:L'; did you mean dinov3 or dinov2"),
     ],
 )
@@ -175,15 +176,40 @@ def test_a_tapped_layer_is_what_the_block_gives(name: str) -> None:
     assert not torch.allclose(last.extract(_photos(*size)), found)
 
 
-def test_a_stage_of_efficientnet_has_its_own_width_and_stride() -> None:
-    for package in features["efficientnet-lite0"].needs:
+@pytest.mark.parametrize(
+    ("name", "layer", "channels", "stride"),
+    [
+        *(("efficientnet-lite:2", layer, width, 2**layer) for layer, width in ((1, 16), (3, 48), (5, 352))),
+        *(("dinov3-convnext:T", layer, 96 * 2 ** (layer - 1), 2 ** (layer + 1)) for layer in (1, 2, 4)),
+        *(("sam2:T", layer, 96 * 2 ** (layer - 1), 2 ** (layer + 1)) for layer in (1, 4)),
+    ],
+)
+def test_a_stage_has_its_own_width_and_stride(name: str, layer: int, channels: int, stride: int) -> None:
+    """Against what timm says of its stages, and against its own intermediates."""
+    sized: Any = features[f"{name}@layer={layer}"]
+    for package in sized.needs:
         pytest.importorskip(package)
-    for layer, channels in ((2, 24), (3, 40), (5, 320)):
-        sized: Any = features[f"efficientnet-lite0@layer={layer}"]
-        assert (sized.card.channels, sized.card.stride) == (channels, 2**layer)
-        provider = sized("random")
-        provider.load(CPU)
-        assert provider.extract(_photos(96, 128)).shape == (1, 96 // 2**layer, 128 // 2**layer, channels)
+    assert (sized.card.channels, sized.card.stride) == (channels, stride)
+    provider = sized("random")
+    provider.load(CPU)
+    said = provider.network.feature_info[layer - 1]
+    assert (said["num_chs"], said["reduction"]) == (channels, stride)
+    photos = _photos(128, 96)
+    found = provider.extract(photos)
+    assert found.shape == (1, 128 // stride, 96 // stride, channels)
+    with torch.no_grad():
+        published = provider.network.forward_intermediates(provider.prepared(photos), intermediates_only=True)[layer - 1]
+    assert torch.allclose(found, published.permute(0, 2, 3, 1), atol=1e-5)
+
+
+def test_rows_under_a_former_name_find_their_model() -> None:
+    assert features["efficientnet-lite0"] is features["efficientnet-lite"]
+    assert features["efficientnet-lite2@layer=2"] is features["efficientnet-lite:2@layer=2"]
+    assert features["efficientnet-lite2@untrained"].card.name == "EfficientNet-Lite 2, untrained"
+    assert "efficientnet-lite2" in features
+    assert "efficientnet-lite2" not in list(features)
+    assert str(features.current(_part("efficientnet-lite2@layer=2"))) == "efficientnet-lite:2@layer=2"
+    assert features.current(_part("dinov2:L")) == _part("dinov2:L")
 
 
 def test_every_block_of_timms_vit_taps_as_timm_does() -> None:
@@ -200,10 +226,10 @@ def test_every_block_of_timms_vit_taps_as_timm_does() -> None:
             assert torch.allclose(provider.forward(photos), published[layer - 1], atol=1e-5)
 
 
-def test_only_families_of_timm_providers_offer_layers() -> None:
-    for name in features:
+def test_layers_are_counted_to_the_depth_of_the_table() -> None:
+    for name in FAMILIES:
         cls = features[name]
-        if cls.sizes and issubclass(cls, TimmProvider) and cls.offers():
+        if issubclass(cls, TimmProvider) or cls.offers():
             depth = cls.sizes[cls.default_size].depth
             assert list(cls.offers()["layer"].values) == list(range(1, depth + 1)), name
 

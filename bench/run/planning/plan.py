@@ -157,11 +157,12 @@ def _meant(asked: str) -> dict[str, list[str]]:
 
     Raises UserError where no registry has such a model.
     """
-    name = ModelName.parse(asked)
+    written = ModelName.parse(asked)
     found: dict[str, list[str]] = {features.kind: [], estimators.kind: []}
     faults: list[UserError] = []
     registries: list[Registry[Any]] = [features, estimators]
     for registry in registries:
+        name = ModelName(tuple(map(registry.current, written.parts)))
         if not all(base in registry for base in name.bases):
             continue
         try:
@@ -171,8 +172,8 @@ def _meant(asked: str) -> dict[str, list[str]]:
     if faults and not any(found.values()):
         raise faults[0]
     if not any(found.values()):
-        unknown = next(base for base in name.bases if base not in features)
-        if name.is_joined:
+        unknown = next(base for base in written.bases if base not in features)
+        if written.is_joined:
             features[unknown]  # says which ones there are
         _unknown_model(unknown)
     return found
