@@ -11,8 +11,6 @@ a network: these functions find, fetch and describe files.
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import os
 import re
 import socket
@@ -27,12 +25,12 @@ from urllib.parse import urlsplit
 from bench.core.errors import Unavailable, UserError
 from bench.core.interfaces import Card, FeatureProvider, GeometryEstimator
 from bench.machine import hub
+from bench.machine.digests import digest, folder_digest, joint_digest
 from bench.machine.downloads import download
 from bench.machine.hub import Moved
 
 DEFAULT_FILE = "model.safetensors"
 _TIMEOUT = 5.0  #: seconds until a host counts as out of reach
-_SHA256 = re.compile("[0-9a-f]{64}")
 _PIN = re.compile("@([0-9a-f]{7,64})(?=/|$)")
 
 
@@ -188,46 +186,26 @@ def identity(model: FeatureProvider | GeometryEstimator) -> str:
 
 
 def content(model: type[Any], checkpoint: Path | None = None) -> str:
-    """ "sha256:…", one digest a file of a model's class, or that of the local file or folder that stands in for them.
+    """ "sha256:…" of the file of a model's class, the joint digest where it has several, or that of the local file or folder
+    that stands in for them (bench.machine.digests).
 
     "" where the files are not on this machine, or not known because the model's own package fetches them.
     """
     if checkpoint is not None and checkpoint.is_dir():
-        return f"sha256:{_folder_digest(checkpoint)}"
-    files = [cached(source) for source in sources(model)] if checkpoint is None else [checkpoint]
-    digests = [digest(file) for file in files if file is not None and file.is_file()]
-    return f"sha256:{'+'.join(digests)}" if digests and len(digests) == len(files) else ""
+        return f"sha256:{folder_digest(checkpoint)}"
+    if checkpoint is not None:
+        return f"sha256:{digest(checkpoint)}" if checkpoint.is_file() else ""
+    files = {source: cached(source) for source in sources(model)}
+    digests = {_in_source(source): digest(file) for source, file in files.items() if file is not None and file.is_file()}
+    if not digests or len(digests) < len(files):
+        return ""
+    return f"sha256:{joint_digest(digests) if len(digests) > 1 else next(iter(digests.values()))}"
 
 
-def _folder_digest(folder: Path) -> str:
-    """sha256 of the names and contents of all files of a folder, since which of them a library reads is its own affair.
-
-    Hidden ones (a downloader's records, a file manager's) are no weights. Links are followed, but not to a folder above.
-    """
-    found = {}
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        here = Path(parent).absolute()
-        above = {path.resolve() for path in (here, *here.parents)}
-        folders[:] = [name for name in folders if name[0] != "." and (here / name).resolve() not in above]
-        files = [Path(parent) / name for name in names if name[0] != "."]
-        found.update({file.relative_to(folder).as_posix(): digest(file) for file in files if file.is_file()})
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file's content, in hexadecimal; read once a process as long as the file stays as it is."""
-    state = path.stat()
-    return _digest(path.resolve(), state.st_size, state.st_mtime_ns)
-
-
-@functools.cache
-def _digest(path: Path, size: int, modified: int) -> str:
-    # The hub's cache names large files by the digest that the publisher states. That is taken on trust, since
-    # its client need not have compared it with what arrived: reading gigabytes in every process would take minutes.
-    if _SHA256.fullmatch(path.name) and path.parent.name == "blobs":
-        return path.name
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _in_source(source: str) -> str:
+    """What a file is called in the repository that it is from: what the same files in a local folder would be called."""
+    kind, rest, _ = _parse(source)
+    return _repository_and_file(rest)[1] if kind == "hf" else file_name(source)
 
 
 def _parse(source: str) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from bench.core.cells import INSTANTSPLAT, NO_MODEL, NOT_APPLICABLE, Marks, Start
+from bench.results.schema import DIGESTS
 
 #: What version 1 knew by name; its rows did not say it.
 _ORACLES = frozenset({"oracle", "oracle-noisy", "oracle-xyz"})
@@ -32,13 +33,25 @@ def model_in_rows(model: str) -> str:
 
 
 def migrated(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows as they are written now: with the columns of version 2, InstantSplat by its name. What are no rows stays."""
-    return _with_marks(_with_baseline(frame))
+    """Rows as they are written now: with the marks of version 2, InstantSplat by its name, and the digests of version 3,
+    which older rows do not tell. What are no rows stays."""
+    return _with_marks(_with_digests(_with_baseline(frame)))
 
 
 def _with_baseline(frame: pd.DataFrame) -> pd.DataFrame:
     unnamed = frame["model"] == NO_MODEL if "model" in frame else pd.Series(dtype=bool)
     return frame.assign(model=frame["model"].mask(unnamed, INSTANTSPLAT)) if unnamed.any() else frame
+
+
+def _with_digests(frame: pd.DataFrame) -> pd.DataFrame:
+    if set(DIGESTS) & set(frame.columns) or "weights" not in frame:
+        return frame
+    result = frame.copy()
+    place = result.columns.get_loc("weights")
+    assert isinstance(place, int)
+    for offset, name in enumerate(DIGESTS, start=1):
+        result.insert(place + offset, name, "")
+    return result
 
 
 def _with_marks(frame: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +62,7 @@ def _with_marks(frame: pd.DataFrame) -> pd.DataFrame:
     known = {key: asdict(marks_of_version_1(*key)) for key in keys.drop_duplicates().itertuples(index=False, name=None)}
     marks = [known[key] for key in keys.itertuples(index=False, name=None)]
     result = frame.copy()
-    place = result.columns.get_loc("weights")
+    place = result.columns.get_loc(DIGESTS[-1])
     assert isinstance(place, int)
     for offset, name in enumerate(_MARKS, start=1):
         result.insert(place + offset, name, [each[name] for each in marks])

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 from bench.core.cells import EXTRACTION, NO_MODEL, PERF, Cell, Marks, Measurement
 from bench.core.errors import UserError
 from bench.core.names import ModelName
+from bench.machine.digests import joint_digest
 from bench.results.migration import marks_of_version_1
 from bench.results.schema import ROLES, SCHEMA_VERSION, STARTS, STATUSES, TRACKS, WEIGHTS
 
@@ -73,6 +74,24 @@ class CellRecord:
     picture_digests: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
     digest: str = ""
+
+    @property
+    def weights_digest(self) -> str:
+        """sha256 of the pretrained weights that were loaded; of several networks the joint digest of theirs by name, "" for
+        one that has none.
+
+        "" where nothing pretrained was loaded, or where what was loaded is not known.
+        """
+        told = self.provenance.get("weights")
+        found = {str(name): _sha256(identity) for name, identity in told.items()} if isinstance(told, Mapping) else {}
+        if len(found) == 1 or not any(found.values()):
+            return next(iter(found.values()), "")
+        return joint_digest(found)
+
+    @property
+    def pointmap_digest(self) -> str:
+        """sha256 of the weights that the initialiser loaded; "" where it has none, or where that is not known."""
+        return _sha256(self.provenance.get("pointmap_weights"))
 
 
 @dataclass(frozen=True)
@@ -190,6 +209,12 @@ def parsed(stored: dict[str, Any]) -> CellRecord:
 def has_control(text: str) -> bool:
     """True where a text holds a control character, which no field of a cell may."""
     return _CONTROL.search(text) is not None
+
+
+def _sha256(identity: Any) -> str:
+    """The digest in what identifies weights (bench.machine.weights.identity), "" where it is none of a content."""
+    digest = str(identity).rpartition("sha256:")[2]
+    return digest if KEY.fullmatch(digest) else ""
 
 
 # -------------------------------------------------------------------------------------------------- types and bounds

@@ -16,7 +16,7 @@ from bench.core.cells import NOT_APPLICABLE, Role, Start, Track, Weights
 from bench.core.errors import UserError
 
 #: Version of the row format; a file of an older one is brought up to it (bench.results.migration).
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 #: Column -> pandas dtype, in the order in which files and frames hold them.
 ROW_COLUMNS: dict[str, str] = {
@@ -37,6 +37,8 @@ ROW_COLUMNS: dict[str, str] = {
     "status": "str",
     "note": "str",
     "weights": "str",
+    "weights_digest": "str",
+    "pointmap_digest": "str",
     "role": "str",
     "start": "str",
     "quick": "boolean",
@@ -83,6 +85,8 @@ PUBLISHED = "published"  #: the protocol of rows copied from a paper; they have 
 CHOICES = {"track": TRACKS, "status": STATUSES, "weights": WEIGHTS, "role": ROLES, "start": STARTS}
 _REQUIRED_TEXT = ("dataset", "scene", "view", "model", "mode", "pointmap", "alignment", "protocol", "metric")
 _KEY = r"^[0-9a-f]{64}$"
+DIGESTS = ("weights_digest", "pointmap_digest")
+_DIGEST = r"^([0-9a-f]{64})?$"
 
 _JSON_TYPES: dict[str, list[str]] = {
     "str": ["string"],
@@ -97,6 +101,8 @@ def _property(column: str, dtype: str) -> dict[str, Any]:
     choices = CHOICES.get(column)
     if choices:
         rule["enum"] = list(choices)
+    if column in DIGESTS:
+        rule["pattern"] = _DIGEST
     if column in _REQUIRED_TEXT:
         rule["minLength"] = 1
     if column in ("seed", "seconds", "peak_memory_mb"):
@@ -189,6 +195,9 @@ def validate_rows(frame: pd.DataFrame) -> list[str]:
     report(~published & rows["seed"].isna(), "a measured row needs a seed", "seed")
     well_formed = rows["key"].str.fullmatch(re.compile(_KEY[1:-1]))
     report(~published & ~well_formed, "a measured row needs a key of 64 hexadecimal digits", "key")
+    for column in DIGESTS:
+        found = rows[column].str.fullmatch(re.compile(_DIGEST[1:-1]))
+        report(~found, f"{column} is neither empty nor 64 hexadecimal digits", column)
     for column in ("seed", "seconds", "peak_memory_mb"):
         report((rows[column] < 0).fillna(False), f"{column} is negative", column)
     identity = [*IDENTITY, "source"] if "source" in rows else list(IDENTITY)

@@ -189,6 +189,8 @@ def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:
             **vars(record.cell),
             "model": model_in_rows(record.cell.model),
             "weights": record.weights,
+            "weights_digest": record.weights_digest,
+            "pointmap_digest": record.pointmap_digest,
             **asdict(record.marks),
             "device": record.device,
             "seconds": record.seconds,

@@ -19,7 +19,7 @@ from bench.core.errors import UserError
 from bench.machine.files import write_atomically
 from bench.results.migration import migrated
 from bench.results.record import KEY, MOST_NAME, has_control
-from bench.results.schema import CHOICES, CSV_OPTIONS, ROW_COLUMNS
+from bench.results.schema import CHOICES, CSV_OPTIONS, DIGESTS, ROW_COLUMNS
 
 ROWS_FILES = ("rows.parquet", "rows.csv")  #: all rows of a folder; the first is read where both are there
 _ROWS_AT_A_TIME = 20_000  #: of a .csv file
@@ -153,6 +153,8 @@ def _as_cells_have_it(table: Any) -> bool:
             if any(word is None or len(word) > MOST_NAME or has_control(word) for word in found):
                 return False
             if name == "key" and not all(map(KEY.fullmatch, found)):
+                return False
+            if name in DIGESTS and not all(not word or KEY.fullmatch(word) for word in found):
                 return False
             if name == "model" and NO_MODEL in found:  # of a version that did not name InstantSplat
                 return False

@@ -39,7 +39,7 @@ def cell_key(cell: Cell, settings: Settings) -> str:
             "cell": asdict(cell),
             "protocol": asdict(protocol_of(cell)),
             "models": models,
-            "pointmap": None if cell.pointmap == NOT_APPLICABLE else _initialiser_identity(cell.pointmap, settings),
+            "pointmap": None if cell.pointmap == NOT_APPLICABLE else _initialiser_identity(cell, settings),
             "data": fingerprint(cell.track, cell.dataset, cell.scene, settings.data_root),
             "reader": source_digest(type(dataset_of(cell))),
             "device": settings.device,
@@ -64,6 +64,13 @@ def weights_identities(cell: Cell, settings: Settings) -> dict[str, str]:
     return {name: identity(cls(settings.weights, settings.checkpoint(name))) for name, cls in model_classes(cell)}
 
 
+def initialiser_weights(cell: Cell, settings: Settings) -> str:
+    """What identifies the weights of a cell's initialiser (bench.machine.weights.content); "" where it has none."""
+    if cell.pointmap == NOT_APPLICABLE or not pointmaps[cell.pointmap].card.weights:
+        return ""
+    return content(pointmaps[cell.pointmap], settings.checkpoint(cell.pointmap))
+
+
 def marks_of(cell: Cell) -> Marks:
     """What a cell must say of itself: from the cards of its models, its initialiser and its protocol."""
     roles = {cls.card.role for _, cls in model_classes(cell)}
@@ -81,6 +88,6 @@ def fingerprint(track: Any, dataset: str, scene: str, root: Path | None) -> str:
     return datasets[dataset]().fingerprint(root, scene, track)
 
 
-def _initialiser_identity(name: str, settings: Settings) -> dict[str, Any]:
-    cls = pointmaps[name]
-    return {**class_identity(cls), **({"weights": content(cls, settings.checkpoint(name))} if cls.card.weights else {})}
+def _initialiser_identity(cell: Cell, settings: Settings) -> dict[str, Any]:
+    cls = pointmaps[cell.pointmap]
+    return {**class_identity(cls), **({"weights": initialiser_weights(cell, settings)} if cls.card.weights else {})}

@@ -11,9 +11,11 @@ from typing import cast
 
 import numpy as np
 
-from bench.core.cells import Measurement, Weights
+from bench.core.cells import NOT_APPLICABLE, Measurement, Weights
 from bench.core.errors import UserError
+from bench.core.interfaces import Model
 from bench.core.lookup import model_classes
+from bench.core.registry import pointmaps
 from bench.core.residents import Residents
 from bench.core.track import Settings
 from bench.machine.provenance import provenance
@@ -107,21 +109,35 @@ def other_weights(record: CellRecord, settings: Settings) -> str:
     Weights are known by their content (bench.machine.weights.identity), wherever they lie: a cell says no path. Those of the
     publisher are fetched where they are not here. A cell of an older version that says nothing of its weights has "".
     """
-    stored = record.provenance.get("weights", {})
+    told = record.provenance.get("weights", {})
     for name, cls in model_classes(record.cell):
-        absent = ""
-        if settings.weights == "pretrained" and settings.checkpoint(name) is None:
-            try:
-                fetch(cls, name)
-            except UserError as error:
-                absent = f" ({error})"
+        absent = _lacking(cls, name, settings) if settings.weights == "pretrained" else ""
         here = keys.weights_identities(record.cell, settings)[name]
-        if stored.get(name, here) != here:
-            return (
-                f"it was run with other weights of {name} than are here: {stored[name]}, not {here}{absent}; "
-                f"give the file or folder that it was run with by --checkpoint {name}=PATH"
-            )
+        if (stored := told.get(name, here)) != here:
+            return _others(name, stored, here, absent)
+    if "pointmap_weights" in record.provenance and record.cell.pointmap != NOT_APPLICABLE:
+        name, stored = record.cell.pointmap, record.provenance["pointmap_weights"]
+        absent = _lacking(pointmaps[name], name, settings)
+        if stored != (here := keys.initialiser_weights(record.cell, settings)):
+            return _others(name, stored, here, absent)
     return ""
+
+
+def _lacking(cls: type[Model], name: str, settings: Settings) -> str:
+    """Fetch a model's weights where they are not here. What cannot be had, and why, in brackets; "" where all is here."""
+    if settings.checkpoint(name) is None:
+        try:
+            fetch(cls, name)
+        except UserError as error:
+            return f" ({error})"
+    return ""
+
+
+def _others(name: str, stored: object, here: str, absent: str) -> str:
+    return (
+        f"it was run with other weights of {name} than are here: {stored or 'unknown ones'}, not {here or 'unknown ones'}"
+        f"{absent}; give the file or folder that it was run with by --checkpoint {name}=PATH"
+    )
 
 
 def _off(stored: Sequence[Measurement], anew: Sequence[Measurement]) -> list[str]:

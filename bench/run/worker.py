@@ -27,7 +27,14 @@ from bench.native.memory import keep_freed_memory
 from bench.results.claims import Claims
 from bench.results.record import CellRecord, Status
 from bench.results.store import Store
-from bench.run.keys import cell_key, marks_of, preparation_key, weights_identities, weights_of
+from bench.run.keys import (
+    cell_key,
+    initialiser_weights,
+    marks_of,
+    preparation_key,
+    weights_identities,
+    weights_of,
+)
 from bench.run.tracks import track_of
 
 MOST_LETTERS = 2000  #: of an error message that is kept
@@ -156,6 +163,7 @@ def _record(
         provenance={
             **provenance(settings.device),
             "weights": weights_identities(task.cell, settings),
+            "pointmap_weights": initialiser_weights(task.cell, settings),
             **_packed(settings, cost.seconds),
         },
     )

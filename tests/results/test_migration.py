@@ -12,6 +12,7 @@ from bench.core.cells import INSTANTSPLAT, NO_MODEL, Cell, Marks
 from bench.report.build import build_report
 from bench.results.migration import marks_of_version_1, migrated
 from bench.results.record import CellRecord, digest
+from bench.results.schema import DIGESTS
 from bench.results.store import Store, read_rows
 from bench.results.tables import ROWS_FILES, Chunk, write_tables
 from bench.run.verify import verify
@@ -45,6 +46,10 @@ def test_rows_without_marks_are_read(tmp_path: Path) -> None:
     old = tmp_path / "old"
     old.mkdir()
     rows.drop(columns=ADDED).to_csv(old / "rows.csv", index=False)
+    pd.testing.assert_frame_equal(read_rows(old), rows)
+    rows.drop(columns=[*DIGESTS, *ADDED]).to_csv(old / "rows.csv", index=False)
+    pd.testing.assert_frame_equal(read_rows(old), rows)
+    rows.drop(columns=[*DIGESTS]).to_csv(old / "rows.csv", index=False)
     pd.testing.assert_frame_equal(read_rows(old), rows)
     pd.testing.assert_frame_equal(migrated(rows), rows)
 

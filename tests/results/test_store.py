@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 from bench.core.cells import Cell
 from bench.results.record import CellRecord, digest
 from bench.results.schema import ROW_COLUMNS, validate_rows
-from bench.results.store import Store, read_rows
+from bench.results.store import Store, read_rows, rows_of
 from bench.types import Measurement, UserError
 
 CELL = Cell("probe", "procedural", "room", "iuvrgb", "G", "ground-truth", "quick-v1", 0)
@@ -48,6 +49,25 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     assert read.pictures == ("render",)
     assert (tmp_path / "pictures" / saved.key / "render.png").is_file()
     assert store.finished(saved.key)
+
+
+def _digests(provenance: object) -> tuple[str, str]:
+    (row,) = rows_of([record(status="failed", measurements=(), provenance=provenance)]).itertuples()
+    return str(row.weights_digest), str(row.pointmap_digest)
+
+
+def test_rows_say_which_weights_were_loaded() -> None:
+    one, two = "1" * 64, "2" * 64
+    assert _digests({"weights": {"dino": f"pretrained:sha256:{one}"}, "pointmap_weights": f"sha256:{two}"}) == (one, two)
+    random = {"weights": {"dino": "random:hf:a/b"}, "pointmap_weights": ""}
+    assert _digests(random) == _digests({}) == _digests({"weights": {}}) == ("", "")
+    joined = {"weights": {"radio": f"pretrained:sha256:{two}", "dino": f"pretrained:sha256:{one}", "iuv": "none:"}}
+    of_digests = hashlib.sha256(f'{{"dino": "{one}", "iuv": "", "radio": "{two}"}}'.encode()).hexdigest()
+    assert _digests(joined) == (of_digests, "")
+    unknown = {"weights": {"dino": "pretrained:hf:a/b"}}
+    older = {"weights": {"dino": f"pretrained:sha256:{one}+{two}"}}
+    hostile = {"weights": [one], "pointmap_weights": {"sha256:": "<script>"}}
+    assert _digests(unknown) == _digests(older) == _digests(hostile) == ("", "")
 
 
 def test_rows_are_tidy_and_valid(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from bench.core.cells import Cell
 from bench.core.residents import Residents
 from bench.core.track import Outcome, Settings
 from bench.probe.track import ProbeTrack
-from bench.registry import features
+from bench.registry import features, pointmaps
 from bench.results.record import CellRecord
 from bench.results.schema import validate_rows
 from bench.results.store import Store, rows_of
@@ -22,9 +23,9 @@ from bench.run.keys import cell_key
 from bench.run.planning.plan import make_plan
 from bench.run.request import Request
 from bench.run.runner import Run
-from bench.run.verify import verify
+from bench.run.verify import other_weights, verify
 from bench.run.worker import Report, Task, run_cell
-from bench.types import Card, FeatureProvider, UserError
+from bench.types import Card, FeatureProvider, Initialisation, MultiViewScene, PointmapInitialiser, UserError
 
 
 class _Grid(FeatureProvider):
@@ -45,10 +46,19 @@ class _Failing(_Grid):
         raise MemoryError("too large")
 
 
+class _TrainedStart(PointmapInitialiser):
+    card = Card(name="Trained start", weights="hf:a/b")
+
+    def initialise(self, scene: MultiViewScene, seed: int) -> Initialisation:
+        raise UserError("it finds nothing")
+
+
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     list(features)
     monkeypatch.setattr(features, "_classes", {**features._classes, "grid": _Grid, "failing": _Failing})
+    list(pointmaps)
+    monkeypatch.setattr(pointmaps, "_classes", {**pointmaps._classes, "trained-start": _TrainedStart})
     for cls in (_Grid, _Failing):
         monkeypatch.setattr(cls, "loads", 0)
         monkeypatch.setattr(cls, "extractions", 0)
@@ -166,3 +176,23 @@ def test_a_cells_key_follows_the_content_of_its_weights(tmp_path: Path) -> None:
         settings = Settings(None, tmp_path, "cpu", "pretrained", (("grid", file),))
         keys.append(cell_key(cell, settings))
     assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_cell_says_which_weights_its_initialiser_loaded_and_others_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b"one")
+    cell = Cell("probe", "procedural", "room", "daisy", "G", "trained-start", "quick-v1", 0)
+    settings = Settings(None, tmp_path, "cpu", "pretrained", (("trained-start", file),))
+    out = tmp_path / "out"
+    task = Task(cell, cell_key(cell, settings), 60.0)
+    assert run_cell(task, out=out, settings=settings, residents=Residents()).status == "failed"
+    record = Store(out).read(task.key)
+    assert record is not None
+    sha256 = hashlib.sha256(b"one").hexdigest()
+    assert (record.weights_digest, record.pointmap_digest) == ("", sha256)
+    assert other_weights(record, settings) == ""
+    file.write_bytes(b"others")
+    said = other_weights(record, settings)
+    assert "other weights of trained-start" in said
+    assert sha256 in said
+    assert hashlib.sha256(b"others").hexdigest() in said
