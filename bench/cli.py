@@ -386,6 +386,34 @@ def view(
     view_command(cells, source, data_root, port, save, console, checkpoint or ())
 
 
+@app.command()
+def render(
+    cell: Cell,
+    source: Source = Path("results/run"),
+    way: Annotated[
+        str,
+        typer.Option(
+            "--path", help="orbit: around what the training cameras see; interpolate: from the first of them to the last."
+        ),
+    ] = "orbit",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A .gif or .mp4 file (extra `video`), or its folder; by default <its words>-<path>.gif here."),
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Pictures.", min=2, max=10_000)] = 60,
+    rate: Annotated[int, typer.Option(help="Pictures a second.", min=1, max=60)] = 20,
+    checkpoint: SameWeights = None,
+    data_root: DataRoot = None,
+    plugin: Plugins = None,
+) -> None:
+    """Write the Gaussians of a probe cell as a moving picture, seen from a camera on its way through the scene."""
+    from bench.commands.splats.render import render_command
+
+    load_plugins(plugin)
+    written = render_command(cell, source, way, out, frames, rate, data_root, console, checkpoint or ())
+    console.print(f"{written}", highlight=False, soft_wrap=True)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(help="models, estimators, datasets, pointmaps, protocols or metrics.")],

@@ -147,6 +147,9 @@ def test_the_gaussians_of_a_cell_can_be_exported(
     points = ["--from", str(out), "--to", str(tmp_path / "points.ply"), "--plugin", str(plugin), "--points"]
     assert bench("export", "room/grid-colour/T", *points, monkeypatch=monkeypatch) == 0
     assert PlyData.read(tmp_path / "points.ply")["vertex"].data.dtype.names == ("x", "y", "z", "red", "green", "blue")
+    moving = ["--from", str(out), "--path", "interpolate", "--frames", "3", "--out", str(tmp_path / "x.webm")]
+    assert bench("render", "room/grid-colour/T", *moving, monkeypatch=monkeypatch) == 2
+    assert "ends in .gif or .mp4" in " ".join(capsys.readouterr().err.split())
     for view in datasets["procedural"]().load_scene(None, "room").train:
         assert view.camera is not None
         assert (view.camera.project(gaussians.means.double().numpy())[1] > 0).mean() > 0.5

@@ -20,7 +20,7 @@ KERNELS = {
     "readout": "the torch readout serves instead, several times slower",
     "align": "the NumPy solver serves instead, slower by orders of magnitude",
 }
-OPTIONAL = {"transformers": "[hf]", "diffusers": "[sd]", "ray": "[ray]", "viser": "[view]"}
+OPTIONAL = {"transformers": "[hf]", "diffusers": "[sd]", "ray": "[ray]", "viser": "[view]", "av": "[video]"}
 
 
 def doctor_command(console: Console) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench.commands.checkpoints import checkpoints
 from bench.commands.splats.again import find_cell, gaussians_of, scene_of, trained_again
+from bench.commands.splats.captions import conditions_of, marks_of, name_of
 from bench.core.errors import Unavailable, UserError
 from bench.core.residents import Residents
 from bench.core.scenes import MultiViewScene
@@ -18,7 +19,6 @@ from bench.machine.files import check_writable, write_text
 from bench.metrics.catalogue import headline
 from bench.probe.track import ProbeOutcome
 from bench.report.page.render import marked
-from bench.report.say.marks import condition_marks, row_marks
 from bench.report.viewer.nodes import Shown, draw, open_server
 from bench.report.viewer.page import MOST_SPLATS, page
 from bench.results.record import CellRecord
@@ -75,12 +75,12 @@ def shown(record: CellRecord, outcome: ProbeOutcome) -> Shown:
         for each in record.measurements
         if each.metric == metric.name and each.status == "ok"
     }
-    return Shown(_name(record), gaussians, len(gaussians), dict(outcome.pictures), scores)
+    return Shown(name_of(record), gaussians, len(gaussians), dict(outcome.pictures), scores)
 
 
 def viewer_page(models: Sequence[Shown], scene: MultiViewScene, record: CellRecord) -> str:
     """The page that works offline. record: one of the cells shown, for what they share."""
-    return page(models, scene, MOST_SPLATS, _conditions(record), _marks(record))
+    return page(models, scene, MOST_SPLATS, conditions_of(record), marks_of(record))
 
 
 def one_scene(records: Sequence[CellRecord]) -> Sequence[CellRecord]:
@@ -102,7 +102,7 @@ def _serve(models: Sequence[Shown], scene: MultiViewScene, port: int, console: C
     server = open_server(port)
     draw(server, models, scene)
     console.print(
-        f"{_conditions(record)}{marked(_marks(record))}: open http://127.0.0.1:{port} (colours without view dependence; "
+        f"{conditions_of(record)}{marked(marks_of(record))}: open http://127.0.0.1:{port} (colours without view dependence; "
         "the scene tree switches models); Ctrl-C ends it",
         soft_wrap=True,
     )
@@ -111,21 +111,6 @@ def _serve(models: Sequence[Shown], scene: MultiViewScene, port: int, console: C
             time.sleep(1)
     except KeyboardInterrupt:
         server.stop()
-
-
-def _name(record: CellRecord) -> str:
-    cell = record.cell
-    marks = ", ".join(row_marks(record.marks.role, record.weights))
-    return f"{cell.model} {cell.mode}" + (f" ({marks})" if marks else "")
-
-
-def _conditions(record: CellRecord) -> str:
-    cell = record.cell
-    return f"{cell.dataset}/{cell.scene}, point map {cell.pointmap}, protocol {cell.protocol}, seed {cell.seed}"
-
-
-def _marks(record: CellRecord) -> tuple[str, ...]:
-    return condition_marks(record.cell.protocol, record.marks.start, record.marks.quick)
 
 
 def _check_free(port: int) -> None:

@@ -1,0 +1,27 @@
+"""What a stored cell is called where its Gaussians are shown, with the marks that its numbers carry."""
+
+from __future__ import annotations
+
+from bench.core.cells import NO_MODEL
+from bench.report.say.marks import condition_marks, row_marks
+from bench.results.migration import model_in_rows
+from bench.results.record import CellRecord
+
+
+def name_of(record: CellRecord) -> str:
+    """Model and mode, with marks such as random weights: "aliked G"."""
+    cell = record.cell
+    marks = ", ".join(row_marks(record.marks.role, record.weights))
+    name = model_in_rows(cell.model) if cell.model == NO_MODEL else f"{cell.model} {cell.mode}"
+    return name + (f" ({marks})" if marks else "")
+
+
+def conditions_of(record: CellRecord) -> str:
+    """Scene, point map, protocol and seed."""
+    cell = record.cell
+    return f"{cell.dataset}/{cell.scene}, point map {cell.pointmap}, protocol {cell.protocol}, seed {cell.seed}"
+
+
+def marks_of(record: CellRecord) -> tuple[str, ...]:
+    """What holds of all cells under these conditions: a quick protocol, a simulated point map."""
+    return condition_marks(record.cell.protocol, record.marks.start, record.marks.quick)
