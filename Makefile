@@ -19,12 +19,14 @@ DEMO_MODELS := $(subst $(SPACE),$(COMMA),$(foreach name,$(TRAINED),$(name) $(nam
 demo: setup
 	$(BIN)/bench run --models $(DEMO_MODELS) --modes G,T,instantsplat --out results/demo --report reports/demo
 
-# What the README shows: the demo's rows, their report in Markdown, some pictures.
+# What the README shows: the demo's rows, their report in Markdown, some pictures, a chart of published values.
 embedded: demo
 	mkdir -p results/embedded && cp results/demo/rows.csv results/embedded
 	rm -rf reports/embedded && $(BIN)/bench report results/embedded --out reports/embedded --format md
 	rm -rf reports/embedded/tables reports/embedded/figures/*.svg reports/embedded/figures/*.pdf
 	$(BIN)/python -m bench.report.figures.excerpt results/demo room reports/embedded/pictures
+	$(BIN)/bench report published --out build/published --format md
+	mkdir -p reports/published && cp build/published/figures/published-feat2gs-texture-geometry.png reports/published/texture-geometry.png
 
 test: setup-tests
 	$(BIN)/ruff check .

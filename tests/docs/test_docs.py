@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.registry import datasets, estimators, features, load_plugin, pointmaps
+from bench.results.reference.published import published_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "bench" / "docs"
@@ -81,3 +82,20 @@ def test_the_pages_render_without_a_warning(tmp_path: Path) -> None:
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert shown.returncode == 0, shown.stderr
     assert (tmp_path / "index.html").is_file()
+
+
+def test_the_published_values_that_the_readme_names_are_those_of_the_tables() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = published_rows()
+    rows = rows[~rows["model"].str.contains("[@+]|instantsplat|^-$") & (rows["dataset"] != "dtu")]
+    means = rows[(rows["alignment"] == "disparity_affine_invariant") & (rows["dataset"] == "all")]
+    printed = means.pivot(index="model", columns="metric", values="value")[["rel", "delta"]] * 100
+    shown = re.findall(r"^\| (?:MiDaS V3.1|Depth Anything V\d|MoGe) \| ([\d.]+) \| ([\d.]+) \|$", text, flags=re.MULTILINE)
+    assert sorted(shown) == sorted((f"{rel:.2f}", f"{delta:.1f}") for rel, delta in printed.itertuples(index=False))
+    psnr = rows[(rows["metric"] == "psnr") & (rows["dataset"] != "all")]
+    by_mode = psnr.pivot_table("value", "model", "mode", aggfunc="mean")
+    own, networks = by_mode.loc["iuvrgb"], by_mode.drop("iuvrgb")
+    assert len(networks) == 12
+    assert f"twelve networks lie within {networks['G'].max() - networks['G'].min():.1f} dB" in text
+    assert f"is {networks['G'].min() - own['G']:.1f} dB below the last of them" in text
+    assert own["T"] > networks["T"].max()
