@@ -249,7 +249,8 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Report folder; by default reports/<name of the first folder>.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Of html,md,latex,csv.")] = "html,md,latex,csv",
     no_overlap: Annotated[
-        bool, typer.Option("--no-overlap", help="Leave out what models scored on data sets that they were trained on.")
+        bool,
+        typer.Option("--no-overlap", help="Leave out scores on data sets that the model or its initialiser was trained on."),
     ] = False,
     viewer: Annotated[
         bool,

@@ -42,7 +42,8 @@ def build_report(
         folders: Results folders; `published` stands for the papers' own tables.
         out: The report's folder.
         formats: Of html, md, latex, csv.
-        no_overlap: Whether what models scored on data sets that they were trained on is left out, which the summary counts.
+        no_overlap: Whether scores on data sets that the model or its initialiser was trained on are left out, which the
+            summary counts.
         beside: (file in `out`, what it is) of pages that exist already and are linked.
 
     Returns:
@@ -80,7 +81,8 @@ def _without_overlap(results: Results) -> Results:
     rows = without_overlap(results.rows)
     kept = set(rows["key"])
     stored = tuple(member for member in results.stored if member.key in kept)
-    left_out = f"{len(results.rows) - len(rows)} values of models that were trained on the data set that they are scored on"
+    count = len(results.rows) - len(rows)
+    left_out = f"{count} values of models or initialisers that were trained on the data set that they are scored on"
     return replace(results, rows=rows, stored=stored, remarks=(*results.remarks, left_out))
 
 

@@ -1,4 +1,5 @@
-"""Marks of models that were trained on what they are scored on: in means, tables, the leaderboard, and the filters."""
+"""Marks of models and initialisers that were trained on what they are scored on: in means, tables, the leaderboard, and the
+filters."""
 
 from __future__ import annotations
 
@@ -16,10 +17,10 @@ from bench.report.build import build_report
 from bench.report.leaderboard.data import ROW_FIELDS, leaderboard_data
 from bench.report.leaderboard.page import write_leaderboard
 from bench.report.say.means import table_means
-from bench.report.say.overlap import is_known, trained_on, without_overlap
+from bench.report.say.overlap import is_initialiser_known, is_known, trained_on, without_overlap
 from bench.report.tables.papers import depth_table, gta_tables
 from bench.results.reference.published import published_rows
-from bench.results.schema import ROW_COLUMNS
+from bench.results.schema import ROW_COLUMNS, as_rows
 from bench.results.store import read_rows
 
 VIRTUAL = "trained on what was made from KITTI (DA-V2-Mix → Virtual KITTI 2 → KITTI)"
@@ -93,7 +94,49 @@ def test_a_report_without_them(new_results: Callable[[], Path], tmp_path: Path) 
     spring.mkdir()
     rows.to_csv(spring / "rows.csv", index=False)
     text = build_report([spring], tmp_path / "out", ("md",), no_overlap=True).read_text(encoding="utf-8")
-    assert f"Not shown: {len(left_out)} values of models that were trained on the data set" in text
+    assert f"Not shown: {len(left_out)} values of models or initialisers that were trained on the data set" in text
+
+
+def _probed(dataset: str, pointmap: str, model: str = "dinov2", weights: str = "pretrained") -> dict[str, Any]:
+    usual = {name: "-" if kind == "str" else None for name, kind in ROW_COLUMNS.items()}
+    named = {"dataset": dataset, "pointmap": pointmap, "model": model, "weights": weights, "scene": f"{dataset} scene"}
+    fixed = {"track": "probe", "view": "v", "mode": "G", "protocol": "paper-v1", "seed": 0, "metric": "psnr", "unit": "dB"}
+    said = {"higher_is_better": True, "status": "ok", "role": "model", "start": "estimated", "quick": False}
+    return {**usual, **named, **fixed, **said, "value": 20.0, "key": "0" * 64}
+
+
+def test_an_initialiser_that_knows_the_scenes_is_told_whatever_model_is_probed() -> None:
+    by_vggt = "starts from point maps of VGGT, trained on DL3DV (VGGT-Mix → DL3DV)"
+    by_mast3r = "starts from point maps of MASt3R, trained on DL3DV (MASt3R-Mix → DL3DV)"
+    own = "trained on DL3DV (MASt3R-Mix → DL3DV)"
+    expected = {
+        ("dl3dv", "vggt", "dinov2", "pretrained"): by_vggt,
+        ("dl3dv", "vggt", "dinov2", "random"): by_vggt,  # the model's weights are random, the initialiser's are not
+        ("dl3dv", "vggt", "instantsplat", "none"): by_vggt,
+        ("dl3dv", "mast3r", "mast3r", "pretrained"): f"{own}; {by_mast3r}",
+        ("dl3dv", "dust3r", "mast3r", "pretrained"): own,
+        ("dl3dv", "dust3r", "dinov2", "pretrained"): "",
+        ("dl3dv", "sparse", "dinov2", "pretrained"): "",
+        ("llff", "vggt", "dinov2", "pretrained"): "",
+    }
+    rows = as_rows(pd.DataFrame([_probed(*key) for key in expected]))
+    means = table_means(rows)
+    places = ["dataset", "pointmap", "model", "weights"]
+    said = means[means["dataset"] != "all"].set_index(places)["overlap"].to_dict()
+    assert said == expected
+    averages = means[means["dataset"] == "all"].set_index(places[1:])["overlap"]
+    part = "trained on 1 of its 2 data sets, or what was made from them: DL3DV"
+    assert averages["vggt", "dinov2", "pretrained"] == f"starts from point maps of VGGT, {part}"
+    kept = without_overlap(rows)
+    assert {tuple(row) for row in kept[places].to_numpy().tolist()} == {key for key, text in expected.items() if not text}
+
+
+def test_an_initialiser_whose_training_data_is_not_told_is_not_taken_for_clean() -> None:
+    assert is_initialiser_known("dust3r")
+    assert is_initialiser_known("sparse")
+    assert is_initialiser_known("-")
+    assert not is_initialiser_known("vggt")  # one of its sets has no name
+    assert not is_initialiser_known("of-a-plugin-that-is-not-here")
 
 
 def test_the_leaderboards_data_say_it() -> None:

@@ -18,7 +18,7 @@ from bench.report.figures.gallery import MODE_TITLES, Stored
 from bench.report.leaderboard.pictures import embedded_pictures
 from bench.report.say.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, network, parts_of, title_of
 from bench.report.say.marks import condition_marks, row_marks
-from bench.report.say.overlap import is_known
+from bench.report.say.overlap import is_initialiser_known, is_known
 from bench.report.tables.beside import BLOCKS, published_means
 from bench.results.reference.published import published_rows
 from bench.results.schema import PUBLISHED
@@ -105,6 +105,7 @@ def _condition(row: dict[Any, Any]) -> dict[str, Any]:
         "groupTitle": title[0].upper() + title[1:],
         "groupMarks": [*marks],
         "marks": [*marks, *row_marks("model", row["weights"])],
+        "disclosed": is_initialiser_known(pointmap),
     }
 
 

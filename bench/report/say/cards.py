@@ -88,6 +88,13 @@ def registered_card(model: str) -> Card | None:
     return None
 
 
+def initialiser_card(pointmap: str) -> Card | None:
+    """The card of the initialiser that is registered under this name."""
+    from bench.core.registry import pointmaps
+
+    return pointmaps[pointmap].card if pointmap in pointmaps else None
+
+
 def title_of(model: str, track: str = "probe") -> str:
     """How tables call a model: DINOv2, DINOv2+ (upsampled), RADIO + IUVRGB (joined), InstantSplat (no model)."""
     if model == INSTANTSPLAT:

@@ -24,13 +24,14 @@ const datasetTitles = Object.fromEntries(data.tracks.flatMap((track) => track.da
 const unpacked = (names, values) => Object.fromEntries(values.map((value, place) => [names[place], value]));
 const rows = data.rows.map((packed, id) => {
   const { condition, source, cells, overlap, ...row } = unpacked(data.rowFields, packed);
-  const info = tracks[row.track].models[row.model], seen = data.texts[overlap] ?? "";
+  const info = tracks[row.track].models[row.model], about = data.conditions[condition], seen = data.texts[overlap] ?? "";
+  const disclosed = about.disclosed && (info.disclosed || about.weights === "random");
   const held = cells.map((cell) => ({ ...unpacked(data.cellFields, cell), seen }));
   return {
-    ...data.conditions[condition], ...row, id, info, seen,
-    training: seen ? SEEN : info.disclosed || data.conditions[condition].weights === "random" ? "no overlap known" : "not fully known",
+    ...about, ...row, id, info, seen,
+    training: seen ? SEEN : disclosed ? "no overlap known" : "not fully known",
     source: data.texts[source],
-    marks: [...data.conditions[condition].marks, ...info.marks],
+    marks: [...about.marks, ...info.marks],
     supervision: info.supervision,
     cells: Object.fromEntries(held.map((cell) => [data.allMetrics[cell.metric], cell])),
   };
