@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from bench.registry import estimators
 from bench.types import Array, GeometryEstimator, Prediction
 from registry.networks.dust3r import DUST3R, MAST3R, Release, views
+from registry.support.images import long_side_at, resampled
 from registry.support.packages import LibraryModel
 
 LONG_SIDE, PATCH = 512, 16
@@ -40,10 +40,8 @@ class _Pair(LibraryModel, GeometryEstimator):
     @torch.no_grad()
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
         height, width = image.shape[:2]
-        scale = LONG_SIDE / max(height, width)
-        rows, columns = (max(1, round(side * scale / PATCH)) * PATCH for side in (height, width))
-        resampling = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
-        photo = np.asarray(Image.fromarray(image).resize((columns, rows), resampling))
+        rows, columns = long_side_at(height, width, LONG_SIDE, PATCH)
+        (photo,) = resampled([image], rows, columns)
         pair = tuple(views([photo, photo]))
         output = self._inference.inference([pair], self.model, self._device, batch_size=1, verbose=False)
         found = output["pred1"]["pts3d"].detach().float()

@@ -25,7 +25,7 @@ SCHEDULE = "linear"
 #: Confidences are at least 1; cleaning sets those of points that hide a more confident surface to 0. The official probe's
 #: threshold is log 1 = 0: only the cleaned pixels go. (DUSt3R itself starts from 3.)
 LEAST_CONFIDENCE = 0.0
-_UNVERIFIED = "unverified on real weights"
+_UNVERIFIED = "not yet run on real weights"
 
 
 class GlobalAlignment(LibraryModel, PointmapInitialiser):

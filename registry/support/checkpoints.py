@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,19 @@ State = dict[str, Tensor]
 #: "target_encoder" what I-JEPA's authors evaluate.
 _WRAPPERS = ("state_dict_ema", "state_dict", "model_state_dict", "model", "depth_model", "extractor", "target_encoder")
 _LISTED = 5
+#: What a text may consist of that only builds objects of known classes from literals.
+_PLAIN = (
+    ast.Expression,
+    ast.Call,
+    ast.keyword,
+    ast.Name,
+    ast.Load,
+    ast.Constant,
+    ast.Tuple,
+    ast.List,
+    ast.UnaryOp,
+    ast.USub,
+)
 
 
 def read_state(path: Path) -> State:
@@ -47,6 +61,30 @@ def read_state(path: Path) -> State:
     if not tensors:
         raise UserError(f"{path}: not a checkpoint: it holds a {type(content).__name__} without named tensors")
     return tensors
+
+
+def must_build_only(path: Path, classes: Iterable[str], *arguments: str) -> None:
+    """Reads a checkpoint safely whose package evaluates texts of it as Python, to see what these do.
+
+    Args:
+        path: The file, in PyTorch's format: a dictionary whose "args" are a namespace.
+        classes: What the texts may call, with literals alone.
+        arguments: The texts' names in that namespace.
+
+    Raises:
+        UserError: Where the file cannot be read without running code from it, lacks such a text, or it does anything else.
+    """
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        trees = [ast.parse(getattr(content["args"], name), mode="eval") for name in arguments]
+    except Exception as error:  # whatever a damaged file raises
+        raise UserError(f"{path}: not a checkpoint that can be read safely ({type(error).__name__}: {error})") from error
+    allowed = {*classes, "float", "inf"}
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        strange = isinstance(node, ast.Name) and node.id not in allowed
+        if strange or not isinstance(node, _PLAIN):
+            raise UserError(f"{path}: its settings hold more than calls of {', '.join(classes)}: {ast.unparse(node)}")
 
 
 def select(state: State, prefix: str) -> State:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from bench.types import Array
@@ -15,6 +16,7 @@ Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP: Statistics = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 NONE: Statistics = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  #: [0, 1] stays as it is
+LANCZOS, BICUBIC = Image.Resampling.LANCZOS, Image.Resampling.BICUBIC
 HALF: Statistics = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)  #: [0, 1] to [-1, 1]
 
 
@@ -69,3 +71,30 @@ def short_side_at(image: Tensor, side: int, multiple: int) -> tuple[int, int]:
     scale = side / min(image.shape[-2:])
     height, width = (max(1, round(length * scale / multiple)) * multiple for length in image.shape[-2:])
     return height, width
+
+
+def long_side_at(height: int, width: int, side: int, multiple: int) -> tuple[int, int]:
+    """Height and width of a photo whose longer side becomes `side`: the aspect kept, then the nearest multiples."""
+    scale = side / max(height, width)
+    rows, columns = (max(1, round(length * scale / multiple)) * multiple for length in (height, width))
+    return rows, columns
+
+
+def resampled(
+    images: Sequence[Array],
+    height: int,
+    width: int,
+    shrinking: Image.Resampling = LANCZOS,
+    growing: Image.Resampling = BICUBIC,
+) -> list[Array]:
+    """Photos (H, W, 3) uint8 of one size at (height, width), resampled by Pillow, antialiased.
+
+    By `shrinking` where the longer side becomes shorter, else by `growing`.
+    """
+    filtering = shrinking if max(height, width) < max(images[0].shape[:2]) else growing
+    return [np.asarray(Image.fromarray(image).resize((width, height), filtering)) for image in images]
+
+
+def to_tensors(images: Sequence[Array], device: torch.device) -> Tensor:
+    """(N, 3, H, W) float32 in [0, 1] of photos (H, W, 3) uint8 of one size."""
+    return torch.cat([to_tensor(image, device) for image in images])

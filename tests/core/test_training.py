@@ -29,6 +29,11 @@ FACTS = [
     (("DUSt3R-Mix",), "dl3dv", None),
     (("VGGT-Mix",), "gso", "derived"),  # Kubric's objects
     (("WildCamera-Mix",), "mvimgnet", "trained"),
+    (("MapAnything-Mix",), "spring", "trained"),
+    (("MapAnything-Apache-Mix",), "dl3dv", None),
+    (("Pi3-Mix",), "dl3dv", "trained"),  # through VGGT's weights, from which it starts
+    (("MUSt3R-Mix",), "kitti", "derived"),  # Virtual KITTI 2
+    (("Fast3R-Mix",), "dl3dv", None),
     (("LVD-142M",), "nyuv2", "alike"),
     (("LVD-142M",), "eth3d", None),
     (("DUSt3R-Mix",), "scannet", "derived"),  # Habitat renders ScanNet's rooms

@@ -32,7 +32,7 @@ def _imports(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_packages_lean_on_support_and_networks_alone(package: str) -> None:
-    files = [*(ROOT / package).glob("*.py")]
+    files = [*(ROOT / package).rglob("*.py")]
     assert len(files) > 1
     for file in files:
         for name in _imports(file):

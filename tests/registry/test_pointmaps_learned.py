@@ -13,18 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scene_writers import pose_at, ring, write_colmap_binary, write_photo
+from plane_scene import FOCAL, HEIGHT, NORMAL, OFFSET, WIDTH, check_against_truth, photos_only, run, true_scene
+from scene_writers import ring, write_colmap_binary, write_photo
 
 from bench.machine import requirements
-from bench.metrics.similarity import Similarity, umeyama
 from bench.registry import pointmaps
 from bench.run.planning.plan import make_plan
 from bench.run.request import Request
-from bench.types import Camera, Initialisation, MultiViewScene, Unavailable, UserError, View
+from bench.types import MultiViewScene, Unavailable, UserError
 
-WIDTH, HEIGHT, FOCAL = 64, 48, 60.0
-NORMAL, OFFSET = np.array([0.2, -1.0, 0.3]) / np.linalg.norm([0.2, -1.0, 0.3]), -0.4  # the plane n.x = offset
-PACKAGES = ("dust3r", "mast3r", "vggt")
+PACKAGES = ("dust3r", "mast3r")
 
 DUST3R_MODEL = """
 import torch
@@ -159,93 +157,13 @@ def global_aligner(dust3r_output, device, mode=GlobalAlignerMode.PointCloudOptim
     return PointCloudOptimizer(*(dust3r_output[key] for key in ("view1", "view2", "pred1", "pred2")), **optim_kw)
 """
 
-VGGT_MODEL = """
-from pathlib import Path
-import numpy as np
-import torch
-
-class VGGT(torch.nn.Module):
-    truth = np.load(Path(__file__).parents[2] / "truth.npz")
-
-    @classmethod
-    def from_pretrained(cls, folder, strict=False):
-        assert strict and Path(folder).is_dir()
-        return cls()
-
-    def forward(self, images, query_points=None):
-        # The first camera is the world; its unit is of the network's choice.
-        _, count, _, height, width = images.shape
-        assert height % 14 == 0 and width % 14 == 0 and max(height, width) == 518
-        assert images.min() >= 0 and images.max() <= 1
-        views = [round(float(image.mean() * 255)) // 10 for image in images[0]]
-        scale, origin = 0.3 * count, np.linalg.inv(self.truth["poses"][views[0]])
-        encoding, depths, confidences = [], [], []
-        for view in views:
-            pose = self.truth["poses"][view]
-            relative = pose @ origin
-            fov = [2 * np.arctan(side / 2 / float(self.truth["focal"])) for side in self.truth["size"]]  # height, width
-            encoding.append([*scale * relative[:3, 3], *_quaternion(relative[:3, :3]), *fov])
-            x = ((np.arange(width) + 0.5) / width * 2 - 1) * np.tan(fov[1] / 2)
-            y = ((np.arange(height) + 0.5) / height * 2 - 1) * np.tan(fov[0] / 2)
-            rays = np.stack(np.broadcast_arrays(x[None], y[:, None], 1.0), -1)
-            centre = -pose[:3, :3].T @ pose[:3, 3]
-            normal = self.truth["normal"]
-            depths.append(scale * (float(self.truth["offset"]) - normal @ centre) / (rays @ pose[:3, :3] @ normal))
-            confidences.append(np.where(x[None] + 0 * y[:, None] < 0, 1.5, 9.0))
-        stack = lambda values: torch.tensor(np.stack(values), dtype=torch.float32)[None]
-        return {"pose_enc": stack(encoding), "depth": stack(depths)[..., None], "depth_conf": stack(confidences)}
-
-def _quaternion(rotation):
-    from scipy.spatial.transform import Rotation
-    return Rotation.from_matrix(rotation).as_quat()
-"""
-
-VGGT_POSES = """
-import torch
-from scipy.spatial.transform import Rotation
-
-def pose_encoding_to_extri_intri(pose_encoding, image_size_hw=None, pose_encoding_type="absT_quaR_FoV"):
-    height, width = image_size_hw
-    count = pose_encoding.shape[1]
-    rotation = torch.from_numpy(Rotation.from_quat(pose_encoding[0, :, 3:7].numpy()).as_matrix()).float()
-    extrinsics = torch.cat([rotation[None], pose_encoding[:, :, :3, None]], dim=-1)
-    intrinsics = torch.zeros(1, count, 3, 3)
-    intrinsics[..., 0, 0] = width / 2 / torch.tan(pose_encoding[..., 8] / 2)
-    intrinsics[..., 1, 1] = height / 2 / torch.tan(pose_encoding[..., 7] / 2)
-    intrinsics[..., 0, 2], intrinsics[..., 1, 2], intrinsics[..., 2, 2] = width / 2, height / 2, 1
-    return extrinsics, intrinsics
-"""
-
 FILES = {
     "dust3r/model.py": DUST3R_MODEL,
     "dust3r/image_pairs.py": DUST3R_PAIRS,
     "dust3r/inference.py": DUST3R_INFERENCE,
     "dust3r/cloud_opt.py": DUST3R_ALIGNMENT,
     "mast3r/model.py": MAST3R_MODEL,
-    "vggt/models/vggt.py": VGGT_MODEL,
-    "vggt/utils/pose_enc.py": VGGT_POSES,
 }
-
-
-def true_scene(principal_shift: float) -> MultiViewScene:
-    """Five views of a plane. principal_shift: of the principal point from the photo's centre, in pixels."""
-    views = []
-    for number, x in enumerate((-0.6, 0.0, 0.6, -0.3, 0.9)):
-        intrinsics = np.array([[FOCAL, 0, WIDTH / 2 + principal_shift], [0, FOCAL, HEIGHT / 2 + principal_shift], [0, 0, 1]])
-        camera = Camera(intrinsics, pose_at(np.array([x, -4.0, 0.3 * number]), np.zeros(3)), WIDTH, HEIGHT)
-        rays = camera.unproject(np.ones((HEIGHT, WIDTH))) - camera.centre
-        depth = (OFFSET - NORMAL @ camera.centre) / (rays @ NORMAL)
-        views.append(View(f"v{number}", np.full((HEIGHT, WIDTH, 3), 10 * number + 5, np.uint8), camera, depth))
-    return MultiViewScene("toy", "plane", tuple(views[:3]), tuple(views[3:]))
-
-
-def photos_only(scene: MultiViewScene) -> MultiViewScene:
-    """What an estimator may see: no camera, no depth."""
-    return replace(
-        scene,
-        train=tuple(View(view.name, view.image) for view in scene.train),
-        test=tuple(View(view.name, view.image) for view in scene.test),
-    )
 
 
 def hiding() -> np.ndarray:
@@ -289,42 +207,6 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     forget()
 
 
-def run(name: str, scene: MultiViewScene, seed: int = 0) -> Initialisation:
-    initialiser = pointmaps[name]()
-    initialiser.load(torch.device("cpu"))
-    result: Initialisation = initialiser.initialise(scene, seed)
-    return result
-
-
-def to_truth(found: Initialisation, scene: MultiViewScene) -> Similarity:
-    """The similarity from the estimate's frame to the truth, from all training points; they must agree after it."""
-    truth = np.concatenate([view.camera.unproject(view.depth) for view in scene.train])  # type: ignore[union-attr, arg-type]
-    points = np.concatenate(found.points)
-    similarity = umeyama(points.reshape(-1, 3), truth.reshape(-1, 3))
-    np.testing.assert_allclose(similarity.apply(points), truth, atol=2e-4)
-    return similarity
-
-
-def check_against_truth(found: Initialisation, scene: MultiViewScene) -> Similarity:
-    similarity = to_truth(found, scene)
-    for estimates, views in ((found.cameras, scene.train), (found.test_cameras, scene.test)):
-        for estimate, view in zip(estimates, views, strict=True):
-            camera = similarity.transform_camera(estimate)
-            assert view.camera is not None
-            np.testing.assert_allclose(camera.world_to_camera, view.camera.world_to_camera, atol=2e-4)
-            np.testing.assert_allclose(camera.intrinsics, view.camera.intrinsics, rtol=1e-5)
-            assert (camera.width, camera.height) == (WIDTH, HEIGHT)
-    for depth, view in zip(found.test_depths, scene.test, strict=True):
-        assert depth is not None
-        assert depth.dtype == np.float32
-        np.testing.assert_allclose(similarity.scale * depth, view.depth, rtol=1e-4)
-    grid = np.stack(np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5), axis=-1)
-    for points, camera in zip(found.points, found.cameras, strict=True):
-        assert points.dtype == np.float32
-        np.testing.assert_allclose(camera.project(points)[0], grid, atol=1e-3)
-    return similarity
-
-
 @pytest.mark.parametrize("name", ["dust3r", "mast3r"])
 def test_global_alignment_finds_the_scene(name: str, stand_ins: Callable[[MultiViewScene], None]) -> None:
     # DUSt3R counts pixels from the first one's centre: its principal point is half a pixel further in the suite's terms.
@@ -354,16 +236,6 @@ def test_global_alignment_follows_its_seed_and_leaves_the_global_generator_alone
     assert not np.allclose(first.points[0], other.points[0])
 
 
-def test_vggt_finds_the_scene(stand_ins: Callable[[MultiViewScene], None]) -> None:
-    scene = true_scene(0.0)
-    stand_ins(scene)
-    found = run("vggt", photos_only(scene))
-    check_against_truth(found, scene)
-    for mask in found.masks:  # the left half has a confidence of 1.5
-        assert not mask[:, : WIDTH // 2 - 1].any()
-        assert mask[:, WIDTH // 2 + 1 :].all()
-
-
 @pytest.mark.parametrize("name", PACKAGES)
 def test_one_training_view_is_refused(name: str, stand_ins: Callable[[MultiViewScene], None]) -> None:
     scene = true_scene(0.0)
@@ -377,7 +249,6 @@ def test_one_training_view_is_refused(name: str, stand_ins: Callable[[MultiViewS
     [
         ("dust3r", r"DUSt3R: needs the package dust3r .*github.com/naver/dust3r.*CC BY-NC-SA"),
         ("mast3r", r"MASt3R: needs the package mast3r .*github.com/naver/mast3r.*CC BY-NC-SA"),
-        ("vggt", r"VGGT: needs the package vggt .*github.com/facebookresearch/vggt.*non-commercial"),
     ],
 )
 def test_an_absent_package_is_named_with_its_source_and_licence(
@@ -386,7 +257,7 @@ def test_an_absent_package_is_named_with_its_source_and_licence(
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(Unavailable, match=message):
         pointmaps[name]().load(torch.device("cpu"))
-    assert "unverified" in pointmaps[name].card.note
+    assert "not yet run on real weights" in pointmaps[name].card.note
 
 
 @pytest.mark.parametrize(("dataset", "folder", "own"), [("llff", "LLFF", "sparse"), ("dtu", "DTU", "noisy-ground-truth")])

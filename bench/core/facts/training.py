@@ -173,6 +173,40 @@ _TABLE = {
         ),
         source="arXiv:2503.11651, section 3.4",
     ),
+    "Pi3-Mix": TrainingData(
+        _words(
+            "GTA-SfM, CO3Dv2, WildRGB-D, Habitat, ARKitScenes, TartanAir, ScanNet, ScanNet++, BlendedMVG, MatrixCity, "
+            "MegaDepth, Hypersim, Taskonomy, Mid-Air, undisclosed, VGGT-Mix"
+        ),
+        source="arXiv:2507.13347, implementation details; github.com/yyfz/Pi3, branch training, configs/model/pi3.yaml",
+    ),
+    "Pi3X-Mix": TrainingData(holds=(OTHERS, "Pi3-Mix"), source="github.com/yyfz/Pi3, README"),
+    "MapAnything-Mix": TrainingData(
+        _words(
+            "Aria Synthetic Environments, BlendedMVS, DL3DV, Dynamic Replica, MegaDepth, Mapillary PSD, MVS-Synth, "
+            "Parallel Domain 4D, SAIL-VOS 3D, ScanNet++, Spring, TartanAir V2, UnrealStereo4K, LVD-142M"
+        ),
+        source="github.com/facebookresearch/map-anything, configs/dataset/megatrain_13d_518_many_ar_36ipg_64g.yaml",
+    ),
+    "MapAnything-Apache-Mix": TrainingData(
+        _words("BlendedMVS, Mapillary PSD, ScanNet++, Spring, TartanAir V2, UnrealStereo4K, LVD-142M"),
+        source="github.com/facebookresearch/map-anything, configs/dataset/megatrain_6d_518_many_ar_36ipg_64g.yaml",
+    ),
+    "MUSt3R-Mix": TrainingData(
+        _words(
+            "CO3Dv2, ScanNet++, BlendedMVS, StaticThings3D, WildRGB-D, TartanAir, UnrealStereo4K, Virtual KITTI 2, DL3DV, "
+            "Map-free, Infinigen, Hypersim, ARKitScenes, and others, CroCo-Mix"
+        ),
+        source="github.com/naver/must3r, NOTICE, section 2, part 3, and README",
+    ),
+    "Fast3R-Mix": TrainingData(
+        _words("CO3Dv2, ScanNet++, ARKitScenes, Habitat, BlendedMVS, MegaDepth, DUSt3R-Mix"),
+        source="github.com/facebookresearch/fast3r, configs/experiment/super_long_training, configs/model/fast3r.yaml",
+    ),
+    "VGGT-Omega-Mix": TrainingData(
+        _words("DL3DV, EDEN, Hypersim, MegaSynth, Mid-Air, MVS-Synth, SAIL-VOS 3D, uCO3D, and others, LVD-1689M"),
+        source="arXiv:2605.15195; github.com/facebookresearch/vggt-omega, training/valid_seqs",
+    ),
     "MiDaS-Mix": TrainingData(
         _words("ReDWeb, DIML, 3D Movies, MegaDepth, WSVD, TartanAir, HRWSI, ApolloScape, BlendedMVS, IRS, ImageNet-22k"),
         source="arXiv:2103.13413, section 4.1",
