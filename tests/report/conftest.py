@@ -64,7 +64,9 @@ def fill_store(folder: Path) -> Path:
                         PROVENANCE,
                         marks=SIMULATED,
                     ),
-                    {"photo.left": picture, "render.left": picture, "features.first": picture} if mode == "G" else {},
+                    {"photo.left": picture, "render.left": picture, "features.first": picture}
+                    if mode in ("G", "instantsplat")
+                    else {},
                 )
     for dataset in ("nyuv2", "kitti"):
         for sample in ("a", "b"):

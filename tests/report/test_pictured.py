@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.core.cells import Cell
+from bench.core.cells import INSTANTSPLAT, NO_MODEL, Cell
 from bench.report.figures import gallery
-from bench.report.figures.gallery import SCENES, Stored, pictured
+from bench.report.figures.gallery import SCENES, Stored, galleries, pictured
 from bench.results.record import CellRecord, digest, from_file
 from bench.results.store import Store
 
@@ -38,6 +38,15 @@ def test_the_first_scenes_and_the_first_seed_with_pictures_are_shown(tmp_path: P
     ]
     seeds = {"s1": 1, "s2": 0, "s3": 0, "s4": 0}
     assert shown == [(scene, model, seed) for scene, seed in seeds.items() for model in ("daisy", "rgb")]
+
+
+def test_instantsplat_stands_beside_the_features_under_its_name(tmp_path: Path) -> None:
+    stored = _stored(tmp_path, 1, 1)
+    cell = replace(CELL, model=NO_MODEL, mode=INSTANTSPLAT)
+    Store(tmp_path).save(CellRecord(digest("baseline"), cell, "ok", "none"), {"photo.a": PICTURE, "render.a": PICTURE})
+    named = Stored(tmp_path, digest("baseline"), replace(cell, model=INSTANTSPLAT), "none")  # as rows have it
+    (shown,) = galleries([*stored, named])
+    assert sorted(row.label for row in shown.rows) == ["DAISY", "InstantSplat", "RGB"]
 
 
 def test_reading_does_not_grow_with_scenes_and_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from bench.metrics.catalogue import headline
 from bench.report.say.cards import dataset_title, in_order, title_of
 from bench.report.say.marks import row_marks
 from bench.report.tables.papers import DEPTH_BLOCKS, POINT_BLOCKS
+from bench.results.migration import model_in_rows
 from bench.results.pictures import checked_picture, file_name
 from bench.results.record import CellRecord, from_file
 from bench.results.store import cell_path
@@ -133,12 +134,18 @@ def pictured(stored: Sequence[Stored], shows: Callable[[CellRecord], object]) ->
         if shown.get((track, dataset), 0) == SCENES:
             continue
         seeds_of = ([each for each in seeds if each.folder in there] for seeds in models.values())
-        records = (((from_file(cell_path(each.folder, each.key)), each.folder) for each in seeds) for seeds in seeds_of)
+        records = (((_record_of(each), each.folder) for each in seeds) for seeds in seeds_of)
         firsts = [first for seeds in records if (first := next((one for one in seeds if shows(one[0])), None))]
         if firsts:
             shown[track, dataset] = shown.get((track, dataset), 0) + 1
             found += firsts
     return found
+
+
+def _record_of(stored: Stored) -> CellRecord:
+    """The cell from its file, its model named as rows name it."""
+    record = from_file(cell_path(stored.folder, stored.key))
+    return replace(record, cell=replace(record.cell, model=model_in_rows(record.cell.model)))
 
 
 def galleries(stored: Sequence[Stored], marks: tuple[str, ...] = ()) -> list[Gallery]:
