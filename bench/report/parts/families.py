@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import NO_MODEL
+from bench.core.cells import INSTANTSPLAT
 from bench.core.families import Family
 from bench.core.names import UNTRAINED, Part
 from bench.core.registry import features
@@ -58,7 +58,7 @@ def _located(rows: pd.DataFrame) -> pd.DataFrame:
     curve (the family), network (with its size), point (the size), parameters, plain (read where the size's name alone
     reads it), layer, depth, default."""
     found = []
-    for model in in_order((name for name in rows["model"] if name != NO_MODEL and not is_joined(name)), "probe"):
+    for model in in_order((name for name in rows["model"] if name != INSTANTSPLAT and not is_joined(name)), "probe"):
         (written,) = parts_of(model)
         part = features.current(written.without(UNTRAINED))
         if part.variants or part.base not in features:
