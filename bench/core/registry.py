@@ -177,6 +177,11 @@ def broken_plugins() -> list[BrokenPlugin]:
     return [_broken[name] for name in sorted(_broken)]
 
 
+def is_loaded() -> bool:
+    """True where plug-ins have been looked for in this process, or a class was registered without that."""
+    return _discovered or any(registry._classes for registry in (features, estimators, pointmaps, datasets))
+
+
 def discover() -> None:
     """Import every installed plug-in, once. Never raises: what fails is listed by `broken_plugins`."""
     global _discovered

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.core.cells import INSTANTSPLAT, OVER_DATASETS
+from bench.core.cells import OVER_DATASETS
 from bench.core.facts.training import is_disclosed, overlap, parts, sources
 from bench.core.interfaces import Card
 from bench.machine.files import write_text
@@ -23,7 +23,7 @@ from bench.report.say.cards import (
     card_of,
     dataset_title,
     datasets_in_order,
-    is_joined,
+    is_single,
     loaded,
     registered_card,
     singles,
@@ -69,15 +69,19 @@ def write_model_pages(stored: Sequence[Stored], rows: pd.DataFrame, means: pd.Da
     Returns:
         The name of the index, None where no model was measured.
     """
-    models = singles(model for model in dict.fromkeys(rows["model"]))
+    models = singles(rows["model"].unique())
     if not models:
         return None
     intervals = scene_intervals(rows)
     printed = published_means()
+    by_network: dict[str, list[Stored]] = {}
+    for each in stored:
+        if is_single(each.cell.model):
+            by_network.setdefault(loaded(each.cell.model), []).append(each)
     links = []
     for model in models:
         own = [_of(model, frame) for frame in (rows, means, printed)]
-        mine = [each for each in stored if _is_of(model, each.cell.model)]
+        mine = by_network.get(model, [])
         page = model_page(model, own[0], own[1].merge(intervals, on=list(SETTING), how="left"), own[2], mine)
         for gallery in (gallery for each in page.sections for part in each.parts for gallery in part.galleries):
             copy_pictures(gallery, out)
@@ -107,14 +111,15 @@ def model_page(model: str, rows: pd.DataFrame, means: pd.DataFrame, printed: pd.
         stored: Its cells.
     """
     card = card_of(model)
-    own = registered_card(model) or card
+    registered = registered_card(model)
+    own = registered or card
     datasets = datasets_in_order([*means["dataset"], *printed["dataset"]])
     first = section(
         "card",
         "Card",
         [
             Part("What is known of it", tables=(_card_table(card, own),)),
-            Part("What it was trained on", (_training(card),), tables=(_overlap_table(card, own, datasets),)),
+            Part("What it was trained on", (_training(card, registered),), tables=(_overlap_table(card, own, datasets),)),
         ],
     )
     sections = [first, *_scores(means, stored), *_published(printed)]
@@ -126,12 +131,8 @@ def model_page(model: str, rows: pd.DataFrame, means: pd.DataFrame, printed: pd.
     return Page(title_of(model), _summary(rows), (*sections, last), links=links)
 
 
-def _is_of(model: str, name: str) -> bool:
-    return name != INSTANTSPLAT and not is_joined(name) and loaded(name) == model
-
-
 def _of(model: str, frame: pd.DataFrame) -> pd.DataFrame:
-    names = {name for name in set(frame["model"]) if _is_of(model, str(name))}
+    names = [name for name in frame["model"].unique() if is_single(name) and loaded(name) == model]
     return frame[frame["model"].isin(names)].reset_index(drop=True)
 
 
@@ -160,10 +161,10 @@ def _card_table(card: Card, own: Card) -> Table:
     return words_table("facts", "What is known of it", ("Value",), lines, corner="field")
 
 
-def _training(card: Card) -> str:
+def _training(card: Card, registered: Card | None) -> str:
     """What it was trained on, in sentences."""
     if not card.data:
-        return "No training data is recorded." if card.weights or not registered_card(card.name) else "Nothing."
+        return "No training data is recorded." if card.weights or not registered else "Nothing."
     known = parts(card.data)
     holds = "" if known == card.data else f": {', '.join(known)}"
     rest = "" if is_disclosed(card.data) else " Not all of it is known."

@@ -13,6 +13,7 @@ import pandas as pd
 from bench.core.cells import EXTRACTION, PERF, Cell
 from bench.core.errors import UserError
 from bench.report.figures.gallery import Stored
+from bench.report.say.cards import read_cards_of
 from bench.results.confirmed import confirmed_keys
 from bench.results.schema import IDENTITY, PUBLISHED, ROW_COLUMNS
 from bench.results.store import Held, Store, read_rows
@@ -65,6 +66,7 @@ def load_results(folders: Sequence[Path]) -> Results:
 
     rows = to_frame(tables())
     stored = tuple(_stored(rows, measured, lengths))
+    read_cards_of(rows["model"].unique(), rows["dataset"].unique())
     names = tuple(folder.resolve().name if folder in measured else PUBLISHED for folder in folders)
     if len(measured) > 1:
         rows = rows[~rows.duplicated(list(IDENTITY))]

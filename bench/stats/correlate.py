@@ -112,15 +112,30 @@ def leave_one_out(
 ) -> pd.DataFrame:
     """r of each column of `first` with each of `second` when each single model (row) is left out: method, x, y, left_out,
     r."""
-    rows = [
-        (method, x, y, model, coefficient(table[x].drop(model), table[y].drop(model), method))
+    parts = [
+        pd.DataFrame(
+            {"method": method, "x": x, "y": y, "left_out": table.index, "r": _without_each(table[x], table[y], method)}
+        )
         for method in methods
         for x in first
         for y in second
         if x != y
-        for model in table.index
     ]
-    return pd.DataFrame(rows, columns=["method", "x", "y", "left_out", "r"])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["method", "x", "y", "left_out", "r"])
+
+
+def _without_each(x: pd.Series, y: pd.Series, method: Method) -> Array:
+    """The correlation without each single row, (rows,); all of it where a row lacks a value and so takes no part."""
+    found = np.full(len(x), coefficient(x, y, method))
+    held = (x.notna() & y.notna()).to_numpy()
+    both = _complete(x, y)
+    n = len(both)
+    if n > FEWEST:
+        kept = both[np.arange(n - 1) + (np.arange(n - 1) >= np.arange(n)[:, None])]  # (n, n - 1, 2): row i lacks model i
+        found[held] = _coefficients(kept[..., 0], kept[..., 1], method)
+    else:
+        found[held] = np.nan
+    return found
 
 
 def correlations(
@@ -135,10 +150,10 @@ def correlations(
     Gives method, x, y, r, p, low, high (bootstrap over models), n; the leverage: r_min and r_max over leaving out one
     model, `most_influential` (the model whose absence moves r most) and r_without it.
     """
-    left_out = leave_one_out(table, first, second, methods)
+    left_out = leave_one_out(table, first, second, methods).groupby(["method", "x", "y"], sort=False)
     rows = []
     for method, x, y in [(method, x, y) for method in methods for x in first for y in second if x != y]:
-        group = left_out[(left_out["method"] == method) & (left_out["x"] == x) & (left_out["y"] == y)]
+        group = left_out.get_group((method, x, y))
         found = correlation(table[x], table[y], method, confidence)
         r = group["r"].to_numpy(float)
         moved = np.where(np.isnan(r), -np.inf, np.abs(r - found["r"]))

@@ -3,7 +3,7 @@
 python tests/benchmarks/bench_store.py [CELLS ...] [--steps scan,compact,…]
 
 By default 1000 and 10000 cells, all steps. Each step runs in a process of its own. A cell is stored as a run stores it:
-27 rows, as a probe of three held-out views has, and one picture. The table of bench/docs/trust.md is what this prints.
+27 rows, as a probe of three held-out views has, and two small pictures. The table of bench/docs/trust.md is of this.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def fill(folder: Path, count: int) -> None:
         key = digest(number)
         rows = measurements(rng)
         record = CellRecord(key, cell, "ok", "none", "", rows, (), 60.0, 900.0, provenance=provenance, marks=marks)
-        store.save(record, {"render.left": picture})
+        store.save(record, {"photo.left": picture, "render.left": picture})
         keys[cell, "none"] = key
     store.plan(keys)
 

@@ -134,6 +134,19 @@ def test_resampled_coefficients_are_scipys(method: Method) -> None:
     assert coefficient(pd.Series(x), pd.Series(y), method) == pytest.approx(found["r"])
 
 
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 9), st.sampled_from(METHODS))
+def test_leaving_one_out_is_what_a_table_without_that_row_gives(seed: int, n: int, method: Method) -> None:
+    """Also with ties, constant columns and rows that lack a value, which take no part."""
+    generator = np.random.default_rng(seed)
+    table = pd.DataFrame(generator.integers(0, 3, size=(n, 2)) + 0.1, columns=["x", "y"])
+    table = table.mask(generator.random((n, 2)) < 0.1)
+    found = leave_one_out(table, ["x"], ["y"], [method])
+    expected = [coefficient(rest["x"], rest["y"], method) for rest in (table.drop(place) for place in table.index)]
+    assert list(found["left_out"]) == list(table.index)
+    np.testing.assert_allclose(found["r"], expected, atol=1e-9)
+
+
 def published_like(values: dict[str, float]) -> pd.DataFrame:
     shared = {"track": "probe", "dataset": "llff", "mode": "G", "alignment": "-", "metric": "psnr"}
     return pd.DataFrame(

@@ -12,11 +12,20 @@ import pandas as pd
 from bench.core.cells import MODES, NOT_APPLICABLE, OVER_DATASETS, WHOLE_CELL
 from bench.core.facts.training import parts, sources
 from bench.core.interfaces import Card
-from bench.core.registry import estimators, features
 from bench.metrics.catalogue import CATALOGUE, METRICS, RANK, Metric, metric_named
 from bench.report.figures.gallery import MODE_TITLES, Stored
 from bench.report.leaderboard.pictures import embedded_pictures
-from bench.report.say.cards import ABLATION, card_of, dataset_title, datasets_in_order, in_order, network, parts_of, title_of
+from bench.report.say.cards import (
+    ABLATION,
+    card_of,
+    dataset_title,
+    datasets_in_order,
+    in_order,
+    network,
+    parts_of,
+    registered_card,
+    title_of,
+)
 from bench.report.say.marks import condition_marks, row_marks
 from bench.report.say.overlap import is_initialiser_known, is_known
 from bench.report.tables.beside import BLOCKS, published_means
@@ -302,7 +311,7 @@ def _parts(model: str) -> list[str]:
 def _card(model: str) -> dict[str, Any]:
     """A model's card: its registered class's; what that leaves open, or where there is none, as the papers' tables say."""
     paper = card_of(model)
-    own = next((registry[model].card for registry in (features, estimators) if model in registry), None)
+    own = registered_card(model)
     empty = Card("")
     fields = {
         name: value if value != getattr(empty, name) else getattr(paper, name)

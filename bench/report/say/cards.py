@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import pandas as pd
 
 from bench.core.cells import INSTANTSPLAT
-from bench.core.errors import UserError
 from bench.core.interfaces import Card, DatasetCard
 from bench.core.names import UNTRAINED, ModelName, Part
-from bench.results.reference.published import published_cards
+from bench.report.say.registered import read_cards, registered_dataset, registered_model
+from bench.results.reference.published import published_cards, published_rows
 
 #: The papers' order of methods; what is not named here follows in alphabetical order.
 PROBED = ("dust3r", "mast3r", "midas", "dinov2", "dino", "sam", "clip", "radio", "mae", "sd", "iuvrgb")
@@ -77,15 +77,18 @@ def card_of(model: str) -> Card:
 
 
 def registered_card(model: str) -> Card | None:
-    """The card of the class that is registered under this name; the plug-ins are imported for it."""
-    from bench.core.registry import estimators, features
+    """The card of the class that is registered under this name."""
+    found = registered_model(model)
+    return found.card if found else None
 
-    for registry in (features, estimators):
-        try:
-            return registry[model].card
-        except UserError:
-            continue
-    return None
+
+def read_cards_of(models: Iterable[str], data: Iterable[str]) -> None:
+    """Look up all that a report will ask of these models and data sets, and of the published ones, at once
+    (bench.report.say.registered.read_cards)."""
+    published = published_rows()
+    names = {*map(str, models), *map(str, published["model"].unique())}
+    parts = [part for name in names for part in parts_of(name)]
+    read_cards({*names, *map(str, parts), *map(network, parts)}, {*map(str, data), *map(str, published["dataset"].unique())})
 
 
 def initialiser_card(pointmap: str) -> Card | None:
@@ -110,6 +113,7 @@ def title_of(model: str, track: str = "probe") -> str:
     return " + ".join(map(_part_title, parts)) + random
 
 
+@functools.cache
 def _parsed(model: str) -> ModelName:
     return ModelName.parse(model.removesuffix(RANDOM))
 
@@ -136,14 +140,17 @@ def loaded(model: str) -> str:
 
 def singles(models: Iterable[str]) -> list[str]:
     """The networks behind names that join nothing, each once, in their order; without InstantSplat."""
-    return list(dict.fromkeys(loaded(model) for model in models if model != INSTANTSPLAT and not is_joined(model)))
+    return list(dict.fromkeys(loaded(model) for model in models if is_single(model)))
 
 
 def is_upsampled(model: str) -> bool:
     """True for one model whose features are upsampled: "dino@jbu", "dino@featup"."""
-    if model == INSTANTSPLAT or is_joined(model):
-        return False
-    return bool(_parsed(model).parts[0].without(UNTRAINED).variants)
+    return is_single(model) and bool(_parsed(model).parts[0].without(UNTRAINED).variants)
+
+
+def is_single(model: str) -> bool:
+    """True for one model, whatever its size, layer and upsampler; False for InstantSplat and for joined features."""
+    return model != INSTANTSPLAT and not is_joined(model)
 
 
 def is_joined(model: str) -> bool:
@@ -168,9 +175,7 @@ def in_order(models: Iterable[str], track: str) -> list[str]:
 
 def dataset_card(dataset: str) -> DatasetCard:
     """The card of a registered data set, else its name alone."""
-    from bench.core.registry import datasets
-
-    return datasets[dataset].card if dataset in datasets else DatasetCard(dataset)
+    return registered_dataset(dataset) or DatasetCard(dataset)
 
 
 def dataset_title(dataset: str) -> str:
@@ -195,6 +200,6 @@ def datasets_in_order(datasets: Iterable[str]) -> list[str]:
 
 def domains(models: Iterable[str]) -> pd.DataFrame:
     """The single models with the kind of supervision that their cards name: columns model, supervision, domain."""
-    single = [model for model in models if model != INSTANTSPLAT and not is_joined(model)]
+    single = [model for model in models if is_single(model)]
     rows = [(model, card_of(loaded(model)).supervision, card_of(loaded(model)).domain) for model in single]
     return pd.DataFrame(rows, columns=["model", "supervision", "domain"])

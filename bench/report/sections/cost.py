@@ -9,13 +9,13 @@ import pandas as pd
 
 from bench.core.cells import INSTANTSPLAT, NOT_APPLICABLE
 from bench.core.names import ModelName
-from bench.core.registry import features
 from bench.metrics.catalogue import METRICS, headline
 from bench.report.figures import models as charts_models
 from bench.report.figures.drawing import Drawer, Figure
 from bench.report.page.page import Part, Section, section
 from bench.report.say import marks as conditions
 from bench.report.say.cards import RANDOM, title_of
+from bench.report.say.registered import registered_model
 from bench.report.tables import runs as run_tables
 from bench.report.tables.beside import headline_alignment
 from bench.stats.bootstrap import stratified_difference
@@ -74,7 +74,7 @@ def _seconds_of_making(rows: pd.DataFrame, extraction: pd.DataFrame) -> pd.Serie
         return sum(
             next((known[part, kind, dataset, scene] for kind in kinds if (part, kind, dataset, scene) in known), math.nan)
             for part in map(str, ModelName.parse(model).parts)
-            if not (part in features and features[part].per_pixel)
+            if not ((found := registered_model(part)) and found.per_pixel)
         )
 
     found = [made(*map(str, row)) for row in rows[["model", "weights", "dataset", "scene"]].itertuples(index=False)]

@@ -1,0 +1,101 @@
+"""What the registered classes say of models and data sets, without their libraries in this process.
+
+Importing the plug-ins brings PyTorch, half a gigabyte that a report does not need. Where they are not loaded yet, a process
+of its own reads their cards and ends before the report takes memory. What was not asked for then is looked up here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from bench.core.errors import UserError
+from bench.core.interfaces import Card, DatasetCard
+from bench.core.registry import datasets, estimators, features, is_loaded
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What a model's class says: its card, and whether its features are per pixel by nature."""
+
+    card: Card
+    per_pixel: bool = False
+
+
+_models: dict[str, Registered | None] = {}
+_datasets: dict[str, DatasetCard | None] = {}
+
+
+def read_cards(models: Iterable[str], data: Iterable[str]) -> None:
+    """Look up models and data sets in a process of its own, unless the plug-ins are loaded in this one.
+
+    Args:
+        models: Names of networks, registered or not.
+        data: Names of data sets, likewise.
+    """
+    asked = {
+        "models": sorted({str(name) for name in models} - {*_models}),
+        "datasets": sorted({str(name) for name in data} - {*_datasets}),
+    }
+    if is_loaded() or not any(asked.values()):
+        return
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "bench.report.say.registered"]
+    ended = subprocess.run(
+        command, input=json.dumps(asked), capture_output=True, text=True, encoding="utf-8", env=environment, check=False
+    )
+    if ended.returncode:
+        return
+    told = json.loads(ended.stdout.splitlines()[-1])  # a plug-in may have printed before
+    _models.update(
+        {name: said and Registered(_card(said["card"]), said["per_pixel"]) for name, said in told["models"].items()}
+    )
+    _datasets.update({name: said and DatasetCard(**said) for name, said in told["datasets"].items()})
+
+
+def registered_model(name: str) -> Registered | None:
+    """What the class says that is registered under a name; None where there is none."""
+    if name in _models and not is_loaded():
+        return _models[name]
+    for registry in (features, estimators):
+        try:
+            found = registry[name]
+        except UserError:
+            continue
+        return Registered(found.card, getattr(found, "per_pixel", False))
+    return None
+
+
+def registered_dataset(name: str) -> DatasetCard | None:
+    """The card of the data set that is registered under a name; None where there is none."""
+    if name in _datasets and not is_loaded():
+        return _datasets[name]
+    return datasets[name].card if name in datasets else None
+
+
+def _card(said: dict[str, Any]) -> Card:
+    return Card(**{**said, "data": tuple(said["data"])})
+
+
+def _told(card: Card | DatasetCard, kind: type) -> dict[str, Any]:
+    return {field.name: getattr(card, field.name) for field in fields(kind)}
+
+
+def _answer() -> None:
+    """Read names from the standard input, print what is registered under them."""
+    asked = json.load(sys.stdin)
+    found = {name: registered_model(name) for name in asked["models"]}
+    cards = {name: registered_dataset(name) for name in asked["datasets"]}
+    models = {name: said and {"card": _told(said.card, Card), "per_pixel": said.per_pixel} for name, said in found.items()}
+    print(
+        json.dumps({"models": models, "datasets": {name: card and _told(card, DatasetCard) for name, card in cards.items()}})
+    )
+
+
+if __name__ == "__main__":
+    _answer()
