@@ -1,4 +1,4 @@
-"""DINO and its successors: self-distillation without labels."""
+"""DINO, iBOT and their successors: self-distillation without labels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card, Size
+from registry.support.checkpoints import State, renamed, without
 from registry.support.timm import StageProvider, TimmProvider, block_tokens, position_by_scale
 
 _SCALE = MappingProxyType(
@@ -37,6 +38,28 @@ class DINO(_ScaledPosition):
         }
     )
     default_size = "B"
+
+
+_IBOT = "torchhub:https://lf3-nlp-opensource.bytetos.com/obj/nlp-opensource/archive/2022/ibot/{}/checkpoint_teacher.pth"
+
+
+@features.register("ibot")
+class IBOT(_ScaledPosition):
+    """iBOT's teacher in DINO's architecture, block-wise masking."""
+
+    card = Card(name="iBOT", stride=16, supervision="Self Distillation", domain="2D", data=("ImageNet-1k",),
+                license="Apache-2.0", paper="arXiv:2111.07832")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "S": Size("ViT-S/16", 384, 12, 21.7, "vit_small_patch16_224", weights=_IBOT.format("vits_16")),
+            "B": Size("ViT-B/16", 768, 12, 85.8, "vit_base_patch16_224", weights=_IBOT.format("vitb_16")),
+            "L": Size("ViT-L/16", 1024, 24, 303.3, "vit_large_patch16_224", weights=_IBOT.format("vitl_16")),
+        }
+    )
+    default_size = "B"
+
+    def convert(self, state: State) -> State:
+        return super().convert(without(renamed(state, [(r"^module\.", ""), (r"^backbone\.", "")]), "masked_embed$"))
 
 
 @features.register("dinov2")

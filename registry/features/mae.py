@@ -1,20 +1,23 @@
-"""Trained by filling in what is hidden, in pixels or in features: MAE, I-JEPA, EVA-02, AIMv2, Sapiens 2."""
+"""Trained by filling in what is hidden: I-JEPA, EVA-02, AIMv2, Sapiens 2, and MAE with its kin (ConvNeXt V2, Hiera, Pixio,
+VideoMAE)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.registry import features
 from bench.types import Card, Setting, Size
-from registry.support.checkpoints import State, renamed
-from registry.support.images import CLIP
-from registry.support.timm import TimmProvider, block_tokens
+from registry.support.checkpoints import State, renamed, without
+from registry.support.images import CLIP, centre_padded, normalised
+from registry.support.timm import StageProvider, TimmProvider, block_tokens, position_to_size
 
 _AS_TIMM = "as timm runs it"
+_WINDOW = 32  #: pixels of a side of Hiera's windows
 
 
 @features.register("mae")
@@ -123,3 +126,168 @@ class Sapiens2(TimmProvider):
         }
     )
     default_size = "B"
+
+
+@features.register("convnextv2")
+class ConvNeXtV2(StageProvider):
+    """ConvNeXt V2 after masked pre-training, before any fine-tuning: the third of its four stages."""
+
+    card = Card(name="ConvNeXt V2", stride=16, supervision="Image Reconstruction", domain="2D", data=("ImageNet-1k",),
+                license="CC-BY-NC-4.0", weights="hf:timm/{architecture}", paper="arXiv:2301.00808",
+                note=_AS_TIMM)  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "A": Size("ConvNeXt-V2-A", 160, 4, 3.4, "convnextv2_atto.fcmae"),
+            "F": Size("ConvNeXt-V2-F", 192, 4, 4.8, "convnextv2_femto.fcmae"),
+            "P": Size("ConvNeXt-V2-P", 256, 4, 8.6, "convnextv2_pico.fcmae"),
+            "N": Size("ConvNeXt-V2-N", 320, 4, 15.0, "convnextv2_nano.fcmae"),
+            "T": Size("ConvNeXt-V2-T", 384, 4, 27.9, "convnextv2_tiny.fcmae"),
+            "B": Size("ConvNeXt-V2-B", 512, 4, 87.7, "convnextv2_base.fcmae"),
+            "L": Size("ConvNeXt-V2-L", 768, 4, 196.4, "convnextv2_large.fcmae"),
+            "H": Size("ConvNeXt-V2-H", 1408, 4, 657.5, "convnextv2_huge.fcmae"),
+        }
+    )
+    default_size = "B"
+
+
+@features.register("hiera")
+class Hiera(StageProvider):
+    """Hiera after masked pre-training, before any fine-tuning: the third of its four stages.
+
+    Its windows tile multiples of 32 pixels: other photos are padded around, and the padding stays. Positions learned at 224
+    pixels are resized bicubically, which its authors found later to cost accuracy (arXiv:2311.05613).
+    """
+
+    card = Card(name="Hiera", stride=16, supervision="Image Reconstruction", domain="2D", data=("ImageNet-1k",),
+                license="CC-BY-NC-4.0", weights="hf:timm/{architecture}", paper="arXiv:2306.00989",
+                note=_AS_TIMM)  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "T": Size("Hiera-T", 384, 4, 27.1, "hiera_tiny_224.mae"),
+            "S": Size("Hiera-S", 384, 4, 34.2, "hiera_small_224.mae"),
+            "B": Size("Hiera-B", 384, 4, 50.8, "hiera_base_224.mae"),
+            "Bplus": Size("Hiera-B+", 448, 4, 69.0, "hiera_base_plus_224.mae"),
+            "L": Size("Hiera-L", 576, 4, 212.6, "hiera_large_224.mae"),
+            "H": Size("Hiera-H", 1024, 4, 670.7, "hiera_huge_224.mae"),
+        }
+    )
+    default_size = "B"
+
+    def load(self, device: torch.device) -> None:
+        super().load(device)
+        self.position = self.network.pos_embed
+
+    def prepared(self, images: Tensor) -> Tensor:
+        return centre_padded(normalised(images, self.statistics), _WINDOW)
+
+    def forward(self, images: Tensor) -> Tensor:
+        import timm
+
+        network, grid = self.network, (images.shape[-2] // 4, images.shape[-1] // 4)
+        if tuple(network.tokens_spatial_shape) != grid:
+            with torch.device("meta"):  # for the order in which it keeps tokens of this size
+                sized = timm.create_model(self.architecture, img_size=tuple(images.shape[-2:]))
+            for name in ("unroll", "reroll", "tokens_spatial_shape", "mask_spatial_shape"):
+                setattr(network, name, getattr(sized, name))
+            position = position_to_size(self.position, grid, "bicubic", prefix=0)
+            network.pos_embed = nn.Parameter(position, requires_grad=False)
+        return super().forward(images)
+
+
+_PIXIO = "hf:facebook/pixio-{0}/pixio_{0}.pth"
+
+
+@features.register("pixio")
+class Pixio(TimmProvider):
+    """Pixio: MAE with eight class tokens; the last block, the position embedding resized bicubically, as its authors do."""
+
+    card = Card(name="Pixio", stride=16, supervision="Image Reconstruction", domain="2D", data=("MetaCLIP-2B",),
+                license="FAIR non-commercial (gated)", paper="arXiv:2512.15715")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "B": Size("ViT-B/16", 768, 12, 85.9, weights=_PIXIO.format("vitb16")),
+            "L": Size("ViT-L/16", 1024, 24, 303.4, weights=_PIXIO.format("vitl16")),
+            "H": Size("ViT-H/16", 1280, 32, 631.0, weights=_PIXIO.format("vith16")),
+            "1B": Size("ViT-1B/16", 1536, 48, 1361.5, weights=_PIXIO.format("vit1b16")),
+            "5B": Size("ViT-5B/16", 3072, 48, 5440.9, weights=_PIXIO.format("vit5b16")),
+        }
+    )
+    default_size = "H"
+    heads: ClassVar[Mapping[str, int]] = MappingProxyType({"B": 12, "L": 16, "H": 16, "1B": 24, "5B": 32})
+
+    def build(self) -> Any:
+        from timm.models.vision_transformer import VisionTransformer
+
+        size = self.sizes[self.size]
+        shape = {"embed_dim": size.channels, "depth": size.depth, "num_heads": self.heads[self.size]}
+        # A class token and seven registers are eight tokens with a position each.
+        return VisionTransformer(img_size=256, num_classes=0, reg_tokens=7, **{**shape, **self.options})
+
+    def forward(self, images: Tensor) -> Tensor:
+        grid = images.shape[-2] // self.card.stride, images.shape[-1] // self.card.stride
+        position = position_to_size(self.network.pos_embed, grid, "bicubic", prefix=8)
+        return block_tokens(self.network, images, position, self.setting("layer"))
+
+    def convert(self, state: State) -> State:
+        tokens = state.get("cls_token")
+        return state if tokens is None else state | {"cls_token": tokens[:, :1], "reg_token": tokens[:, 1:]}
+
+
+_ATTENTION = ("query.weight", "key.weight", "value.weight", "q_bias", "v_bias")
+_VIDEOMAE_NAMES = [
+    (r"^videomae\.", ""),
+    (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
+    (r"^encoder\.layer\.", "blocks."),
+    (r"^layernorm\.", "norm."),
+    (r"\.attention\.attention\.", ".attn."),
+    (r"\.attention\.output\.dense\.", ".attn.proj."),
+    (r"\.intermediate\.dense\.", ".mlp.fc1."),
+    (r"\.output\.dense\.", ".mlp.fc2."),
+    (r"\.layernorm_before\.", ".norm1."),
+    (r"\.layernorm_after\.", ".norm2."),
+]
+
+
+@features.register("videomae")
+class VideoMAE(TimmProvider):
+    """VideoMAE after pre-training: the last block's tokens of a clip that repeats the photo twice (one tubelet).
+
+    A photo repeated meets the kernels' sum over time. Positions are the first tubelet's of the training at 224 pixels, which
+    are numbered row by row in one sine-cosine table, resized bicubically.
+    """
+
+    card = Card(name="VideoMAE", stride=16, supervision="Video Reconstruction", domain="2D", data=("Kinetics",),
+                license="CC-BY-NC-4.0", paper="arXiv:2203.12602")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "B": Size("ViT-B/16", 768, 12, 85.6, "vit_base_patch16_224", weights="hf:MCG-NJU/videomae-base"),
+            "L": Size("ViT-L/16", 1024, 24, 303.1, "vit_large_patch16_224", weights="hf:MCG-NJU/videomae-large"),
+        }
+    )
+    default_size = "B"
+    options = MappingProxyType({"dynamic_img_size": True, "class_token": False, "global_pool": "", "pos_embed": "none"})
+
+    def forward(self, images: Tensor) -> Tensor:
+        grid = images.shape[-2] // self.card.stride, images.shape[-1] // self.card.stride
+        position = position_to_size(counted_position(14 * 14, self.card.channels), grid, "bicubic", prefix=0)
+        return block_tokens(self.network, images, position.to(images), self.setting("layer"))
+
+    def convert(self, state: State) -> State:
+        state = without(state, r"decoder\.", "encoder_to_decoder", "mask_token$")
+        result = renamed(state, _VIDEOMAE_NAMES)
+        for block in {key.partition(".attn.")[0] for key in result if ".attn." in key}:
+            names = [f"{block}.attn.{part}" for part in _ATTENTION]
+            if all(name in result for name in names):  # else they are told as missing when the state is loaded
+                *weights, query, value = (result.pop(name) for name in names)
+                result[f"{block}.attn.qkv.weight"] = torch.cat(weights)
+                result[f"{block}.attn.qkv.bias"] = torch.cat([query, torch.zeros_like(query), value])  # keys have none
+        kernel = result.get("patch_embed.proj.weight")
+        return result if kernel is None else result | {"patch_embed.proj.weight": kernel.sum(dim=2)}
+
+
+def counted_position(places: int, channels: int) -> Tensor:
+    """(1, places, channels): sine and cosine, by turns, of the place's number times 10000^(-2i / channels) (Vaswani et al.
+    2017, section 3.5)."""
+    frequencies = 10000.0 ** (-torch.arange(channels // 2, dtype=torch.float64) * 2 / channels)
+    angles = torch.arange(places).double()[:, None] * frequencies
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).float()[None]

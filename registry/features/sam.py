@@ -1,17 +1,18 @@
-"""Segment Anything, versions 1 and 2.1."""
+"""Segment Anything, versions 1, 2.1 and 3."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card, Size
 from registry.support.checkpoints import State, renamed, without
-from registry.support.images import centre_padded, normalised
+from registry.support.images import HALF, centre_padded, normalised
 from registry.support.timm import StageProvider, TimmProvider
 
 _WINDOW = 32
@@ -73,3 +74,46 @@ class SAM2(StageProvider):
 
     def prepared(self, images: Tensor) -> Tensor:
         return centre_padded(normalised(images, self.statistics), _WINDOW)
+
+
+@features.register("sam3")
+class SAM3(TimmProvider):
+    """SAM 3's image encoder, the transformers library's network: the last block, before the neck.
+
+    Blocks with windows count positions within them; the others stretch the photo's longer side over the 24 patches of the
+    pre-training, as the publisher stretches its square photos.
+    """
+
+    card = Card(name="SAM 3", stride=14, supervision="Segmentation", domain="2D", data=("SA-Co", "5.4B image-text pairs"),
+                license="SAM (gated)", weights="hf:facebook/sam3", paper="arXiv:2511.16719")  # fmt: skip
+    sizes = MappingProxyType({"L": Size("ViT-L+/14", 1024, 32, 446.2)})
+    default_size = "L"
+    statistics = HALF
+    options = MappingProxyType({})
+    needs = MappingProxyType({"transformers": "pip install 'vfm3d-bench[hf]'"})
+
+    def build(self) -> Any:
+        from transformers.models.sam3 import configuration_sam3, modeling_sam3
+
+        configuration: Any = configuration_sam3.Sam3ViTConfig
+        return modeling_sam3.Sam3ViTModel(configuration(attn_implementation="sdpa", **self.options))
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows, columns = (side // self.card.stride for side in images.shape[-2:])
+        positions = stretched_positions(rows, columns, self.network.config.window_size).to(images.device)
+        x = self.network.layer_norm(self.network.embeddings(images).unflatten(1, (rows, columns)))
+        for layer in self.network.layers[: self.setting("layer")]:
+            if not layer.window_size:
+                layer.position_ids = positions
+            x = layer(x)
+        return x
+
+    def convert(self, state: State) -> State:
+        encoder = without(state, "tracker_", r"detector_model\.(?!vision_encoder\.backbone\.)")
+        return renamed(encoder, [(r"^detector_model\.vision_encoder\.backbone\.", "")])
+
+
+def stretched_positions(rows: int, columns: int, side: int) -> Tensor:
+    """(rows * columns, 2): column and row of each patch, in units in which the longer of both sides is `side` long."""
+    places = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.stack([places[1].flatten(), places[0].flatten()], dim=-1) * (side / max(rows, columns))

@@ -1,4 +1,4 @@
-"""Models trained on images and text: CLIP and its open successors, SigLIP 2, Perception Encoder, TIPSv2."""
+"""Models trained on images and text: CLIP and its successors, SigLIP 2, Perception Encoder, TIPSv2, BEiT-3, InternViT."""
 
 from __future__ import annotations
 
@@ -93,6 +93,25 @@ class OpenCLIP(TimmProvider):
         }
     )
     default_size = "B"
+    statistics = CLIP_STATISTICS
+
+
+@features.register("metaclip2")
+class MetaCLIP2(TimmProvider):
+    """MetaCLIP 2, worldwide: the last block, no final norm, no projection."""
+
+    card = Card(name="MetaCLIP 2", stride=14, supervision="Contrastive VLM", domain="2D", data=("MetaCLIP 2's pairs",),
+                license="CC-BY-NC-4.0", weights="hf:timm/{architecture}", paper="arXiv:2507.22062",
+                note="as timm runs it")  # fmt: skip
+    # H was trained with the quick approximation of GELU, G with GELU.
+    sizes = MappingProxyType(
+        {
+            "H": Size("ViT-H/14", 1280, 32, 630.8, "vit_huge_patch14_clip_quickgelu_224.metaclip2_worldwide",
+                      weights="hf:timm/vit_huge_patch14_clip_224.metaclip2_worldwide"),
+            "G": Size("ViT-G/14", 1664, 48, 1842.8, "vit_gigantic_patch14_clip_224.metaclip2_worldwide"),
+        }
+    )  # fmt: skip
+    default_size = "H"
     statistics = CLIP_STATISTICS
 
 
@@ -215,3 +234,30 @@ class TIPSv2(TimmProvider):
     )
     default_size = "B"
     statistics = NONE
+
+
+@features.register("beit3")
+class BEiT3(TimmProvider):
+    """BEiT-3's vision expert after pre-training, before any fine-tuning."""
+
+    card = Card(name="BEiT-3", stride=16, supervision="Masked Data Modelling, images and text", domain="2D",
+                data=("BEiT-3-Mix",), license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2208.10442",
+                note="as timm runs it")  # fmt: skip
+    sizes = MappingProxyType(
+        {
+            "B": Size("ViT-B/16", 768, 12, 85.9, "beit3_base_patch16_224.pt"),
+            "L": Size("ViT-L/16", 1024, 24, 303.5, "beit3_large_patch16_224.pt"),
+        }
+    )
+    default_size = "B"
+
+
+@features.register("internvit")
+class InternViT(TimmProvider):
+    """InternViT, 300M, of InternVL 2.5: the last block, after which it has no norm."""
+
+    card = Card(name="InternViT", stride=14, supervision="Contrastive VLM + Distillation + language alignment", domain="2D",
+                data=("InternViT-Mix",), license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2412.05271",
+                note="as timm runs it")  # fmt: skip
+    sizes = MappingProxyType({"L": Size("ViT-L/14", 1024, 24, 304.0, "vit_intern300m_patch14_448.ogvl_2pt5")})
+    default_size = "L"

@@ -38,17 +38,16 @@ def position_by_scale(position: Tensor, grid: tuple[int, int], prefix: int = 1, 
 def block_tokens(network: Any, images: Tensor, position: Tensor, blocks: int | None = None, **options: Any) -> Tensor:
     """Patch tokens (B, n, C) after the first `blocks` blocks (by default all) of a timm transformer, before any final norm.
 
-    position: the embedding (1, prefix + n, C) to use in place of the network's own, prefix = 1 where it has a class token,
-    else 0. options: passed to every block.
+    position: the embedding (1, prefix + n, C) to use in place of the network's own, prefix being how many class tokens and
+    registers it has. options: passed to every block.
     """
     x = network.patch_embed(images).flatten(1, 2)
-    prefix = 0 if network.cls_token is None else 1
-    if prefix:
-        x = torch.cat([network.cls_token.expand(len(x), -1, -1), x], dim=1)
+    prefix = [token for token in (network.cls_token, getattr(network, "reg_token", None)) if token is not None]
+    x = torch.cat([*(token.expand(len(x), -1, -1) for token in prefix), x], dim=1)
     x = network.norm_pre(x + position)
     for block in network.blocks[:blocks]:
         x = block(x, **options)
-    return x[:, prefix:]
+    return x[:, sum(token.shape[1] for token in prefix) :]
 
 
 def position_to_size(position: Tensor, grid: tuple[int, int], mode: str, prefix: int = 1) -> Tensor:

@@ -114,8 +114,6 @@ def test_every_member_has_a_name_that_leads_back_to_it(name: str, data: st.DataO
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_table_is_timms(name: str) -> None:
     """Parameters as the smallest and the default network really have them; licence, statistics and source as timm states."""
-    if name == "v-jepa2":
-        pytest.importorskip("transformers")
     family = features[name]
     for size in {next(iter(family.sizes)), family.default_size}:
         for package in family.needs:

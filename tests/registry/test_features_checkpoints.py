@@ -154,6 +154,42 @@ def _v_jepa2() -> Shapes:
     return shapes | _norm("encoder.layernorm", 1024) | {"predictor.embeddings.mask_tokens": (10, 1, 1, 384)}
 
 
+def _ibot() -> Shapes:
+    """The teacher's backbone; where it was trained to see masks, with what stands for a masked patch."""
+    return _vit(12, 768, 16, 197) | {"masked_embed": (1, 768)}
+
+
+def _pixio() -> Shapes:
+    return _vit(32, 1280, 16, 256 + 8) | {"cls_token": (1, 8, 1280)}
+
+
+def _videomae() -> Shapes:
+    shapes: Shapes = {"embeddings.patch_embeddings.projection.weight": (768, 3, 2, 16, 16)}
+    shapes |= {"embeddings.patch_embeddings.projection.bias": (768,)} | _norm("layernorm", 768)
+    for i in range(12):
+        layer = f"encoder.layer.{i}"
+        shapes |= {f"{layer}.attention.attention.{part}.weight": (768, 768) for part in ("query", "key", "value")}
+        shapes |= {f"{layer}.attention.attention.{part}_bias": (768,) for part in "qv"}
+        shapes |= _linear(f"{layer}.attention.output.dense", 768, 768)
+        shapes |= _linear(f"{layer}.intermediate.dense", 3072, 768) | _linear(f"{layer}.output.dense", 768, 3072)
+        shapes |= _norm(f"{layer}.layernorm_before", 768) | _norm(f"{layer}.layernorm_after", 768)
+    rest: Shapes = {"encoder_to_decoder.weight": (384, 768), "mask_token": (1, 1, 384), "decoder.norm.weight": (384,)}
+    return _under("videomae.", shapes) | rest
+
+
+def _sam3() -> Shapes:
+    shapes: Shapes = {"embeddings.position_embeddings": (1, 24 * 24, 1024)} | _norm("layer_norm", 1024)
+    shapes |= {"embeddings.patch_embeddings.projection.weight": (1024, 3, 14, 14)}
+    for i in range(32):
+        layer = f"layers.{i}"
+        for part in "qkvo":
+            shapes |= _linear(f"{layer}.attention.{part}_proj", 1024, 1024)
+        shapes |= _norm(f"{layer}.layer_norm1", 1024) | _norm(f"{layer}.layer_norm2", 1024)
+        shapes |= _linear(f"{layer}.mlp.fc1", 4736, 1024) | _linear(f"{layer}.mlp.fc2", 1024, 4736)
+    rest: Shapes = {"detector_model.text_projection.weight": (256, 1024), "tracker_neck.fpn_layers.0.proj1.bias": (256,)}
+    return _under("detector_model.vision_encoder.backbone.", shapes) | rest
+
+
 PUBLISHED: dict[str, Callable[[], Shapes]] = {
     "dino": lambda: _vit(12, 768, 16, 197),
     "dinov2": lambda: _dinov2("", 12, 768),
@@ -172,6 +208,10 @@ PUBLISHED: dict[str, Callable[[], Shapes]] = {
     "radio": lambda: _radio("base_model.", 32, 1280, 16, "input_conditioner.norm_mean", "_heads.0.mlp.fc1.weight"),
     "c-radio": lambda: _radio("radio_model.model.", 12, 768, 8, "radio_model.input_conditioner.norm_mean", scale="grandma"),
     "v-jepa2": _v_jepa2,
+    "ibot": _ibot,
+    "pixio": _pixio,
+    "videomae": _videomae,
+    "sam3": _sam3,
 }
 #: Providers whose source is timm's own file: its keys are the network's, less what is named here.
 TIMM_FILES: dict[str, Shapes] = {
@@ -197,8 +237,8 @@ def _meta(shapes: Shapes) -> dict[str, Tensor]:
 
 def _provider(name: str) -> tuple[Any, Any]:
     """The provider and its real network, without values."""
-    if name == "v-jepa2":
-        pytest.importorskip("transformers")
+    for package in features[name].needs:
+        pytest.importorskip(package)
     provider: Any = features[name]("random")
     with torch.device("meta"):
         return provider, provider.build()
@@ -209,7 +249,9 @@ def test_the_publishers_layout_loads_whole_and_each_fault_is_refused(name: str) 
     provider, network = _provider(name)
     shapes = PUBLISHED[name]()
     load_strictly(network, provider.convert(_meta(shapes)), HERE)
-    projection = re.compile(r".*(blocks\.3\..*(qkv\.|in_proj_)|layer\.3\.attention\.key\.)weight")
+    projection = re.compile(
+        r".*(blocks\.3\..*(qkv\.|in_proj_)|layer\.3\.(attention\.key|intermediate\.dense)\.|layers\.3\.attention\.k_proj\.)weight"
+    )
     wanted = next(key for key in shapes if projection.fullmatch(key))
 
     missing = {key: shape for key, shape in shapes.items() if key != wanted}

@@ -112,7 +112,10 @@ _TABLE = {
         title: TrainingData(source=source)
         for title, source in {
             "3D Ken Burns": "arXiv:1909.05483",
+            "CC3M": "Sharma et al., ACL 2018",
+            "CC12M": "arXiv:2102.08981",
             "COCO": "arXiv:1405.0312",
+            "COYO": "github.com/kakaobrain/coyo-dataset",
             "DataComp-1B": "arXiv:2304.14108",
             "DiverseDepth": "arXiv:2002.00569",
             "Holopix50K": "arXiv:2003.11172",
@@ -122,13 +125,16 @@ _TABLE = {
             "ImageNet-22k": "Deng et al., CVPR 2009",
             "LAION": "arXiv:2210.08402",
             "LAION-2B": "arXiv:2210.08402",
+            "Kinetics": "arXiv:1705.06950",
             "MegaDepth": "arXiv:1804.00607",
             "Objaverse": "arXiv:2212.08051",
             "R2D2's homographic pairs": "arXiv:1906.06195",
             "Replica": "arXiv:1906.05797",
             "SA-1B": "arXiv:2304.02643",
             "SA-V": "arXiv:2408.00714",
+            "SBU Captions": "Ordonez et al., NeurIPS 2011",
             "Taskonomy": "arXiv:1804.08328",
+            "Visual Genome": "arXiv:1602.07332",
         }.items()
     },
     "GeoWizard's simulation": TrainingData(holds=(UNDISCLOSED,), source="arXiv:2403.12013, implementation details"),
@@ -148,8 +154,19 @@ _TABLE = {
     ),
     "WIT-400M": TrainingData(holds=(UNDISCLOSED,), source="arXiv:2103.00020, section 2.2"),
     "WebLI": TrainingData(holds=(UNDISCLOSED,), source="arXiv:2209.06794, section 3.3"),
+    "MetaCLIP-2B": TrainingData(holds=(UNDISCLOSED,), source="arXiv:2512.15715; arXiv:2309.16671"),
+    "MetaCLIP 2's pairs": TrainingData(holds=(UNDISCLOSED,), source="arXiv:2507.22062"),
+    "SA-Co": TrainingData(holds=(OTHERS,), source="arXiv:2511.16719"),
     "5.4B image-text pairs": TrainingData(holds=(UNDISCLOSED,), source="arXiv:2504.13181, section 2"),
     # One paper's mixtures.
+    "BEiT-3-Mix": TrainingData(
+        _words("CC12M, CC3M, SBU Captions, COCO, Visual Genome, ImageNet-22k"),
+        source="arXiv:2208.10442, table of pretraining data",
+    ),
+    "InternViT-Mix": TrainingData(
+        _words("LAION, COYO, COCO, Objects365, Open Images V7, and others"),
+        source="the publisher's card of InternViT-300M; arXiv:2412.05271",
+    ),
     "CroCo-Mix": TrainingData(
         _words("Habitat, ARKitScenes, MegaDepth, 3DStreetView, IndoorVL"),
         source="arXiv:2211.10408, section 3; github.com/naver/croco, pre-training",
