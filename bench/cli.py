@@ -255,7 +255,7 @@ def report(
     viewer: Annotated[
         bool,
         typer.Option(
-            "--viewer", help="Train up to four probes of one scene again and add a page to turn them (extra `view`)."
+            "--viewer", help="Run cells of one scene and of one photo again and add pages to turn them (extra `view`)."
         ),
     ] = False,
     checkpoint: SameWeights = None,
@@ -272,7 +272,7 @@ def report(
         from bench.commands.splats.viewer import add_viewer
 
         load_plugins(plugin)
-        pages.append(add_viewer(chosen, target, console, data_root, checkpoint or ()))
+        pages += add_viewer(chosen, target, console, data_root, checkpoint or ())
     index = build_report(chosen, target, names_in(formats), no_overlap, pages)
     console.print(f"report: {index}", highlight=False, soft_wrap=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
@@ -12,11 +13,25 @@ from bench.core.lookup import dataset_of
 from bench.core.protocols import GEOMETRY_PROTOCOLS
 from bench.core.registry import estimators
 from bench.core.residents import Residents
+from bench.core.scenes import MonocularSample, Prediction
 from bench.core.track import Outcome, Prepared, Settings
 from bench.geometry.evaluate import evaluate_estimator
 from bench.geometry.pictures import sample_pictures
 
 NETWORK = "network"  #: kind of resident
+
+
+@dataclass(frozen=True, eq=False)
+class GeometryOutcome(Outcome):
+    """An outcome with what can be looked at.
+
+    Attributes:
+        sample: The photo and its truth.
+        prediction: As the estimator gives it, before it is aligned.
+    """
+
+    sample: MonocularSample | None = None
+    prediction: Prediction | None = None
 
 
 class GeometryTrack:
@@ -33,7 +48,7 @@ class GeometryTrack:
     def prepare(self, preparation: Cell, settings: Settings, residents: Residents) -> Prepared:
         raise NotImplementedError("nothing is prepared for the geometry track")
 
-    def run(self, cell: Cell, settings: Settings, residents: Residents) -> Outcome:
+    def run(self, cell: Cell, settings: Settings, residents: Residents) -> GeometryOutcome:
         def build() -> GeometryEstimator:
             estimator = estimators[cell.model](settings.weights, settings.checkpoint(cell.model))
             estimator.load(settings.torch_device)
@@ -44,4 +59,4 @@ class GeometryTrack:
         with torch.no_grad():
             estimator = residents.get(NETWORK, (cell.model, settings), build)
             prediction, measurements = evaluate_estimator(estimator, sample, protocol)
-        return Outcome(tuple(measurements), sample_pictures(sample, prediction, protocol))
+        return GeometryOutcome(tuple(measurements), sample_pictures(sample, prediction, protocol), sample, prediction)

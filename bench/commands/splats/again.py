@@ -1,4 +1,4 @@
-"""A stored cell by its words or its key, and its Gaussians, trained again (the same cell gives the same ones)."""
+"""A stored cell by its words or its key, run again: its Gaussians, its prediction (the same cell gives the same ones)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bench.core.residents import Residents
 from bench.core.scenes import MultiViewScene
 from bench.core.text import listed
 from bench.core.track import Settings
+from bench.geometry.track import GeometryOutcome, GeometryTrack
 from bench.machine.locations import cache_root, data_root
 from bench.probe.track import ProbeOutcome, ProbeTrack
 from bench.results.record import CellRecord
@@ -59,7 +60,7 @@ def trained_again(
     local_weights: tuple[tuple[str, Path], ...],
     residents: Residents,
 ) -> ProbeOutcome:
-    """Run the cell again: its Gaussians and its views, both in the world of its initialiser, and its pictures.
+    """Run a probe again: its Gaussians and its views, both in the world of its initialiser, and its pictures.
 
     Says so where the Gaussians may not be the stored cell's own.
 
@@ -67,6 +68,31 @@ def trained_again(
     """
     if record.cell.track != "probe":
         raise UserError(f"{record.cell.label} is a cell of the {record.cell.track} track; only probes make Gaussians")
+    settings = _settings_of(record, root, console, local_weights)
+    with console.status(f"training {record.cell.label} again"):
+        return ProbeTrack().run(record.cell, settings, residents)
+
+
+def predicted_again(
+    record: CellRecord,
+    root: Path | None,
+    console: Console,
+    local_weights: tuple[tuple[str, Path], ...],
+    residents: Residents,
+) -> GeometryOutcome:
+    """Run a cell of the geometry track again: its photo with the truth, and what the estimator predicts.
+
+    Says so where that may not be what the stored cell measured. Raises UserError where the cell was run with weights that
+    are not here.
+    """
+    settings = _settings_of(record, root, console, local_weights)
+    with console.status(f"predicting {record.cell.label} again"):
+        return GeometryTrack().run(record.cell, settings, residents)
+
+
+def _settings_of(
+    record: CellRecord, root: Path | None, console: Console, local_weights: tuple[tuple[str, Path], ...]
+) -> Settings:
     weights: Weights = "random" if record.weights == "random" else "pretrained"
     settings = Settings(data_root(root), cache_root(), found_device("auto"), weights, local_weights)
     if lack := other_weights(record, settings):
@@ -74,11 +100,10 @@ def trained_again(
     if cell_key(record.cell, settings) != record.key:
         console.print(
             f"[yellow]note[/] {record.cell.label} was run by other code, on other data or another device: "
-            "these Gaussians may differ from what its rows measured",
+            "what is shown may differ from what its rows measured",
             soft_wrap=True,
         )
-    with console.status(f"training {record.cell.label} again"):
-        return ProbeTrack().run(record.cell, settings, residents)
+    return settings
 
 
 def gaussians_of(outcome: ProbeOutcome) -> Gaussians:

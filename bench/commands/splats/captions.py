@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.core.cells import NO_MODEL
+from bench.core.cells import NO_MODEL, NOT_APPLICABLE
 from bench.report.say.marks import condition_marks, row_marks
 from bench.results.migration import model_in_rows
 from bench.results.record import CellRecord
@@ -17,9 +17,10 @@ def name_of(record: CellRecord) -> str:
 
 
 def conditions_of(record: CellRecord) -> str:
-    """Scene, point map, protocol and seed."""
+    """Scene, point map where there is one, protocol and seed."""
     cell = record.cell
-    return f"{cell.dataset}/{cell.scene}, point map {cell.pointmap}, protocol {cell.protocol}, seed {cell.seed}"
+    start = "" if cell.pointmap == NOT_APPLICABLE else f", point map {cell.pointmap}"
+    return f"{cell.dataset}/{cell.scene}{start}, protocol {cell.protocol}, seed {cell.seed}"
 
 
 def marks_of(record: CellRecord) -> tuple[str, ...]:

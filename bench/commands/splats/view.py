@@ -12,6 +12,7 @@ from rich.console import Console
 from bench.commands.checkpoints import checkpoints
 from bench.commands.splats.again import find_cell, gaussians_of, scene_of, trained_again
 from bench.commands.splats.captions import conditions_of, marks_of, name_of
+from bench.commands.splats.clouds import MOST_CLOUDS, clouds_page, predicted
 from bench.core.errors import Unavailable, UserError
 from bench.core.residents import Residents
 from bench.core.scenes import MultiViewScene
@@ -43,6 +44,11 @@ def view_command(
     """
     check_viser()
     records = one_scene([find_cell(prefix, folder) for prefix in prefixes])
+    track = records[0].cell.track
+    if track == "geometry" and (save is None or len(records) > MOST_CLOUDS):
+        raise UserError(
+            f"point clouds of the geometry track are written as a page (--save), at most {MOST_CLOUDS} beside the truth"
+        )
     if save is None:
         _check_free(port)  # before minutes of training
     else:
@@ -50,6 +56,11 @@ def view_command(
             raise UserError(f"--save {save} is a folder; name a file in it, such as {save / 'page.html'}")
         check_writable(save.parent)
     residents, given = Residents(), checkpoints(local_weights)
+    if save is not None and track == "geometry":
+        clouds = [predicted(record, root, console, given, residents) for record in records]
+        write_text(save, clouds_page(clouds, records[0]))
+        console.print(f"{save}", highlight=False, soft_wrap=True)
+        return
     outcomes = [trained_again(record, root, console, given, residents) for record in records]
     models, scene = [*map(shown, records, outcomes)], scene_of(outcomes[0])
     if save is None:

@@ -1,12 +1,12 @@
-"""Gaussians and cameras of one scene as nodes of viser's scene tree."""
+"""What is shown of one scene as nodes of viser's scene tree: Gaussians or point clouds, and the cameras."""
 
 from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -20,31 +20,106 @@ if TYPE_CHECKING:
 TRAINING, HELD_OUT = (70, 130, 220), (235, 140, 40)  #: colours of frusta
 FOLDERS = ("/training views", "/held-out views")  #: of frusta in the scene tree
 BACK, FRUSTUM = 0.5, 0.04  #: steps back from the first camera, and length of a frustum, in its distance to the scene
+_DISTANCE_BETWEEN = 1.4  #: side of a point, in distances between neighbours at the median depth
+
+
+class Model(Protocol):
+    """What is shown in a pane: Shown or Cloud."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def pictures(self) -> Mapping[str, Array]:
+        """(H, W, 3) uint8 by name, "<kind>.<view>", as its cell gives them."""
+
+    @property
+    def scores(self) -> Mapping[str, str]:
+        """What is said of it at a view, by the view's name."""
+
+    @property
+    def label(self) -> str:
+        """The name, and how much of it is shown."""
+
+    @property
+    def places(self) -> Array:
+        """(N, 3) where it is, in the world of the cameras."""
+
+    def add_to(self, server: viser.ViserServer, node: str, *, shown: bool) -> None:
+        """Add it to the scene tree."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A model to show.
+    """Gaussians to show; the rest as Model has it.
 
     Attributes:
         name: Its model, mode and marks.
         gaussians: In the world of the scene's cameras.
         whole: How many it has, shown or not.
-        pictures: (H, W, 3) uint8 by name, "<kind>.<view>", as its cell gives them.
-        scores: What is said of it at a held-out view, by the view's name.
     """
 
     name: str
     gaussians: Gaussians
     whole: int
-    pictures: dict[str, Array] = field(default_factory=dict)
-    scores: dict[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, Array] = field(default_factory=dict)
+    scores: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """The name, and how many of its Gaussians are shown."""
-        count = f"{self.whole}" if len(self.gaussians) == self.whole else f"{len(self.gaussians)} of {self.whole}"
-        return f"{self.name}: {count} Gaussians"
+        return f"{self.name}: {_of(len(self.gaussians), self.whole)} Gaussians"
+
+    @property
+    def places(self) -> Array:
+        return self.gaussians.means.double().numpy()
+
+    def add_to(self, server: viser.ViserServer, node: str, *, shown: bool) -> None:
+        axes = rotation_matrix(self.gaussians.quaternions) * self.gaussians.scales[:, None, :]
+        server.scene.add_gaussian_splats(
+            node,
+            centers=self.gaussians.means.numpy(),
+            covariances=(axes @ axes.transpose(1, 2)).numpy(),
+            rgbs=np.clip(self.gaussians.spherical_harmonics[:, 0].numpy() * SH_0 + 0.5, 0, 1),
+            opacities=self.gaussians.opacities[:, None].numpy(),
+            visible=shown,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """A point cloud to show; the rest as Model has it.
+
+    Attributes:
+        name: Its model and marks, or that it is the truth.
+        places: (N, 3) in the world of the scene's cameras.
+        colours: (N, 3) uint8.
+        whole: How many points there are, shown or not.
+        angle: Between neighbours, in radians as the camera sees them.
+    """
+
+    name: str
+    places: Array
+    colours: Array
+    whole: int
+    angle: float
+    pictures: Mapping[str, Array] = field(default_factory=dict)
+    scores: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}: {_of(len(self.places), self.whole)} points"
+
+    def add_to(self, server: viser.ViserServer, node: str, *, shown: bool) -> None:
+        distance = float(np.median(np.linalg.norm(self.places, axis=1))) if len(self.places) else 1.0
+        server.scene.add_point_cloud(
+            node,
+            points=self.places.astype(np.float32),
+            colors=self.colours,
+            point_size=_DISTANCE_BETWEEN * self.angle * distance,
+            point_shading="flat",
+            precision="float32",
+            visible=shown,
+        )
 
 
 def open_server(port: int | None) -> viser.ViserServer:
@@ -58,14 +133,27 @@ def open_server(port: int | None) -> viser.ViserServer:
     return viser.ViserServer(host="127.0.0.1", port=port, verbose=False)
 
 
-def draw(server: viser.ViserServer, models: Sequence[Shown], scene: MultiViewScene, photos: bool = True) -> None:
+def draw(
+    server: viser.ViserServer,
+    models: Sequence[Model],
+    scene: MultiViewScene,
+    photos: bool = True,
+    folders: Sequence[str] = FOLDERS,
+    background: int = 0,
+) -> None:
     """Models and frusta as nodes of viser's scene tree, seen from behind the first camera; one model is shown at first.
 
-    photos: Whether frusta show their photos.
+    Args:
+        server: Its scene is empty.
+        models: The first one says how far away things are.
+        scene: The views.
+        photos: Whether frusta show their photos.
+        folders: Of the frusta of training and of held-out views.
+        background: A grey, 0 to 255; Gaussians are trained on black.
     """
     first = cameras_of(scene)[0]
-    depth = middle_depth(models[0].gaussians, first)
-    server.scene.set_background_image(np.zeros((2, 2, 3), np.uint8))  # black, as they were trained
+    depth = middle_depth(models[0].places, first)
+    server.scene.set_background_image(np.full((2, 2, 3), background, np.uint8))
     server.scene.configure_environment_map(None)
     up, ahead = -first.camera_to_world[:3, 1], first.camera_to_world[:3, 2]
     server.scene.set_up_direction(up)
@@ -74,8 +162,8 @@ def draw(server: viser.ViserServer, models: Sequence[Shown], scene: MultiViewSce
     server.initial_camera.up = up
     server.initial_camera.fov = fov_y(first)
     for number, model in enumerate(models):
-        _add_model(server, f"/models/{_node(model.label)}", model.gaussians, shown=number == 0)
-    for folder, views, colour in zip(FOLDERS, (scene.train, scene.test), (TRAINING, HELD_OUT), strict=True):
+        model.add_to(server, f"/models/{_node(model.label)}", shown=number == 0)
+    for folder, views, colour in zip(folders, (scene.train, scene.test), (TRAINING, HELD_OUT), strict=True):
         server.scene.add_frame(folder, show_axes=False)
         for each in views:
             if each.camera is not None:
@@ -93,22 +181,14 @@ def fov_y(camera: Camera) -> float:
     return 2 * math.atan(camera.height / (2 * camera.intrinsics[1, 1]))
 
 
-def middle_depth(gaussians: Gaussians, camera: Camera) -> float:
-    """The median depth of the Gaussians in front of the camera: what an orbit turns about."""
-    _, depths = camera.project(gaussians.means.double().numpy())
+def middle_depth(places: Array, camera: Camera) -> float:
+    """The median depth of the places (N, 3) in front of the camera: what an orbit turns about."""
+    _, depths = camera.project(places)
     return float(np.median(depths[depths > 0])) if (depths > 0).any() else 1.0
 
 
-def _add_model(server: viser.ViserServer, name: str, gaussians: Gaussians, *, shown: bool) -> None:
-    axes = rotation_matrix(gaussians.quaternions) * gaussians.scales[:, None, :]
-    server.scene.add_gaussian_splats(
-        name,
-        centers=gaussians.means.numpy(),
-        covariances=(axes @ axes.transpose(1, 2)).numpy(),
-        rgbs=np.clip(gaussians.spherical_harmonics[:, 0].numpy() * SH_0 + 0.5, 0, 1),
-        opacities=gaussians.opacities[:, None].numpy(),
-        visible=shown,
-    )
+def _of(count: int, whole: int) -> str:
+    return f"{whole}" if count == whole else f"{count} of {whole}"
 
 
 def _add_frustum(

@@ -29,7 +29,7 @@ function build(pane) {
   const stage = document.createElement("div");
   stage.className = "stage";
   pane.frame = document.createElement("iframe");
-  pane.frame.title = `Gaussians of ${pane.name}`;
+  pane.frame.title = `${data.what} of ${pane.name}`;
   pane.photo = new Image();
   pane.photo.alt = "";
   pane.photo.hidden = true;
@@ -244,7 +244,7 @@ for (const pane of panes) {
   at("models").append(label);
 }
 at("view").append(new Option("free", ""));
-for (const [title, heldOut] of [["held-out views", true], ["training views", false]]) {
+for (const [title, heldOut] of data.groups) {
   const group = document.createElement("optgroup");
   group.label = title;
   data.views.forEach((view, index) => view.heldOut === heldOut && group.append(new Option(view.name, String(index))));
