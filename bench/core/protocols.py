@@ -92,6 +92,7 @@ class GeometryProtocol:
     fov_datasets: tuple[str, ...] = ("nyuv2", "eth3d", "ibims1", "procedural")  #: which the FOV table is measured on
     fov_crops: tuple[float, ...] = (1.0, 0.85, 0.7, 0.55)  #: its centred crops, as shares of the photo's sides
     fov_minimum: float = 45.0  #: degrees of vertical field of view below which a photo is left out of that table
+    normal_jump: float = 0.05  #: no normal is measured where the inverse depth bends by more than this share (a depth edge)
     quick: bool = False
 
 

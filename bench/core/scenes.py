@@ -191,8 +191,8 @@ class MonocularSample:
 class Prediction:
     """What a geometry estimator says of one photo; every field is optional, a field names its own invariance.
 
-    points_*: (H, W, 3) camera coordinates. depth_*, disparity_*: (H, W). intrinsics: (3, 3) normalised. mask: (H, W) bool,
-    False where the estimator sees no surface (sky).
+    points_*: (H, W, 3) camera coordinates. depth_*, disparity_*: (H, W). normal: (H, W, 3) directions in the camera that
+    face it. intrinsics: (3, 3) normalised. mask: (H, W) bool, False where the estimator sees no surface (sky).
     """
 
     points_metric: Array | None = None
@@ -202,6 +202,7 @@ class Prediction:
     depth_scale_invariant: Array | None = None
     depth_affine_invariant: Array | None = None
     disparity_affine_invariant: Array | None = None
+    normal: Array | None = None
     intrinsics: Array | None = None
     mask: Array | None = None
 

@@ -177,7 +177,8 @@ def _check_prediction(sample: MonocularSample, prediction: Prediction) -> None:
         value = getattr(prediction, item.name)
         if value is None:
             continue
-        expected: tuple[int, ...] = (height, width, 3) if item.name.startswith("points") else (height, width)
+        three = item.name == "normal" or item.name.startswith("points")
+        expected: tuple[int, ...] = (height, width, 3) if three else (height, width)
         if item.name == "intrinsics":
             expected = (3, 3)
         if np.shape(value) != expected:

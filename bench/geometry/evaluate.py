@@ -21,6 +21,7 @@ from bench.geometry.align import align_points_groups
 from bench.geometry.blocks import DEPTH_BLOCKS, LOCAL_POINTS, POINT_BLOCKS, Block, Comparison, Unmeasurable, checked
 from bench.geometry.camera import points_from_depth
 from bench.geometry.fov import fov_crops, fov_rows
+from bench.geometry.normals import normal_rows
 from bench.metrics.boundary import boundary_f1
 from bench.metrics.depth import depth_errors, local_point_errors, point_errors
 
@@ -47,10 +48,11 @@ def evaluate_sample(sample: MonocularSample, prediction: Prediction, protocol: G
     """Every row of every block that the prediction's kinds allow.
 
     Metrics `rel` and `delta` are shares (0.05 is 5 %), `fov_x_error` (absolute) and `fov_x_deviation` (signed) degrees,
-    `boundary_f1` is in [0, 1] (radius 1; `boundary_f1_radius2` and so on for the others). A block that cannot be
-    measured (no valid pixel in the truth, values that are not finite, a degenerate alignment) gives rows of status
-    "invalid" with the reason; one for which the sample has no segments large enough, "unavailable". Raises UserError
-    where the prediction is no Prediction or a field has not the photo's size.
+    `boundary_f1` is in [0, 1] (radius 1; `boundary_f1_radius2` and so on for the others), the angular errors of normals are
+    degrees and the shares of pixels within a threshold in [0, 1] (bench.geometry.normals). A block that cannot be measured
+    (no valid pixel in the truth, values that are not finite, a degenerate alignment) gives rows of status "invalid" with the
+    reason; one for which the sample has no segments large enough, "unavailable". Raises UserError where the prediction is no
+    Prediction or a field has not the photo's size.
     """
     case = Comparison(sample, prediction, protocol)
     rows: list[Measurement] = []
@@ -62,6 +64,7 @@ def evaluate_sample(sample: MonocularSample, prediction: Prediction, protocol: G
     rows += fov_rows(sample, prediction)
     if sample.sharp_boundaries:
         rows += _boundary_rows(case)
+        rows += normal_rows(case)
     if not rows:
         note = "the prediction holds no depth, disparity, points or intrinsics that this sample can be measured on"
         rows = [

@@ -10,9 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["2d", "3d", "pose", "depth", "fov", "boundary", "other"]
+Kind = Literal["2d", "3d", "pose", "depth", "fov", "boundary", "normal", "other"]
 #: Kinds that answer a track's question: shown first, compared with other tables. The others describe how it was answered.
-ANSWERS: tuple[Kind, ...] = ("2d", "3d", "depth", "fov", "boundary")
+ANSWERS: tuple[Kind, ...] = ("2d", "3d", "depth", "fov", "boundary", "normal")
+#: The metrics of normals that are shares: name -> degrees below which a pixel counts, those of Fouhey, Gupta and Hebert
+#: (ICCV 2013, section 5).
+NORMALS_WITHIN = {"normal_within_11": 11.25, "normal_within_22": 22.5, "normal_within_30": 30.0}
 
 
 @dataclass(frozen=True)
@@ -310,6 +313,49 @@ CATALOGUE = (
         three_digits=True,
         ranked=True,
         highest=1.0,
+    ),
+    Metric(
+        "normal_error",
+        "Mean",
+        "geometry",
+        "degree",
+        False,
+        "normal",
+        "mean angle between predicted and true surface normals, over the pixels of a photo",
+        digits=1,
+        ranked=True,
+        long_label="normals, mean",
+        highest=180.0,
+    ),
+    Metric(
+        "normal_error_median",
+        "Med.",
+        "geometry",
+        "degree",
+        False,
+        "normal",
+        "median of the same, over the pixels of a photo",
+        digits=1,
+        ranked=True,
+        long_label="normals, median",
+        highest=180.0,
+    ),
+    *(
+        Metric(
+            name,
+            f"<{degrees:g}°",
+            "geometry",
+            "share",
+            True,
+            "normal",
+            f"share of pixels whose normal is off by less than {degrees:g} degrees",
+            factor=100.0,
+            digits=1,
+            ranked=True,
+            long_label=f"normals within {degrees:g}°",
+            highest=1.0,
+        )
+        for name, degrees in NORMALS_WITHIN.items()
     ),
 )
 METRICS = {metric.name: metric for metric in CATALOGUE}

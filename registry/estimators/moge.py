@@ -123,4 +123,5 @@ class MoGe2(LibraryModel, GeometryEstimator):
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
         found = self.model.infer(to_tensor(image, self._device)[0], apply_mask=False)
         points, depth, camera, mask = (found[key].cpu().numpy() for key in ("points", "depth", "intrinsics", "mask"))
-        return Prediction(points_metric=points, depth_metric=depth, intrinsics=camera, mask=mask.astype(bool))
+        normal = found["normal"].cpu().numpy() if "normal" in found else None  # of the releases that predict them
+        return Prediction(points_metric=points, depth_metric=depth, normal=normal, intrinsics=camera, mask=mask.astype(bool))

@@ -11,6 +11,7 @@ import pytest
 
 from bench.core.protocols import GEOMETRY_PROTOCOLS
 from bench.geometry.evaluate import evaluate_sample
+from bench.geometry.normals import OF_POINTS
 from bench.types import MonocularSample, Prediction
 
 PROTOCOL = replace(GEOMETRY_PROTOCOLS["moge-v1"], boundary_radii=(1, 2, 3))
@@ -37,7 +38,8 @@ def test_every_golden_metric_is_reproduced(goldens: Path, scene: str, kind: str)
     with np.load(goldens / "moge_metrics.npz") as arrays:
         data = {name.partition("/")[2]: arrays[name] for name in arrays.files if name.startswith(f"{scene}/")}
     rows = evaluate_sample(sample_of(data), prediction_of(kind, data), PROTOCOL)
-    found = {(row.alignment, row.metric): row.value for row in rows}
+    # the goldens were made before surface normals were measured
+    found = {(row.alignment, row.metric): row.value for row in rows if row.alignment != OF_POINTS}
     wanted = {
         (NAMES.get(block, block), NAMES.get(metric, metric)): value
         for block, values in expected.items()

@@ -43,6 +43,7 @@ def geometry_sections(
                 Part("Depth maps", tables=(paper_tables.depth_table(means),)),
                 _field_of_view_part(part, means, draw),
                 Part("Boundaries", tables=(paper_tables.boundary_table(means),)),
+                Part("Surface normals", tables=(paper_tables.normals_table(means),)),
                 Part("Averages", (), (paper_tables.summary_table(means),), tuple(rank_strip_figures(means, draw))),
                 _ranking_part(part, draw),
                 Part("Beside the published numbers", (), tuple(beside)),

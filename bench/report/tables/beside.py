@@ -20,7 +20,14 @@ from bench.results.schema import PUBLISHED
 from bench.stats.agreement import MATCH, join_tables
 
 MODES = {**GTA, "Gft": "Geometry*", "Tft": "Texture*", "Aft": "All*", INSTANTSPLAT: "InstantSplat"}
-BLOCKS = {**POINT_BLOCKS, **DEPTH_BLOCKS, "fov_crops": "Field of view", "boundary": "Boundaries"}
+BLOCKS = {
+    **POINT_BLOCKS,
+    **DEPTH_BLOCKS,
+    "fov_crops": "Field of view",
+    "boundary": "Boundaries",
+    "normals": "Normals of the point map",
+    "normals_predicted": "Predicted normals",
+}
 _COUNTED = ("n_ok", "n_total", "note", "role", "below")
 _3D_ALIGNMENT = "similarity"  #: what our rows say of 3D metrics; the papers' rows name no alignment
 

@@ -41,6 +41,7 @@ DEPTH_BLOCKS = {
     "disparity_affine_invariant": "Affine-invariant disparity map",
     "depth_metric": "Metric depth map",
 }
+NORMAL_BLOCKS = {"normals": "Of the point map", "normals_predicted": "Predicted"}
 #: The columns of MoGe's ablation: group -> (alignment, what the header calls it).
 SUMMARY = {
     "Point": (
@@ -198,6 +199,15 @@ def boundary_table(means: pd.DataFrame) -> Table:
     """MoGe, boundaries: F1 of relative depth jumps on the data sets with sharp depth."""
     caption = f"F1 of relative depth jumps within a radius of one pixel, in percent. {AVERAGES}"
     return _over_datasets(means, {"boundary": ""}, of_kind("boundary"), "boundary", "Boundaries", caption)
+
+
+def normals_table(means: pd.DataFrame) -> Table:
+    """Surface normals of the predicted point maps, and those that models predict as such: angular errors and inliers."""
+    caption = (
+        "Angle to the true normal: mean and median in degrees, and the share of pixels below 11.25, 22.5 and 30 degrees in "
+        f"percent, on the data sets with sharp depth, away from depth edges. {AVERAGES}"
+    )
+    return _over_datasets(means, NORMAL_BLOCKS, of_kind("normal"), "normals", "Surface normals", caption)
 
 
 def summary_table(means: pd.DataFrame, *, name: str = "summary", title: str = "Averages over data sets") -> Table:
