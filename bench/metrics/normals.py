@@ -11,20 +11,19 @@ Array = NDArray[np.floating]
 
 
 def normals_of_points(points: Array) -> Array:
-    """Unit normals (H, W, 3) float64 of a camera-space point map (H, W, 3): the cross product of the differences of the
-    lower and the upper, the right and the left neighbour.
+    """Unit normals (H, W, 3) float64 of a point map (H, W, 3) in a camera's axes.
+
+    The cross product of two differences: of the lower and the upper, and of the right and the left neighbour; at the image
+    border, of the pixel and its one neighbour.
 
     That is the sum of the cross products of the four pairs of neighbouring differences, as MoGe's code takes it (utils3d,
     point_map_to_normal_map). A surface that the camera sees from its front has normals that face the camera. Scaling all
-    points by a positive number, or moving them all, changes nothing. NaN at the image border, where a neighbour is not
-    finite, and where the neighbours span no surface.
+    points by a positive number, or moving them all, changes nothing. NaN where a neighbour is not finite, and where the
+    neighbours span no surface.
     """
-    across = np.full(points.shape, np.nan)
-    down = np.full(points.shape, np.nan)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        across[:, 1:-1] = points[:, 2:].astype(np.float64) - points[:, :-2]
-        down[1:-1] = points[2:].astype(np.float64) - points[:-2]
-        normal = np.cross(down, across)
+        wide = np.asarray(points, np.float64)
+        normal = np.cross(np.gradient(wide, axis=0), np.gradient(wide, axis=1))
         length = np.linalg.norm(normal, axis=-1, keepdims=True)
         return np.where(length > 0, normal / length, np.nan)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from bench.core.cells import Measurement
 from bench.core.errors import UserError
 from bench.core.scenes import Array, Initialisation
@@ -16,6 +18,7 @@ from bench.probe.measure import metrics
 from bench.probe.measure.held_out import HeldOut, held_out_views, rendered
 from bench.probe.measure.pictures import feature_pictures, to_bytes, view_pictures
 from bench.probe.measure.poses import posed
+from bench.probe.measure.viewpoints import viewpoint_gaps
 from bench.probe.optimise import Diverged, Optimised, optimise
 from bench.probe.parameters import activated
 from bench.probe.settings import ProbeSettings
@@ -82,11 +85,14 @@ def run_probe(
 
 
 def measure_start(start: Start) -> list[Measurement]:
-    """What is known before anything is optimised: the number of Gaussians and the errors of the training cameras."""
-    count = metrics.measured(metrics.COUNT, float(len(start.pixels)))
+    """What is known before anything is optimised: the number of Gaussians, the errors of the training cameras, and how far
+    the held-out views lie from them."""
+    grid, found = start.scene.grid, start.photographed
+    points = np.stack(found.points).reshape(-1, 3)[start.pixels]
     return [
-        count,
-        *metrics.pose_measurements(start.scene.grid.train, start.photographed.cameras, metrics.INITIAL),
+        metrics.measured(metrics.COUNT, float(len(start.pixels))),
+        *metrics.pose_measurements(grid.train, found.cameras, metrics.INITIAL),
+        *metrics.viewpoint_measurements(grid.test, viewpoint_gaps(found.test_cameras, found.cameras, points)),
     ]
 
 

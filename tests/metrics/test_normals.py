@@ -32,10 +32,7 @@ def _unit(vector: list[float]) -> Array:
 @pytest.mark.parametrize("normal", [_unit([0, 0, -1]), _unit([0.3, -0.8, -1]), _unit([-1, 0.2, -0.7])])
 def test_a_plane_has_its_own_normal_everywhere(normal: Array) -> None:
     found = normals_of_points(_plane(normal, 3.0))
-    np.testing.assert_allclose(found[1:-1, 1:-1], np.broadcast_to(normal, (HEIGHT - 2, WIDTH - 2, 3)), atol=1e-12)
-    border = np.ones((HEIGHT, WIDTH), bool)
-    border[1:-1, 1:-1] = False
-    assert np.isnan(found[border]).all()
+    np.testing.assert_allclose(found, np.broadcast_to(normal, (HEIGHT, WIDTH, 3)), atol=1e-12)
     assert smooth(_plane(normal, 3.0)[..., 2], 1e-9)[1:-1, 1:-1].all(), "a plane has no edge, however steep"
 
 

@@ -163,7 +163,7 @@ def test_masks_and_missing_truth(probe: Runner, tiny_scene: MultiViewScene, tiny
     outcome = probe("G", scene=scene, initialisation=start)
     assert value(outcome, "gaussians") == 3 * 24 * 32 - 240 == len(outcome.gaussians)
     metrics = {row.metric for row in outcome.measurements}
-    assert metrics == IMAGE_METRICS | {"gaussians", "train_psnr"}
+    assert metrics == IMAGE_METRICS | {"gaussians", "train_psnr", "view_angle", "view_distance"}
     assert next(row for row in outcome.measurements if row.metric == "psnr").note
     assert "depth-truth.test0" not in outcome.pictures
 
@@ -253,7 +253,8 @@ def test_divergence_is_measured_as_invalid(probe: Runner) -> None:
     assert {row.metric for row in invalid} >= {"psnr", "ssim", "lpips", "train_psnr", "distance", "pose_rotation_error"}
     assert all("diverged at iteration" in row.note and math.isnan(row.value) for row in invalid)
     good = {row.metric for row in outcome.measurements if row.status == "ok"}
-    assert good == {"gaussians", "pose_rotation_error", "pose_translation_error"}
+    poses = {"pose_rotation_error", "pose_translation_error", "pose_auc_5", "pose_auc_15", "pose_auc_30"}
+    assert good == {"gaussians", "view_angle", "view_distance", *poses}
     assert outcome.curve == ()
     assert outcome.gaussians.means.isfinite().all()
     assert all(name.startswith("features.") for name in outcome.pictures)

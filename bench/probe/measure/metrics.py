@@ -17,12 +17,14 @@ from bench.core.scenes import Array, Camera, MultiViewScene, View
 from bench.metrics import cloud, image
 from bench.metrics.catalogue import METRICS, Metric
 from bench.metrics.similarity import Similarity, umeyama
-from bench.probe.measure.poses import pose_errors
+from bench.probe.measure.poses import pose_errors, relative_pose_auc
+from bench.probe.measure.viewpoints import ViewpointGap
 
 PSNR, SSIM, HAARPSI = METRICS["psnr"], METRICS["ssim"], METRICS["haarpsi"]
 LPIPS, LPIPS_RESCALED = METRICS["lpips"], METRICS["lpips_rescaled"]
 VISIBLE, TRAIN_PSNR, COUNT = METRICS["visible_share"], METRICS["train_psnr"], METRICS["gaussians"]
 ACCURACY, COMPLETENESS, DISTANCE = METRICS["accuracy"], METRICS["completeness"], METRICS["distance"]
+VIEW_ANGLE, VIEW_DISTANCE = METRICS["view_angle"], METRICS["view_distance"]
 ROTATION_ERROR, TRANSLATION_ERROR = METRICS["pose_rotation_error"], METRICS["pose_translation_error"]
 
 _CLOUD_METRICS: tuple[tuple[Metric, Callable[[Array, Array], float]], ...] = (
@@ -32,7 +34,8 @@ _CLOUD_METRICS: tuple[tuple[Metric, Callable[[Array, Array], float]], ...] = (
 )
 _ONE_PICTURE_METRICS = ((PSNR, image.psnr), (SSIM, image.ssim), (HAARPSI, image.haarpsi))
 _PAIRED_METRICS = (PSNR, SSIM, HAARPSI, LPIPS, LPIPS_RESCALED)
-_POSE_METRICS = (ROTATION_ERROR, TRANSLATION_ERROR)
+_AUC_METRICS = {METRICS[f"pose_auc_{degrees}"]: degrees for degrees in (5, 15, 30)}
+_POSE_METRICS = (ROTATION_ERROR, TRANSLATION_ERROR, *_AUC_METRICS)
 ONE_COLOUR_SHARE = 0.95  #: of the visible pixels, in a collapsed render
 INITIAL, REFINED, SIMILARITY = "initial", "refined", "similarity"  #: alignments
 
@@ -163,17 +166,30 @@ def cloud_measurements(positions: Array, truth: Array, unit: str) -> list[Measur
 
 
 def pose_measurements(views: Sequence[View], cameras: Sequence[Camera], alignment: str) -> list[Measurement]:
-    """Mean pose error of the training cameras against the truth, where it is known for all of at least two.
+    """Mean pose error of the training cameras against the truth, and the AUC of their relative poses, where the truth is
+    known for all of at least two.
 
     alignment: "initial" or "refined", whichever the cameras are.
     """
     truth = [view.camera for view in views if view.camera is not None]
     if len(truth) < len(views) or len(truth) < 2:
         return []
-    errors = pose_errors(cameras, truth)
+    errors = (*pose_errors(cameras, truth), *relative_pose_auc(cameras, truth, list(_AUC_METRICS.values())))
     return [
         measured(metric, error, view="train", alignment=alignment)
         for metric, error in zip(_POSE_METRICS, errors, strict=True)
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------------- viewpoints
+
+
+def viewpoint_measurements(views: Sequence[View], gaps: Sequence[ViewpointGap]) -> list[Measurement]:
+    """How far each held-out view lies from the training views, as the initialiser's cameras have it."""
+    return [
+        measured(metric, value, view=view.name)
+        for view, found in zip(views, gaps, strict=True)
+        for metric, value in ((VIEW_ANGLE, found.angle), (VIEW_DISTANCE, found.distance))
     ]
 
 

@@ -7,6 +7,7 @@ normal, normal-truth, error, visible; of a training view: features. The truth is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from bench.core.scenes import Array, Camera, View
 from bench.metrics.colours import coloured, finite_range
+from bench.metrics.normals import normals_of_points
 from bench.probe.features.map import FeatureMap, reduce, resize
 
 _DEPTH_COLOURS, _ERROR_COLOURS = "Spectral", "inferno"
@@ -68,18 +70,10 @@ def to_bytes(picture: Tensor) -> Array:
 
 
 def depth_normals(depth: Array, camera: Camera) -> Array:
-    """(h, w, 3) unit normals in the camera's axes, facing the camera, from the gradient of a depth map (h, w).
-
-    Central differences of the points, one-sided at the border; NaN where a neighbour is unknown.
-    """
-    columns, rows = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
-    x = (columns - camera.intrinsics[0, 2]) / camera.intrinsics[0, 0]
-    y = (rows - camera.intrinsics[1, 2]) / camera.intrinsics[1, 1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        points = np.stack([x, y, np.ones_like(x)], axis=-1) * np.where(np.isfinite(depth), depth, np.nan)[..., None]
-        # down x right points against the viewing direction on a surface that is seen from its front
-        normals = np.cross(np.gradient(points, axis=0), np.gradient(points, axis=1))
-        return normals / np.linalg.norm(normals, axis=-1, keepdims=True)
+    """(h, w, 3) unit normals in the camera's axes, facing the camera, of a depth map (h, w); NaN where a neighbour is
+    unknown."""
+    at_origin = replace(camera, world_to_camera=np.eye(4))
+    return normals_of_points(at_origin.unproject(np.where(np.isfinite(depth), depth, np.nan)))
 
 
 def _subset(values: Tensor) -> Tensor:

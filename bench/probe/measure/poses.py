@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.core.protocols import ProbeProtocol
 from bench.core.scenes import Array, Camera
+from bench.metrics.relative_pose import auc, pair_errors, rotation_angle
 from bench.metrics.similarity import Similarity
 from bench.splat import Gaussians, matrix_to_quaternion, pose_matrix, rasterize
 from bench.splat.render import Backend
@@ -127,18 +128,19 @@ def pose_errors(estimated: Sequence[Camera], truth: Sequence[Camera]) -> tuple[f
     """
     alignment = camera_alignment(estimated, truth)
     turned = [alignment.rotation @ _to_world(camera) for camera in estimated]
-    angles = [_angle(mine.T @ _to_world(true)) for mine, true in zip(turned, truth, strict=True)]
+    angles = [rotation_angle(mine.T @ _to_world(true)) for mine, true in zip(turned, truth, strict=True)]
     centres = alignment.apply(np.stack([camera.centre for camera in estimated]))
     offsets = np.linalg.norm(centres - np.stack([camera.centre for camera in truth]), axis=1)
     extent = scene_extent(truth)
     return float(np.mean(angles)), float(np.mean(offsets) / extent) if extent > 0 else float("nan")
 
 
+def relative_pose_auc(estimated: Sequence[Camera], truth: Sequence[Camera], degrees: Sequence[int]) -> list[float]:
+    """The area under the curve of relative poses, over all pairs of views, up to each threshold; nothing is aligned."""
+    poses = [np.stack([camera.world_to_camera for camera in cameras]) for cameras in (estimated, truth)]
+    errors = pair_errors(*poses)
+    return [auc(errors, threshold) for threshold in degrees]
+
+
 def _to_world(camera: Camera) -> Array:
     return camera.world_to_camera[:3, :3].T
-
-
-def _angle(rotation: Array) -> float:
-    """Degrees; by the arc tangent, which keeps its digits for tiny angles, where the arc cosine loses half of them."""
-    axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
-    return float(np.degrees(np.arctan2(np.linalg.norm(axis), np.trace(rotation) - 1)))
