@@ -158,6 +158,7 @@ KINDS = {
     "depth-anything-v1": {"disparity_affine_invariant"},
     "midas": {"disparity_affine_invariant"},
     "zoedepth": {"depth_metric"},
+    "tipsv2-depth": {"depth_metric"},
 }
 
 
@@ -193,6 +194,24 @@ def test_depth_pro_predicts_depth_points_and_the_camera_that_joins_them() -> Non
     assert field_of_view(found.intrinsics)[0] == pytest.approx(60)
     assert found.intrinsics[1, 1] * 45 == pytest.approx(found.intrinsics[0, 0] * 80)
     np.testing.assert_allclose(found.points_metric, points_from_depth(found.depth_metric, found.intrinsics))
+
+
+def test_tipsv2_is_fed_a_square_in_the_unit_range_and_its_metres_are_kept() -> None:
+    model = tiny("tipsv2-depth")
+    seen: list[torch.Tensor] = []
+
+    def answer(pixels: torch.Tensor) -> types.SimpleNamespace:
+        seen.append(pixels)
+        return types.SimpleNamespace(predicted_depth=torch.linspace(2, 4, 40).repeat(1, 20, 1))
+
+    model.model = answer
+    image = np.repeat(np.array([0, 255], np.uint8), 40)[None, :, None].repeat(20, 0).repeat(3, 2)
+    found = model.predict(image).depth_metric
+    assert seen[0].shape == (1, 3, 448, 448)
+    assert (float(seen[0].min()), float(seen[0].max())) == (0, 1)
+    np.testing.assert_allclose(
+        found[:, 1:-1], np.linspace(2 - 0.25 / 19.5, 4 + 0.25 / 19.5, 80)[None, 1:-1].repeat(20, 0), 1e-3
+    )
 
 
 def test_random_weights_do_not_disturb_the_random_state() -> None:

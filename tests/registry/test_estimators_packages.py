@@ -20,7 +20,7 @@ from bench.registry import estimators, pointmaps
 from bench.types import MultiViewScene, Prediction, Unavailable, UserError, View
 
 CPU = torch.device("cpu")
-PACKAGES = ("dust3r", "mast3r", "vggt", "unidepth", "xformers", "mono", "mmcv", "depth_anything_3")
+PACKAGES = ("dust3r", "mast3r", "vggt", "unidepth", "unik3d", "xformers", "mono", "mmcv", "depth_anything_3")
 
 #: github.com/naver/dust3r: dust3r/model.py, inference.py, post_process.py
 DUST3R_MODEL = """
@@ -150,6 +150,44 @@ class UniDepthV2(_Model):
         return self._answer(rgb, camera, 5.0)
 """
 
+#: github.com/lpiccinelli-eth/UniK3D at 29f7862: unik3d/models/unik3d.py (infer), unik3d/utils/camera.py (Pinhole)
+UNIK3D_MODELS = """
+import torch
+from safetensors.torch import load_file
+
+class UniK3D(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(2, 2)
+
+    @classmethod
+    def from_pretrained(cls, folder):
+        model = cls()
+        model.load_state_dict(load_file(folder + "/model.safetensors"), strict=False)
+        return model
+
+    def infer(self, rgb, camera=None, rays=None, normalize=True):
+        assert rgb.ndim == 3 and rgb.dtype == torch.uint8 and rays is None and normalize and not self.training
+        height, width = rgb.shape[1:]
+        focal, metres = (0.8 * width, 0.7 * height), 3.0
+        if camera is not None:
+            assert camera.K.shape == (1, 3, 3) and camera.K.dtype == torch.float32
+            focal = float(camera.K[0, 0, 0]), float(camera.K[0, 1, 1])
+            metres = metres * focal[0] / width
+        # Pixels' centres are at halves.
+        u, v = torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy")
+        rays = torch.stack([(u - width / 2) / focal[0], (v - height / 2) / focal[1], torch.ones_like(u)])[None]
+        points = rays * metres
+        return {"points": points, "depth": points[:, -1:], "distance": points.norm(dim=1, keepdim=True),
+                "rays": rays / rays.norm(dim=1, keepdim=True), "confidence": torch.ones(1, 1, height, width)}
+"""
+UNIK3D_CAMERA = """
+class Pinhole:
+    def __init__(self, params=None, K=None):
+        assert params is None
+        self.K = K
+"""
+
 #: github.com/YvanYin/Metric3D: hubconf.py, mono/model/monodepth_model.py, mono/model/decode_heads
 METRIC3D_HUB = """
 dependencies = ["torch"]
@@ -240,6 +278,8 @@ FILES = {
     "vggt/models/vggt.py": VGGT_MODEL,
     "vggt/utils/pose_enc.py": VGGT_POSES,
     "unidepth/models.py": UNIDEPTH_MODELS,
+    "unik3d/models/__init__.py": UNIK3D_MODELS,
+    "unik3d/utils/camera.py": UNIK3D_CAMERA,
     "xformers/components/attention.py": "NystromAttention = None\n",
     "hubconf.py": METRIC3D_HUB,
     "mono/network.py": METRIC3D_NETWORK,
@@ -340,6 +380,20 @@ def test_unidepth_gives_metric_points_and_its_camera_in_normalised_units(name: s
     np.testing.assert_allclose(given.points_metric, points_from_depth(given.depth_metric, camera))
 
 
+def test_unik3d_gives_metric_points_and_the_pinhole_of_its_rays(weights: Path) -> None:
+    estimator = loaded("unik3d", weights)
+    found = estimator.predict(photo())
+    assert held(found) == {"points_metric", "depth_metric", "intrinsics"}
+    np.testing.assert_allclose(found.intrinsics, [[0.8, 0, 0.5], [0, 0.7, 0.5], [0, 0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(found.points_metric, points_from_depth(found.depth_metric, found.intrinsics), atol=1e-5)
+    np.testing.assert_array_equal(found.depth_metric, np.full((96, 128), 3.0))
+    camera = intrinsics_from_fov(2 * np.degrees(np.arctan(1)), 128 / 96)  # half a width long
+    given = estimator.predict(photo(), camera)
+    np.testing.assert_allclose(given.depth_metric, np.full((96, 128), 1.5))
+    np.testing.assert_array_equal(given.intrinsics, camera)
+    np.testing.assert_allclose(given.points_metric, points_from_depth(given.depth_metric, camera))
+
+
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (128, 96)])
 def test_depth_anything_3_gives_depth_and_camera_of_one_photo(height: int, width: int, weights: Path) -> None:
     found = loaded("depth-anything-3", weights).predict(photo(height, width))
@@ -391,12 +445,13 @@ def test_depth_anything_3_starts_a_probe_from_all_views_at_once(weights: Path) -
     )
 
 
-def test_unidepth_refuses_weights_that_its_package_would_fill_in(weights: Path) -> None:
+@pytest.mark.parametrize("name", ["unidepth", "unik3d"])
+def test_weights_that_a_package_would_fill_in_are_refused(name: str, weights: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"first.weight": torch.zeros(2, 2)}, weights / "model.safetensors")
     with pytest.raises(UserError, match=r"model.safetensors: the weights do not fit: 1 missing, first first.bias"):
-        loaded("unidepth", weights)
+        loaded(name, weights)
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (308, 1064), (128, 96)])
@@ -438,6 +493,7 @@ REMEDIES = {
     "vggt": ("vggt", r"github.com/facebookresearch/vggt.*non-commercial"),
     "unidepth": ("unidepth", r"github.com/lpiccinelli-eth/UniDepth.*CC BY-NC 4.0"),
     "unidepth-v2": ("unidepth", r"github.com/lpiccinelli-eth/UniDepth.*CC BY-NC 4.0"),
+    "unik3d": ("unik3d", r"github.com/lpiccinelli-eth/UniK3D.*CC BY-NC-SA 4.0"),
     "metric3d-v2": ("mono", r"github.com/YvanYin/Metric3D.*PYTHONPATH"),
     "moge-2": ("moge", r"github.com/microsoft/MoGe"),
     "depth-anything-3": ("depth_anything_3", "pip install depth-anything-3"),
@@ -457,7 +513,9 @@ def test_an_absent_package_is_named_before_and_at_loading(name: str, monkeypatch
     assert "not yet run on real weights" in estimators[name].card.note
 
 
-@pytest.mark.parametrize("name", ["dust3r", "mast3r", "vggt", "unidepth", "unidepth-v2", "metric3d-v2", "depth-anything-3"])
+@pytest.mark.parametrize(
+    "name", ["dust3r", "mast3r", "vggt", "unidepth", "unidepth-v2", "unik3d", "metric3d-v2", "depth-anything-3"]
+)
 def test_what_is_built_from_its_checkpoint_refuses_random_weights(name: str, weights: Path) -> None:
     with pytest.raises(Unavailable, match="without its checkpoint"):
         check(name, estimators[name], "random", "cpu")
@@ -465,7 +523,7 @@ def test_what_is_built_from_its_checkpoint_refuses_random_weights(name: str, wei
         estimators[name](weights="random").load(CPU)
 
 
-@pytest.mark.parametrize("name", ["dust3r", "mast3r", "vggt", "unidepth", "unidepth-v2", "depth-anything-3:S"])
+@pytest.mark.parametrize("name", ["dust3r", "mast3r", "vggt", "unidepth", "unidepth-v2", "unik3d:S", "depth-anything-3:S"])
 def test_a_checkpoint_that_is_no_folder_of_the_hub_is_refused(name: str, weights: Path) -> None:
     with pytest.raises(UserError, match=r"expected a folder as huggingface_hub saves it: config.json"):
         loaded(name, weights / "config.json")

@@ -258,6 +258,7 @@ _TABLE = {
         source="arXiv:2403.18913, section 4.1",
     ),
     "UniDepth-V2-Mix": TrainingData(holds=(OTHERS, "LVD-142M"), source="arXiv:2502.20110, section 4.1"),
+    "UniK3D-Mix": TrainingData(holds=(OTHERS, "LVD-142M"), source="arXiv:2503.16591, section 4.1"),
     "MoGe-Mix": TrainingData(
         _words(
             "A2D2, Argoverse2, ARKitScenes, DIML, BlendedMVS, MegaDepth, Taskonomy, Waymo, GTA-SfM, Hypersim, IRS, 3D "
