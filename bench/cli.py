@@ -317,6 +317,14 @@ def merge(
 
 
 @app.command()
+def pack(folder: Annotated[Path, typer.Argument(help="Results folder with cells; no run may be writing into it.")]) -> None:
+    """Move the files of finished cells into few, for network file systems: everything reads them as before."""
+    from bench.commands.results.pack import pack_command
+
+    pack_command(folder, console)
+
+
+@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="Results folder.")],
     recompute: Annotated[int, typer.Option(help="Run so many of its cells anew and compare.", min=0)] = 0,

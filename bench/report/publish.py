@@ -29,7 +29,7 @@ from bench.stats.aggregate import SETTING
 
 FRAMEWORK = "vfm3d-bench"
 _RESULTS = f".eval_results/{FRAMEWORK}.yaml"  #: of a model's repository
-_COPIED = ("cells", "planned", CONFIRMED, "rows.csv")  #: of a results folder; pictures stay at home
+_COPIED = ("cells", "packs", "planned", CONFIRMED, "rows.csv")  #: of a results folder; pictures stay at home
 
 
 @dataclass(frozen=True)

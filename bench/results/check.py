@@ -18,10 +18,11 @@ from bench.core.cells import PERF
 from bench.core.errors import UserError
 from bench.metrics.catalogue import METRICS
 from bench.results import planned
+from bench.results.packs import PACKS, CellFile, bytes_of, cells_of, loose_files, pack_files
 from bench.results.pictures import checked_picture, picture_digest
 from bench.results.record import CellRecord, Head, file_and_digest
 from bench.results.schema import IDENTITY, ROW_COLUMNS, as_rows, validate_rows
-from bench.results.store import Store, cell_files, rows_of
+from bench.results.store import Store, rows_of
 from bench.results.tables import ROWS_FILES, read_table, rows_file, table_chunks
 
 MOST = 1000  #: problems that are named one by one
@@ -79,7 +80,7 @@ def check_folder(folder: Path) -> Checked:
 
 def _check_cells(folder: Path) -> Checked:
     found = Faults()
-    for place in (folder / "cells", folder / "pictures", folder / "planned"):
+    for place in (folder / "cells", folder / "pictures", folder / "planned", folder / PACKS):
         if place.is_symlink():
             found.add(f"{place} is a link; a results folder holds its own files")
     heads: list[Head] = []
@@ -89,7 +90,8 @@ def _check_cells(folder: Path) -> Checked:
     undigested = unchecked_pictures = 0
     pictured = (folder / "pictures").is_dir()
     lost_pictures = False
-    for path in cell_files(folder):
+    cells, unread_packs = _files(folder, found)
+    for path in cells:
         try:
             record, digest = file_and_digest(path)
         except UserError as error:
@@ -128,11 +130,43 @@ def _check_cells(folder: Path) -> Checked:
         found.remarks.append(f"{undigested} of {len(heads)} cells carry no digest; an older version stored them")
     if len(versions) > 1:
         found.remarks.append(f"{folder} mixes cells of {len(versions)} versions of the code: {', '.join(sorted(versions))}")
-    rows = _check_rows(folder, heads, found)
+    if unread_packs:
+        found.remarks.append(f"the rows were not compared with the cells, since {unread_packs} packs cannot be read")
+    rows = 0 if unread_packs else _check_rows(folder, heads, found)
     finished = tuple(head for head in heads if head.status == "ok" and head.cell.track != PERF)
     if found.more:
         found.problems.append(f"and {found.more} more problems")
     return Checked(len(heads), rows, tuple(found.problems), tuple(found.remarks), finished)
+
+
+def _files(folder: Path, found: Faults) -> tuple[list[CellFile], int]:
+    """Every cell's file, once, and how many packs cannot be read; these, and packed cells that stand elsewhere with other
+    numbers, are told."""
+    unread = 0
+    own: dict[str, CellFile] = {path.stem: path for path in loose_files(folder)}
+    for pack in pack_files(folder):
+        try:
+            packed = cells_of(pack)
+        except UserError as error:
+            found.add(str(error))
+            unread += 1
+            continue
+        for each in packed:
+            other = own.setdefault(each.stem, each)
+            if other is not each and (said := _differently(each, other)):
+                found.add(f"{each}: {said}")
+    return list(own.values()), unread
+
+
+def _differently(packed: CellFile, other: CellFile) -> str:
+    """How a packed cell differs from the same cell elsewhere, of which it is a copy; its times may be of another run."""
+    try:
+        if bytes_of(packed) == bytes_of(other):
+            return ""
+        one, two = (file_and_digest(each)[0] for each in (packed, other))
+    except (UserError, OSError, ValueError) as error:
+        return str(error)
+    return "" if repr(one.measurements) == repr(two.measurements) else f"{other} says other numbers of the same cell"
 
 
 def _of_record(record: CellRecord) -> Iterator[str]:

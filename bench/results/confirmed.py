@@ -14,8 +14,9 @@ from typing import Any
 from bench.core.errors import UserError
 from bench.machine.files import write_text
 from bench.machine.text import read_json
-from bench.results.record import KEY, MOST_NAME, CellRecord, file_and_digest, has_control
-from bench.results.store import cell_path
+from bench.results.packs import cell_file
+from bench.results.record import MOST_NAME, CellRecord, file_and_digest, has_control
+from bench.results.schema import KEY
 
 FILE = "confirmed.json"
 #: What of a cell's provenance tells machines apart; host names are not stored.
@@ -88,5 +89,5 @@ def confirmed_keys(folder: Path) -> frozenset[str]:
 
 
 def _digest(folder: Path, key: str) -> str:
-    path = cell_path(folder, key)
-    return file_and_digest(path)[1] if path.is_file() else ""
+    found = cell_file(folder, key)
+    return file_and_digest(found)[1] if found.is_file() else ""

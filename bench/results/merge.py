@@ -10,10 +10,11 @@ from pathlib import Path
 
 from bench.core.errors import UserError
 from bench.machine.files import write_atomically, write_text
+from bench.results.packs import CellFile, bytes_of, cell_files
 from bench.results.pictures import checked_picture, picture_path
 from bench.results.planned import plan_files, planned_keys
 from bench.results.record import CellRecord, from_file
-from bench.results.store import Store, cell_files
+from bench.results.store import Store
 
 _MOST = 8  #: conflicts that a message names one by one
 
@@ -43,7 +44,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     """
     stores = [Store(folder, create=False) for folder in folders]
     there = {path.stem: path for path in cell_files(out)} if (out / "cells").is_dir() else {}
-    chosen: dict[str, tuple[Path, Path]] = {key: (path, out) for key, path in there.items()}
+    chosen: dict[str, tuple[CellFile, Path]] = {key: (path, out) for key, path in there.items()}
     conflicts: list[str] = []
     known = 0
     for store in stores:
@@ -76,12 +77,12 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     return Merged(taken, known, Store(out).compact())
 
 
-def _take(key: str, path: Path, folder: Path, out: Path) -> None:
+def _take(key: str, path: CellFile, folder: Path, out: Path) -> None:
     """Copy a cell, its pictures first. Pictures may have been left out of a submission."""
     for name in from_file(path).pictures if (folder / "pictures").is_dir() else ():
         source, _ = checked_picture(folder, key, name)
         write_atomically(picture_path(out, key, name), partial(shutil.copyfile, source))
-    write_text(out / "cells" / f"{key}.json", path.read_text(encoding="utf-8"))
+    write_text(out / "cells" / f"{key}.json", bytes_of(path).decode())
 
 
 def _difference(one: CellRecord, other: CellRecord) -> str:

@@ -18,7 +18,8 @@ from typing import Any
 from bench.core.cells import Cell
 from bench.core.errors import UserError
 from bench.machine.files import write_text
-from bench.results.record import KEY, MOST_BYTES, MOST_NAME, Head, digest
+from bench.results.record import MOST_BYTES, MOST_NAME, Head, digest
+from bench.results.schema import KEY
 
 PLANS = "planned"  #: the folder's subfolder of plans
 Identity = tuple[Cell, str]  #: a cell and its weights: what a folder has one set of rows for

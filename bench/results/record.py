@@ -21,11 +21,11 @@ from bench.core.errors import UserError
 from bench.core.names import ModelName
 from bench.machine.digests import joint_digest
 from bench.results.migration import marks_of_version_1
-from bench.results.schema import ROLES, SCHEMA_VERSION, STARTS, STATUSES, TRACKS, WEIGHTS
+from bench.results.packs import CellFile, bytes_of, first_line_of, size_of
+from bench.results.schema import KEY, ROLES, SCHEMA_VERSION, STARTS, STATUSES, TRACKS, WEIGHTS
 
 Status = Literal["ok", "failed", "unavailable"]
 
-KEY = re.compile("[0-9a-f]{64}")
 MOST_BYTES = 64 * 2**20  #: of a cell's file
 MOST_ITEMS = 200_000  #: measurements or pictures of a cell
 MOST_TEXT = 10_000  #: letters of an error or a note
@@ -129,12 +129,12 @@ def to_text(record: CellRecord) -> str:
     return f"{head[:-1]},\n{rest[2:]}\n"
 
 
-def from_file(path: Path) -> CellRecord:
+def from_file(path: CellFile) -> CellRecord:
     """The record in a file, of this version or an older one. Raises as `file_and_digest`."""
     return file_and_digest(path, with_digest=False)[0]
 
 
-def file_and_digest(path: Path, *, with_digest: bool = True) -> tuple[CellRecord, str]:
+def file_and_digest(path: CellFile, *, with_digest: bool = True) -> tuple[CellRecord, str]:
     """The record in a file, of this version or an older one, and the digest of what the file holds.
 
     Raises:
@@ -148,15 +148,14 @@ def file_and_digest(path: Path, *, with_digest: bool = True) -> tuple[CellRecord
         raise UserError(f"{path} is not a stored cell ({type(error).__name__}: {said}); remove it and run again") from error
 
 
-def head_of(path: Path) -> Head:
+def head_of(path: CellFile) -> Head:
     """What the first line of a cell's file says; of a file that has no such line, what the whole of it says.
 
     Raises:
         UserError: Naming a file that is no cell.
     """
     try:
-        with path.open("rb") as file:
-            line = file.readline(16 * 1024)
+        line = first_line_of(path, 16 * 1024)
         stored = json.loads(line.rstrip().removesuffix(b",") + b"}")
         return Head(
             _key(stored["key"]),
@@ -220,13 +219,13 @@ def _sha256(identity: Any) -> str:
 # -------------------------------------------------------------------------------------------------- types and bounds
 
 
-def _bounded_text(path: Path) -> str:
-    if path.is_symlink():
+def _bounded_text(path: CellFile) -> str:
+    if isinstance(path, Path) and path.is_symlink():
         raise ValueError("it is a link; a results folder holds its own files")
-    size = path.stat().st_size
+    size = size_of(path)
     if size > MOST_BYTES:
         raise ValueError(f"it has {size:,} bytes; a cell has at most {MOST_BYTES:,}")
-    return path.read_text(encoding="utf-8")
+    return bytes_of(path).decode()
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The result store: a folder of finished cells, one file each, addressed by what determined their numbers.
 
     DIR/cells/<key>.json         one finished cell: identity, status, rows, provenance (bench.results.record)
+    DIR/packs/*.zip              finished cells whose files were packed (bench.results.packs)
     DIR/pictures/<key>/*.png     its pictures, written before the cell's file
     DIR/planned/*.json           which keys the rows are of (bench.results.planned)
     DIR/claims/<key>             who computes a cell now (bench.results.claims)
@@ -13,7 +14,6 @@ folder. A failed cell is stored with its error and tried again by the next run.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -29,6 +29,17 @@ from bench.core.scenes import Array
 from bench.machine.files import remove_strays, write_atomically, write_text
 from bench.results import planned
 from bench.results.migration import model_in_rows
+from bench.results.packs import (
+    PACKS,
+    CellFile,
+    cell_file,
+    cell_files,
+    cell_path,
+    loose_files,
+    pack_files,
+    packed_files,
+    write_packs,
+)
 from bench.results.pictures import picture_digest, picture_path
 from bench.results.planned import Chosen, Identity
 from bench.results.record import CellRecord, Head, digest, from_file, head_of, to_text
@@ -36,6 +47,7 @@ from bench.results.schema import ROW_COLUMNS, SCHEMA_VERSION, as_rows, validate_
 from bench.results.tables import Chunk, arrow_schema, read_table, rows_file, table_of, to_frame, with_text_once, write_tables
 
 CHUNK = 500  #: cells whose rows are in memory at a time; a row group of rows.parquet
+CELLS_A_PACK = 1000
 _MOST_ROUNDS = 5  #: of compaction, while others go on storing
 
 
@@ -68,18 +80,22 @@ class Store:
     # ------------------------------------------------------------------------------------------------------ one cell
 
     def path(self, key: str) -> Path:
-        """The file of a cell."""
+        """The file that a cell is written to."""
         return cell_path(self.folder, key)
+
+    def file(self, key: str) -> CellFile:
+        """Where a cell is stored; a file that is not there where it is not."""
+        return cell_file(self.folder, key)
 
     def finished(self, key: str) -> bool:
         """True where the cell is stored and did not fail; a failed or unavailable one is due again."""
-        path = self.path(key)
-        return path.is_file() and head_of(path).status == "ok"
+        found = self.file(key)
+        return found.is_file() and head_of(found).status == "ok"
 
     def read(self, key: str) -> CellRecord | None:
         """The stored cell, None where there is none. Raises UserError naming a file that is no cell."""
-        path = self.path(key)
-        return from_file(path) if path.is_file() else None
+        found = self.file(key)
+        return from_file(found) if found.is_file() else None
 
     def save(self, record: CellRecord, pictures: Mapping[str, Array]) -> None:
         """Store a finished cell: its pictures (H, W, 3) uint8 first, then its file."""
@@ -102,14 +118,14 @@ class Store:
     def plan(self, keys: Mapping[Identity, str]) -> None:
         """Take down the keys that a run asks for: from now on the folder's rows are of these (bench.results.planned). What
         killed processes left behind is removed."""
-        for folder in (self.folder, self.folder / "cells", self.folder / planned.PLANS):
+        for folder in (self.folder, self.folder / "cells", self.folder / planned.PLANS, self.folder / PACKS):
             remove_strays(folder)
         planned.write_plan(self.folder, keys)
 
     def finished_among(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that are stored and did not fail."""
-        there = {path.stem for path in cell_files(self.folder)}
-        return {key for key in keys if key in there and head_of(self.path(key)).status == "ok"}
+        there = {file.stem: file for file in cell_files(self.folder)}
+        return {key for key in keys if key in there and head_of(there[key]).status == "ok"}
 
     def chosen(self) -> Chosen:
         """The cells that the folder's rows are of, and what else is stored."""
@@ -121,7 +137,23 @@ class Store:
 
     def records_of(self, heads: Iterable[Head]) -> Iterator[CellRecord]:
         """Stored cells, read one by one."""
-        return (from_file(self.path(head.key)) for head in heads)
+        packed = packed_files(self.folder)
+        own = ((head.key, self.path(head.key)) for head in heads)
+        return (from_file(path if path.is_file() else packed.get(key, path)) for key, path in own)
+
+    def pack(self) -> tuple[int, int]:
+        """Move the files of finished cells into packs (bench.results.packs) and write the tables anew.
+
+        Cells of one data set and scene lie together, since they are read together.
+
+        Returns:
+            How many packs were written, and how many cells still have a file of their own: they did not end well.
+        """
+        heads = {path: head_of(path) for path in loose_files(self.folder)}
+        finished = [path for path, head in heads.items() if head.status == "ok"]
+        written = write_packs(self.folder, sorted(finished, key=lambda path: heads[path].identity), CELLS_A_PACK)
+        self.compact()
+        return written, len(loose_files(self.folder))
 
     def compact(self) -> int:
         """Write rows.parquet and rows.csv from the stored cells, some cells at a time; returns the number of rows.
@@ -154,7 +186,7 @@ class Store:
 
     def state(self) -> str:
         """A digest of what compaction reads, as far as a change of it shows: names, sizes and times of cells and plans."""
-        files = (*cell_files(self.folder), *planned.plan_files(self.folder))
+        files = (*loose_files(self.folder), *pack_files(self.folder), *planned.plan_files(self.folder))
         found = ((path.name, path.lstat()) for path in files)
         return digest([SCHEMA_VERSION, *([name, stat.st_size, stat.st_mtime_ns] for name, stat in found)])
 
@@ -167,18 +199,6 @@ class Store:
             records = list(self.records_of(heads[start : start + CHUNK]))
             machines = {str(record.provenance.get("device_name", "")) for record in records if record.cell.track != PERF}
             yield Chunk(rows_of(records), machines - {""})
-
-
-def cell_path(folder: Path, key: str) -> Path:
-    """The file of a cell of a results folder."""
-    return folder / "cells" / f"{key}.json"
-
-
-def cell_files(folder: Path) -> list[Path]:
-    """The files of a folder's cells, sorted by key; temporary files are not among them."""
-    with os.scandir(folder / "cells") as entries:
-        names = [entry.name for entry in entries if entry.name.endswith(".json") and not entry.name.startswith(".")]
-    return [folder / "cells" / name for name in sorted(names)]
 
 
 def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:

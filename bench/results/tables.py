@@ -18,8 +18,8 @@ from bench.core.cells import NO_MODEL
 from bench.core.errors import UserError
 from bench.machine.files import write_atomically
 from bench.results.migration import migrated
-from bench.results.record import KEY, MOST_NAME, has_control
-from bench.results.schema import CHOICES, CSV_OPTIONS, DIGESTS, ROW_COLUMNS
+from bench.results.record import MOST_NAME, has_control
+from bench.results.schema import CHOICES, CSV_OPTIONS, DIGESTS, KEY, ROW_COLUMNS
 
 ROWS_FILES = ("rows.parquet", "rows.csv")  #: all rows of a folder; the first is read where both are there
 _ROWS_AT_A_TIME = 20_000  #: of a .csv file

@@ -124,7 +124,7 @@ class Run:
     def _stored(self, task: Task) -> bool:
         """True where a task's cell is in the results folder, which a network file system may show late."""
         store, end = Store(self.out), time.monotonic() + _SEEN_SECONDS
-        while not store.path(task.key).is_file():
+        while not store.file(task.key).is_file():
             if time.monotonic() > end:
                 return False
             time.sleep(_LOOK_SECONDS)

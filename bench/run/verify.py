@@ -81,7 +81,7 @@ def _recompute(folder: Path, finished: Sequence[Head], count: int, settings: Set
     chosen = [by_key[round(place)] for place in np.linspace(0, len(by_key) - 1, min(count, len(by_key)))]
     problems, remarks, confirmed, done = [], [], [], 0
     for head in chosen:
-        record, content = file_and_digest(store.path(head.key))
+        record, content = file_and_digest(store.file(head.key))
         own = replace(settings, weights=cast(Weights, record.weights), device=record.device)
         try:
             if lack := other_weights(record, own):
