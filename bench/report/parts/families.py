@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pandas as pd
 
 from bench.core.cells import INSTANTSPLAT
-from bench.core.families import Family
-from bench.core.names import UNTRAINED, Part
-from bench.core.registry import features
+from bench.core.names import UNTRAINED
 from bench.metrics.catalogue import headline
 from bench.report.figures import families as charts
 from bench.report.figures.drawing import Drawer, Figure
 from bench.report.say import marks as conditions
-from bench.report.say.cards import in_order, is_joined, parts_of, title_of
+from bench.report.say.cards import in_order, is_joined, network, parts_of
+from bench.report.say.registered import registered_model
 from bench.report.tables.papers import GTA
 
 HEADLINE = headline("probe")
 FEWEST_SIZES = 2  #: below, a family has no curve
 FEWEST_LAYERS = 3
-_LAYER = "layer"
 
 
 def family_figures(means: pd.DataFrame, draw: Drawer) -> Iterator[Figure]:
@@ -54,49 +51,35 @@ def family_figures(means: pd.DataFrame, draw: Drawer) -> Iterator[Figure]:
 
 
 def _located(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of single networks that belong to a family, with where they stand in it: columns model, mode, value, random,
+    """The rows of single networks that belong to a family, with where they stand in it: columns mode, value, random,
     curve (the family), network (with its size), point (the size), parameters, plain (read where the size's name alone
     reads it), layer, depth, default."""
     found = []
     for model in in_order((name for name in rows["model"] if name != INSTANTSPLAT and not is_joined(name)), "probe"):
-        (written,) = parts_of(model)
-        part = features.current(written.without(UNTRAINED))
-        if part.variants or part.base not in features:
+        (part,) = parts_of(model)
+        registered = None if part.without(UNTRAINED).variants else registered_model(network(part))
+        if registered is None or registered.place is None:
             continue
-        found += [
-            {
-                "model": row["model"],
-                "mode": row["mode"],
-                "value": row["value"],
-                "random": row["weights"] == "random",
-                **place,
-            }
-            for place in _place(features[part.base], part)
-            for row in rows[rows["model"] == model].to_dict("records")
-        ]
-    return pd.DataFrame(found)
-
-
-def _place(family: type[Family], part: Part) -> list[dict[str, Any]]:
-    """Where a network stands in its family; nothing where it is of none, or set otherwise than in its layer."""
-    sized: Any = features[str(Part(part.base, part.size))]
-    layers = sized.offers().get(_LAYER)
-    others = [key for key, _ in part.parameters if key != _LAYER]
-    if others or not (family.sizes or layers):
-        return []
-    layer = int(dict(part.parameters).get(_LAYER, layers.default if layers else 0))
-    return [
-        {
-            "curve": family.card.name,
-            "network": title_of(str(Part(part.base, part.size))),
-            "point": part.size or family.default_size,
-            "parameters": sized.card.parameters,
-            "plain": not part.parameters and bool(family.sizes),
-            "layer": layer,
-            "depth": max(layers.values) if layers else 0,
-            "default": layers is not None and layer == layers.default,
-        }
-    ]
+        place = registered.place
+        own = rows[rows["model"] == model]
+        found.append(
+            pd.DataFrame(
+                {
+                    "mode": own["mode"],
+                    "value": own["value"],
+                    "random": own["weights"] == "random",
+                    "curve": place.family,
+                    "network": place.network,
+                    "point": place.size,
+                    "parameters": registered.card.parameters,
+                    "plain": place.plain and bool(place.size),
+                    "layer": place.layer,
+                    "depth": place.depth,
+                    "default": place.depth > 0 and place.layer == place.default_layer,
+                }
+            )
+        )
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def _several(table: pd.DataFrame, fewest: int) -> pd.DataFrame:

@@ -11,21 +11,48 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from bench.core.errors import UserError
 from bench.core.interfaces import Card, DatasetCard
+from bench.core.names import ModelName, Part
 from bench.core.registry import datasets, estimators, features, is_loaded
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a network stands in its family.
+
+    Attributes:
+        family: The family's title.
+        network: The network's, whichever of its layers is read.
+        size: Its name in the family's table; "" where there is none.
+        plain: Whether the size's name alone means it.
+        layer: Which is read, counted from 1; 0 where there are none to choose from.
+        depth: How many there are.
+        default_layer: Which one the size's name alone means.
+    """
+
+    family: str
+    network: str
+    size: str
+    plain: bool
+    layer: int
+    depth: int
+    default_layer: int
+
+
+@dataclass(frozen=True)
 class Registered:
-    """What a model's class says: its card, and whether its features are per pixel by nature."""
+    """What a model's class says: its card, whether its features are per pixel by nature, and where it stands in a family."""
 
     card: Card
     per_pixel: bool = False
+    place: Place | None = None
 
+
+LAYER = "layer"  #: the setting of a name that says which layer is read
 
 _models: dict[str, Registered | None] = {}
 _datasets: dict[str, DatasetCard | None] = {}
@@ -52,9 +79,7 @@ def read_cards(models: Iterable[str], data: Iterable[str]) -> None:
     if ended.returncode:
         return
     told = json.loads(ended.stdout.splitlines()[-1])  # a plug-in may have printed before
-    _models.update(
-        {name: said and Registered(_card(said["card"]), said["per_pixel"]) for name, said in told["models"].items()}
-    )
+    _models.update({name: said and _registered(**said) for name, said in told["models"].items()})
     _datasets.update({name: said and DatasetCard(**said) for name, said in told["datasets"].items()})
 
 
@@ -67,8 +92,29 @@ def registered_model(name: str) -> Registered | None:
             found = registry[name]
         except UserError:
             continue
-        return Registered(found.card, getattr(found, "per_pixel", False))
+        return Registered(found.card, getattr(found, "per_pixel", False), _place(name) if registry is features else None)
     return None
+
+
+def _place(name: str) -> Place | None:
+    """Where a feature provider stands in its family; None where it is of none, or set otherwise than in its layer."""
+    part = features.current(ModelName.parse(name).parts[0])
+    family: Any = features[part.base]
+    sized: Any = features[str(Part(part.base, part.size))]
+    layers = sized.offers().get(LAYER)
+    others = [key for key, _ in part.parameters if key != LAYER]
+    if others or not (family.sizes or layers):
+        return None
+    default = layers.default if layers else 0
+    return Place(
+        family=family.card.name,
+        network=sized.card.name,
+        size=part.size or family.default_size,
+        plain=not part.parameters,
+        layer=int(dict(part.parameters).get(LAYER, default)),
+        depth=max(layers.values) if layers else 0,
+        default_layer=default,
+    )
 
 
 def registered_dataset(name: str) -> DatasetCard | None:
@@ -82,6 +128,10 @@ def _card(said: dict[str, Any]) -> Card:
     return Card(**{**said, "data": tuple(said["data"])})
 
 
+def _registered(card: dict[str, Any], per_pixel: bool, place: dict[str, Any] | None) -> Registered:
+    return Registered(_card(card), per_pixel, place and Place(**place))
+
+
 def _told(card: Card | DatasetCard, kind: type) -> dict[str, Any]:
     return {field.name: getattr(card, field.name) for field in fields(kind)}
 
@@ -91,7 +141,11 @@ def _answer() -> None:
     asked = json.load(sys.stdin)
     found = {name: registered_model(name) for name in asked["models"]}
     cards = {name: registered_dataset(name) for name in asked["datasets"]}
-    models = {name: said and {"card": _told(said.card, Card), "per_pixel": said.per_pixel} for name, said in found.items()}
+    models = {
+        name: said
+        and {"card": _told(said.card, Card), "per_pixel": said.per_pixel, "place": said.place and asdict(said.place)}
+        for name, said in found.items()
+    }
     print(
         json.dumps({"models": models, "datasets": {name: card and _told(card, DatasetCard) for name, card in cards.items()}})
     )
