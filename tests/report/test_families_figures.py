@@ -25,7 +25,7 @@ def test_a_family_is_a_line_over_its_sizes() -> None:
     assert figure.name == "here-sizes"
     drawing = figure.chart(*figure.arguments)
     (axes,) = drawing.axes
-    (line,) = axes.lines
+    line, _ = axes.lines
     assert list(line.get_xdata()) == [22.1, 86.6, 304.4], "millions, as the family's table has them"
     assert list(line.get_ydata()) == [20.0, 21.0, 22.5]
     assert {text.get_text() for text in axes.texts} == {"S", "B", "L"}
@@ -38,7 +38,7 @@ def test_a_network_is_a_line_over_its_layers() -> None:
     (figure,) = family_figures(table, DRAW)
     assert figure.name == "here-layers"
     (axes,) = figure.chart(*figure.arguments).axes
-    (line,) = axes.lines
+    line, _ = axes.lines
     assert list(line.get_xdata()) == [0.25, 0.75, 1.0]
     assert list(line.get_ydata()) == [18.0, 22.0, 21.0]
     (ring,) = axes.collections
@@ -52,7 +52,8 @@ def test_layers_of_two_sizes_are_two_lines_and_modes_are_panels() -> None:
     (figure,) = family_figures(both, DRAW)
     panels = figure.chart(*figure.arguments).axes
     assert [axes.get_title() for axes in panels] == ["Geometry", "Texture"]
-    assert [{line.get_label() for line in axes.lines} for axes in panels] == [{"DINOv2", "DINOv2 S"}] * 2
+    named = [{line.get_label() for line in axes.lines if line.get_label()[0] != "_"} for axes in panels]
+    assert named == [{"DINOv2", "DINOv2 S"}] * 2
 
 
 def test_random_weights_are_dashed_and_named() -> None:
@@ -61,7 +62,7 @@ def test_random_weights_are_dashed_and_named() -> None:
     (figure,) = family_figures(pd.concat([means(sizes), random]), DRAW)
     assert "Dashed" in figure.caption
     (axes,) = figure.chart(*figure.arguments).axes
-    trained, untrained = axes.lines
+    trained, _, untrained, _ = axes.lines
     assert (trained.get_linestyle(), untrained.get_linestyle()) == ("-", "--")
     assert untrained.get_label() == "DINOv2 (random weights)"
     assert trained.get_color() == untrained.get_color()
@@ -75,6 +76,14 @@ def test_rows_under_a_former_name_stand_in_their_family() -> None:
     (axes,) = figure.chart(*figure.arguments).axes
     assert list(axes.lines[0].get_ydata()) == [20.0, 21.0]
     assert {text.get_text() for text in axes.texts} == {"0", "2"}
+
+
+def test_of_sizes_with_equal_parameters_the_plain_one_is_on_the_line() -> None:
+    (figure,) = family_figures(means({"aliked": 3.0, "aliked:n16rot": 1.0, "aliked:t16": 2.0}), DRAW)
+    (axes,) = figure.chart(*figure.arguments).axes
+    line, aside = axes.lines
+    assert (list(line.get_ydata()), list(aside.get_ydata())) == ([2.0, 3.0], [1.0])
+    assert {text.get_text() for text in axes.texts} == {"t16", "n16", "n16rot"}
 
 
 def test_what_makes_no_curve_is_not_drawn() -> None:

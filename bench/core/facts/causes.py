@@ -69,9 +69,10 @@ CAUSES = (
     Cause(
         "probe",
         "the upsampler of rows with + (FeatUp)",
-        "the published code has none; @jbu here is another filter, and is never set beside those rows",
-        "github.com/fanegg/Feat2GS at 0930a18, coarse_init_eval.py",
-        models=("clip@jbu", "dino@jbu", "dinov2@jbu"),
+        "the published code has none, and FeatUp's authors published weights for CLIP and for the small sizes of DINO and "
+        "DINOv2 only; @featup averages to four vectors a token's side, @jbu is another filter",
+        "github.com/fanegg/Feat2GS at 0930a18, coarse_init_eval.py; github.com/mhamilton723/FeatUp at 6b5a6c0, hubconf.py",
+        models=("clip@featup", "clip@jbu", "dino@jbu", "dinov2@jbu"),
     ),
     Cause(
         "probe",

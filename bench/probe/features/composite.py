@@ -2,7 +2,7 @@
 
 `@jbu` is the probe's "+" variant with a classical upsampler in place of a learned one: joint bilateral upsampling (Kopf et
 al., "Joint Bilateral Upsampling", SIGGRAPH 2007), guided by the photo. It needs no weights and learns nothing. The learned
-ones (FeatUp, LoftUp, JAFAR, AnyUp) are not on the Python package index: their authors offer repositories only.
+ones (`@anyup`, `@naf`, `@loftup`, `@featup`) are their authors' (bench.probe.features.learned).
 """
 
 from __future__ import annotations
@@ -24,53 +24,64 @@ from bench.core.registry import features
 from bench.machine.provenance import Cost, class_identity, measured, provenance
 from bench.probe.border import checked_features
 from bench.probe.features.cache import Extracted, ExtractionCost, cached_features, feature_key
+from bench.probe.features.learned import FACTOR, UPSAMPLERS
 from bench.probe.features.map import FeatureMap, feature_map
 
 JOINT_BILATERAL = "jbu"
 
 
-class JointBilateral(FeatureProvider):
-    """A patch provider whose map is upsampled by 4, guided by the photo."""
+class Upsampled(FeatureProvider):
+    """A patch provider whose map is upsampled, guided by the photo. variant: by what: JOINT_BILATERAL, or of UPSAMPLERS."""
 
-    factor = 4
-
-    def __init__(self, provider: FeatureProvider) -> None:
-        self.card = upsampled_card(provider.card)  # type: ignore[misc]
+    def __init__(self, provider: FeatureProvider, part: Part, variant: str) -> None:
+        self.card = upsampled_card(provider.card, variant)  # type: ignore[misc]
         super().__init__(provider.weights, provider.checkpoint)
         self.weights = provider.weights
-        self.provider = provider
+        self.provider, self.part, self.variant = provider, part, variant
 
     def load(self, device: torch.device) -> None:
         self.provider.load(device)
+        if self.variant in UPSAMPLERS:
+            network = UPSAMPLERS[self.variant].load(self.part, self.card.channels, self.weights != "random")
+            self.network = network.to(device)
 
     def extract(self, images: Tensor) -> Tensor:
         return self.extract_scene(FeatureInput(images))
 
     def extract_scene(self, scene: FeatureInput) -> Tensor:
-        return joint_bilateral(self.provider.extract_scene(scene), scene.images, self.factor)
+        values = self.provider.extract_scene(scene)
+        if self.variant in UPSAMPLERS:
+            return UPSAMPLERS[self.variant].upsampled(self.network, values, scene.images)
+        return joint_bilateral(values, scene.images, FACTOR)
 
     @property
     def weights_digest(self) -> str:
         return self.provider.weights_digest
 
 
-def upsampled_card(card: Card) -> Card:
-    """The card of a provider under joint bilateral upsampling."""
-    upsampling = f"upsampled by {JointBilateral.factor} with the classical joint bilateral filter, not a learned upsampler"
-    note = "; ".join(filter(None, (card.note, upsampling)))
-    return replace(
-        card, name=f"{card.name}@{JOINT_BILATERAL}", stride=max(1, card.stride // JointBilateral.factor), note=note
-    )
+def upsampled_card(card: Card, variant: str) -> Card:
+    """The card of a provider under an upsampler."""
+    by = "with the classical joint bilateral filter, not a learned upsampler"
+    license = card.license
+    if variant in UPSAMPLERS:
+        upsampler = UPSAMPLERS[variant]
+        by, license = f"by {upsampler.title} ({upsampler.paper})", f"{license}; {upsampler.title}: {upsampler.license}"
+    note = "; ".join(filter(None, (card.note, f"upsampled by {FACTOR} {by}")))
+    stride = max(1, card.stride // FACTOR)
+    return replace(card, name=f"{card.name}@{variant}", stride=stride, note=note, license=license)
 
 
 def parse_features(model: str) -> tuple[str, ...]:
     """The parts of a model name: "dino@jbu+iuvrgb" -> ("dino@jbu", "iuvrgb").
 
-    Raises UserError for an empty or repeated part, an unknown provider or an upsampling that does not apply.
+    Raises UserError for an empty or repeated part, an unknown provider or an upsampling that does not apply, Unavailable
+    where a learned upsampler's code is not on this machine.
     """
     parts = ModelName.parse(model).parts
     for part in parts:
         _provider_class(part)
+        if upsampler := UPSAMPLERS.get(_upsampling(part)):
+            upsampler.check()
     return tuple(map(str, parts))
 
 
@@ -78,14 +89,16 @@ def card_of(part: str) -> Card:
     """The card of one part of a model name. Raises UserError as `parse_features` does."""
     named = _one(part)
     card = _provider_class(named).card
-    return upsampled_card(card) if JOINT_BILATERAL in named.variants else card
+    variant = _upsampling(named)
+    return upsampled_card(card, variant) if variant else card
 
 
 def build_provider(part: str, weights: Weights = "pretrained", checkpoint: Path | None = None) -> FeatureProvider:
     """The provider of one part of a model name, its network not yet loaded. Raises UserError as `parse_features` does."""
     named = _one(part)
     provider = _provider_class(named)(weights, checkpoint)
-    return JointBilateral(provider) if JOINT_BILATERAL in named.variants else provider
+    variant = _upsampling(named)
+    return Upsampled(provider, named, variant) if variant else provider
 
 
 def load_provider(provider: FeatureProvider, device: torch.device) -> Cost:
@@ -147,7 +160,10 @@ def patch_features(
         peak = max(loading.peak_memory_mb, extraction.peak_memory_mb)
         return values, ExtractionCost(loading.seconds, extraction.seconds, peak, device, provenance(device))
 
-    key = feature_key(part, class_identity(_provider_class(_one(part))), provider.weights_digest, photos)
+    named = _one(part)
+    upsampler = UPSAMPLERS.get(_upsampling(named))
+    weights = f"{provider.weights_digest}, {upsampler.commit}" if upsampler else provider.weights_digest
+    key = feature_key(part, class_identity(_provider_class(named)), weights, photos)
     return Extracted(key, *compute()) if cache is None else cached_features(cache, key, compute)
 
 
@@ -193,11 +209,23 @@ def _one(part: str) -> Part:
     return named
 
 
+def _upsampling(part: Part) -> str:
+    """The upsampler that a part names; "" for none. Raises UserError for two."""
+    named = [variant for variant in part.variants if variant in (JOINT_BILATERAL, *UPSAMPLERS)]
+    if len(named) > 1:
+        raise UserError(f"{part}: upsampled by {' and '.join(named)}; name one")
+    return named[0] if named else ""
+
+
 def _provider_class(part: Part) -> type[FeatureProvider]:
     provider = features[str(part.model)]
+    known = (JOINT_BILATERAL, *UPSAMPLERS, UNTRAINED)
     for variant in part.variants:
-        if variant not in (JOINT_BILATERAL, UNTRAINED):
-            raise UserError(f"{part}: no variant is named {variant!r}; there are {JOINT_BILATERAL} and {UNTRAINED}")
-    if JOINT_BILATERAL in part.variants and provider.per_pixel:
+        if variant not in known:
+            raise UserError(f"{part}: no variant is named {variant!r}; there are {', '.join(known)}")
+    upsampling = _upsampling(part)
+    if upsampling and provider.per_pixel:
         raise UserError(f"{part}: {part.base} has one vector a pixel already; there is nothing to upsample")
+    if upsampling in UPSAMPLERS:
+        UPSAMPLERS[upsampling].entry(part)
     return provider

@@ -61,27 +61,24 @@ def layer_curves(table: pd.DataFrame, modes: Sequence[str], metric: str) -> Any:
 
 
 def _curves(table: pd.DataFrame, modes: Sequence[str], metric: str, along: str) -> tuple[Any, list[Any]]:
-    """The figure and its panels, a line a curve; trained and random weights of one curve share its colour."""
+    """The figure and its panels, a line a curve; trained and random weights of one curve share its colour. Of several points
+    at one place the line goes through the first, the others stand aside."""
     names = list(dict.fromkeys(table["curve"]))
     figure, (panels,) = canvas(3.2 * len(modes) + 1.8, 3.3, 1, len(modes))
     for axes, mode in zip(panels, modes, strict=True):
         for (name, random), own in table[table["mode"] == mode].groupby(["curve", "random"], sort=False):
-            place, ordered = names.index(name), own.sort_values("x", kind="stable")
-            axes.plot(
-                ordered["x"],
-                ordered["value"],
-                color=COLOURS[place % len(COLOURS)],
-                linestyle="--" if random else "-",
-                marker="os^Dv"[place // len(COLOURS) % 5],
-                markersize=4,
-                linewidth=1.2,
-                label=f"{name} (random weights)" if random else name,
-            )
+            place, line = names.index(name), own.drop_duplicates("x").sort_values("x")
+            aside = own.drop(line.index)
+            looks = {"color": COLOURS[place % len(COLOURS)], "marker": "os^Dv"[place // len(COLOURS) % 5], "markersize": 4}
+            label = f"{name} (random weights)" if random else name
+            axes.plot(line["x"], line["value"], linestyle="--" if random else "-", linewidth=1.2, label=label, **looks)
+            axes.plot(aside["x"], aside["value"], linestyle="none", label=f"_{label}, aside", **looks)
         axes.margins(x=0.14, y=0.14)
         axes.grid(linewidth=0.4, color="0.92")
         axes.set_title(GTA[mode])
         axes.set_xlabel(along)
     panels[0].set_ylabel(arrow(METRICS[metric]) + (f", {METRICS[metric].unit}" if METRICS[metric].unit == "dB" else ""))
-    lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+    drawn = [line for axes in panels for line in axes.get_lines()]
+    lines = {line.get_label(): line for line in drawn if not line.get_label().startswith("_")}
     figure.legend(list(lines.values()), list(lines), loc="outside right upper", fontsize=7.5)
     return figure, list(panels)

@@ -34,7 +34,8 @@ def family_figures(means: pd.DataFrame, draw: Drawer) -> Iterator[Figure]:
         yield draw(
             "sizes",
             f"{HEADLINE.label} against parameters, by family",
-            f"{average} A line a family, each size read at its default layer.{weights}",
+            f"{average} A line a family, each size read at its default layer; of sizes with equal parameters the line "
+            f"joins the first.{weights}",
             charts.size_curves,
             *_panels(sizes),
         )

@@ -129,7 +129,7 @@ def _card(said: dict[str, Any]) -> Card:
 
 
 def _registered(card: dict[str, Any], per_pixel: bool, place: dict[str, Any] | None) -> Registered:
-    return Registered(_card(card), per_pixel, place and Place(**place))
+    return Registered(_card(card), per_pixel, Place(**place) if place else None)
 
 
 def _told(card: Card | DatasetCard, kind: type) -> dict[str, Any]:
