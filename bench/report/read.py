@@ -66,7 +66,7 @@ def load_results(folders: Sequence[Path]) -> Results:
 
     rows = to_frame(tables())
     stored = tuple(_stored(rows, measured, lengths))
-    read_cards_of(rows["model"].unique(), rows["dataset"].unique())
+    read_cards_of(rows["model"].unique(), rows["dataset"].unique(), rows["pointmap"].unique())
     names = tuple(folder.resolve().name if folder in measured else PUBLISHED for folder in folders)
     if len(measured) > 1:
         rows = rows[~rows.duplicated(list(IDENTITY))]

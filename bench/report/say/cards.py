@@ -82,20 +82,17 @@ def registered_card(model: str) -> Card | None:
     return found.card if found else None
 
 
-def read_cards_of(models: Iterable[str], data: Iterable[str]) -> None:
-    """Look up all that a report will ask of these models and data sets, and of the published ones, at once
+def read_cards_of(models: Iterable[str], data: Iterable[str], initialisers: Iterable[str]) -> None:
+    """Look up all that a report will ask of these models, data sets and initialisers, and of the published ones, at once
     (bench.report.say.registered.read_cards)."""
     published = published_rows()
     names = {*map(str, models), *map(str, published["model"].unique())}
     parts = [part for name in names for part in parts_of(name)]
-    read_cards({*names, *map(str, parts), *map(network, parts)}, {*map(str, data), *map(str, published["dataset"].unique())})
-
-
-def initialiser_card(pointmap: str) -> Card | None:
-    """The card of the initialiser that is registered under this name."""
-    from bench.core.registry import pointmaps
-
-    return pointmaps[pointmap].card if pointmap in pointmaps else None
+    read_cards(
+        {*names, *map(str, parts), *map(network, parts)},
+        {*map(str, data), *map(str, published["dataset"].unique())},
+        {*map(str, initialisers), *map(str, published["pointmap"].unique())},
+    )
 
 
 def title_of(model: str, track: str = "probe") -> str:

@@ -93,7 +93,7 @@ def scenes_by_model(rows: pd.DataFrame, metric: str, mode: str, alignment: str =
 
     A cell below the floor has no value there: a difference from it would be one from a probe that failed.
     """
-    chosen = _without(cells_below_floor(rows), rows)
+    chosen = above_floor(rows)
     chosen = chosen[(chosen["mode"] == mode) & (chosen["metric"].isin([metric, WHOLE_CELL]))]
     chosen = chosen[(chosen["metric"] == WHOLE_CELL) | (chosen["alignment"] == alignment)]
     if not (chosen["metric"] == metric).any():
@@ -111,8 +111,9 @@ def cells_below_floor(rows: pd.DataFrame) -> pd.DataFrame:
     return below_floor(rows[rows["track"] == metric.track], metric.name, bool(metric.higher_is_better))
 
 
-def _without(cells: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows, those of the cells without their values."""
+def above_floor(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, those of cells below the floor without their values."""
+    cells = cells_below_floor(rows)
     if cells.empty:
         return rows
     lost = set(cells[CELL].itertuples(index=False, name=None))

@@ -13,11 +13,11 @@ from bench.report.say.cards import (
     card_of,
     dataset_title,
     datasets_in_order,
-    initialiser_card,
     network,
     parts_of,
     registered_card,
 )
+from bench.report.say.registered import registered_initialiser
 
 #: What means are averages over: the data sets that rows of these have.
 _TABLE = ["track", "protocol", "pointmap", "alignment"]
@@ -38,13 +38,13 @@ def trained_on(model: str, weights: str) -> tuple[str, ...]:
 
 def initialiser_trained_on(pointmap: str) -> tuple[str, ...]:
     """What the initialiser of a row's point map was trained on; its weights are trained ones, whatever the model's are."""
-    card = initialiser_card(pointmap)
+    card = registered_initialiser(pointmap)
     return () if card is None else card.data
 
 
 def is_initialiser_known(pointmap: str) -> bool:
     """Whether all that an initialiser was trained on is known; True where nothing was trained, as in the geometry track."""
-    card = initialiser_card(pointmap)
+    card = registered_initialiser(pointmap)
     return pointmap == NOT_APPLICABLE or (card is not None and (is_disclosed(card.data) or not card.weights))
 
 
@@ -90,7 +90,7 @@ def without_overlap(rows: pd.DataFrame) -> pd.DataFrame:
 def _overlap(model: str, weights: str, pointmap: str, datasets: str | frozenset[str]) -> str:
     """datasets: one data set, or those that a mean is over."""
     own, initialiser = _said(trained_on(model, weights), datasets), _said(initialiser_trained_on(pointmap), datasets)
-    card = initialiser_card(pointmap)
+    card = registered_initialiser(pointmap)
     started = f"starts from point maps of {card.name}, {initialiser}" if card is not None and initialiser else ""
     return "; ".join(filter(None, [own, started]))
 

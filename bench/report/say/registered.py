@@ -1,4 +1,4 @@
-"""What the registered classes say of models and data sets, without their libraries in this process.
+"""What the registered classes say of models, initialisers and data sets, without their libraries in this process.
 
 Importing the plug-ins brings PyTorch, half a gigabyte that a report does not need. Where they are not loaded yet, a process
 of its own reads their cards and ends before the report takes memory. What was not asked for then is looked up here.
@@ -17,7 +17,7 @@ from typing import Any
 from bench.core.errors import UserError
 from bench.core.interfaces import Card, DatasetCard
 from bench.core.names import ModelName, Part
-from bench.core.registry import datasets, estimators, features, is_loaded
+from bench.core.registry import datasets, estimators, features, is_loaded, pointmaps
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,22 @@ class Registered:
 LAYER = "layer"  #: the setting of a name that says which layer is read
 
 _models: dict[str, Registered | None] = {}
+_initialisers: dict[str, Card | None] = {}
 _datasets: dict[str, DatasetCard | None] = {}
 
 
-def read_cards(models: Iterable[str], data: Iterable[str]) -> None:
-    """Look up models and data sets in a process of its own, unless the plug-ins are loaded in this one.
+def read_cards(models: Iterable[str], data: Iterable[str], initialisers: Iterable[str]) -> None:
+    """Look up models, data sets and initialisers in a process of its own, unless the plug-ins are loaded in this one.
 
     Args:
         models: Names of networks, registered or not.
         data: Names of data sets, likewise.
+        initialisers: Names of point-map initialisers, likewise.
     """
     asked = {
         "models": sorted({str(name) for name in models} - {*_models}),
         "datasets": sorted({str(name) for name in data} - {*_datasets}),
+        "initialisers": sorted({str(name) for name in initialisers} - {*_initialisers}),
     }
     if is_loaded() or not any(asked.values()):
         return
@@ -80,6 +83,7 @@ def read_cards(models: Iterable[str], data: Iterable[str]) -> None:
         return
     told = json.loads(ended.stdout.splitlines()[-1])  # a plug-in may have printed before
     _models.update({name: said and _registered(**said) for name, said in told["models"].items()})
+    _initialisers.update({name: said and _card(said) for name, said in told["initialisers"].items()})
     _datasets.update({name: said and DatasetCard(**said) for name, said in told["datasets"].items()})
 
 
@@ -117,6 +121,13 @@ def _place(name: str) -> Place | None:
     )
 
 
+def registered_initialiser(name: str) -> Card | None:
+    """The card of the initialiser that is registered under a name; None where there is none."""
+    if name in _initialisers and not is_loaded():
+        return _initialisers[name]
+    return pointmaps[name].card if name in pointmaps else None
+
+
 def registered_dataset(name: str) -> DatasetCard | None:
     """The card of the data set that is registered under a name; None where there is none."""
     if name in _datasets and not is_loaded():
@@ -140,15 +151,19 @@ def _answer() -> None:
     """Read names from the standard input, print what is registered under them."""
     asked = json.load(sys.stdin)
     found = {name: registered_model(name) for name in asked["models"]}
+    starts = {name: registered_initialiser(name) for name in asked["initialisers"]}
     cards = {name: registered_dataset(name) for name in asked["datasets"]}
     models = {
         name: said
         and {"card": _told(said.card, Card), "per_pixel": said.per_pixel, "place": said.place and asdict(said.place)}
         for name, said in found.items()
     }
-    print(
-        json.dumps({"models": models, "datasets": {name: card and _told(card, DatasetCard) for name, card in cards.items()}})
-    )
+    told = {
+        "models": models,
+        "initialisers": {name: card and _told(card, Card) for name, card in starts.items()},
+        "datasets": {name: card and _told(card, DatasetCard) for name, card in cards.items()},
+    }
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

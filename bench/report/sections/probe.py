@@ -15,6 +15,7 @@ from bench.report.parts.families import family_figures
 from bench.report.parts.probe import clouds_part, joined_part, supervision_part, variants_part, views_part
 from bench.report.parts.profiles import probe_figures
 from bench.report.parts.ranks import rank_figures
+from bench.report.parts.viewpoints import viewpoints_part
 from bench.report.say import marks as conditions
 from bench.report.say.verdict import training_gains
 from bench.report.tables import papers as paper_tables
@@ -45,6 +46,7 @@ def probe_sections(
                 views_part(means, metrics, draw),
                 Part("Profiles", figures=tuple(probe_figures(means, draw))),
                 Part("Sizes and layers", figures=tuple(family_figures(means, draw))),
+                viewpoints_part(part, draw),
                 clouds_part(means, draw),
                 variants_part(means, metrics, draw),
                 joined_part(means, metrics, draw),
