@@ -234,7 +234,7 @@ def test_a_killed_run_goes_on_and_gives_the_rows_of_an_undisturbed_one(plugin: P
     for folder in (killed, whole):
         subprocess.run(run(folder), check=True, stdout=subprocess.DEVNULL)
     assert first in {record["finished"] for record in _probes(killed)}
-    cost = ["seconds", "peak_memory_mb"]
+    cost = ["seconds", "peak_memory_mb", "read_mb"]
     rows = [pd.read_parquet(folder / "rows.parquet").drop(columns=cost) for folder in (killed, whole)]
     pd.testing.assert_frame_equal(*rows)  # the features' cost too: it is that of the one time that they were made
 

@@ -1,4 +1,4 @@
-"""Where a number comes from: versions, device, time and memory."""
+"""Where a number comes from: versions, device, time, memory and bytes read."""
 
 from __future__ import annotations
 
@@ -91,10 +91,18 @@ def provenance(device: str) -> dict[str, Any]:
 
 @dataclass
 class Cost:
-    """Wall time and the peak of this process's memory (on a GPU: of its allocations) over a block of code."""
+    """What a block of code took.
+
+    Attributes:
+        seconds: Wall time.
+        peak_memory_mb: Of this process (on a GPU: of its allocations).
+        read_mb: What this process asked to read of files, pipes and sockets, from the disk or from the system's cache; files
+            that are mapped into memory, as weights may be, are not counted. NaN where the system does not tell.
+    """
 
     seconds: float = float("nan")
     peak_memory_mb: float = float("nan")
+    read_mb: float = float("nan")
 
 
 #: The blocks that are being measured, the outermost first.
@@ -108,13 +116,24 @@ def measured(device: str) -> Iterator[Cost]:
     _note_peak(device)  # what the outer blocks have seen so far: resetting the high-water mark loses it
     _reset_peak(device)
     _open.append(cost)
-    start = time.perf_counter()
+    start, read = time.perf_counter(), _read_mb()
     try:
         yield cost
     finally:
+        cost.read_mb = _read_mb() - read
         cost.seconds = time.perf_counter() - start
         _note_peak(device)
         _open.pop()
+
+
+def _read_mb() -> float:
+    """What this process has asked to read so far (rchar of proc(5)): unlike what came from the disk, the same whatever the
+    system keeps in its cache."""
+    try:
+        told = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+        return int(told["rchar"]) / 2**20
+    except (OSError, ValueError, KeyError):
+        return math.nan
 
 
 def _note_peak(device: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 
 import pandas as pd
@@ -33,9 +34,9 @@ def model_in_rows(model: str) -> str:
 
 
 def migrated(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows as they are written now: with the marks of version 2, InstantSplat by its name, and the digests of version 3,
-    which older rows do not tell. What are no rows stays."""
-    return _with_marks(_with_digests(_with_baseline(frame)))
+    """Rows as they are written now: with the marks of version 2, InstantSplat by its name, and the digests and bytes read
+    of version 3, which older rows do not tell. What are no rows stays."""
+    return _with_read(_with_marks(_with_digests(_with_baseline(frame))))
 
 
 def _with_baseline(frame: pd.DataFrame) -> pd.DataFrame:
@@ -51,6 +52,16 @@ def _with_digests(frame: pd.DataFrame) -> pd.DataFrame:
     assert isinstance(place, int)
     for offset, name in enumerate(DIGESTS, start=1):
         result.insert(place + offset, name, "")
+    return result
+
+
+def _with_read(frame: pd.DataFrame) -> pd.DataFrame:
+    if "read_mb" in frame or "peak_memory_mb" not in frame:
+        return frame
+    place = frame.columns.get_loc("peak_memory_mb")
+    assert isinstance(place, int)
+    result = frame.copy()
+    result.insert(place + 1, "read_mb", math.nan)
     return result
 
 

@@ -31,6 +31,7 @@ MOST_ITEMS = 200_000  #: measurements or pictures of a cell
 MOST_TEXT = 10_000  #: letters of an error or a note
 MOST_NAME = 300  #: letters of a name
 MOST_SEED = 2**63
+_MOST_READ = 2.0**50  #: MB; more is none
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _HEAD = ("schema", "key", "status", "weights", "finished", "cell")
 
@@ -87,6 +88,13 @@ class CellRecord:
         if len(found) == 1 or not any(found.values()):
             return next(iter(found.values()), "")
         return joint_digest(found)
+
+    @property
+    def read_mb(self) -> float:
+        """What the cell's process asked to read (bench.machine.provenance.Cost); NaN where that is not known."""
+        told = self.provenance.get("read_mb")
+        known = isinstance(told, int | float) and not isinstance(told, bool) and 0 <= told < _MOST_READ
+        return float(told) if known else math.nan  # type: ignore[arg-type]
 
     @property
     def pointmap_digest(self) -> str:

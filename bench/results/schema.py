@@ -45,6 +45,7 @@ ROW_COLUMNS: dict[str, str] = {
     "device": "str",
     "seconds": "float64",
     "peak_memory_mb": "float64",
+    "read_mb": "float64",
     "key": "str",
     "code_version": "str",
 }
@@ -105,7 +106,7 @@ def _property(column: str, dtype: str) -> dict[str, Any]:
         rule["pattern"] = _DIGEST
     if column in _REQUIRED_TEXT:
         rule["minLength"] = 1
-    if column in ("seed", "seconds", "peak_memory_mb"):
+    if column in ("seed", "seconds", "peak_memory_mb", "read_mb"):
         rule["minimum"] = 0
     return rule
 
@@ -198,7 +199,7 @@ def validate_rows(frame: pd.DataFrame) -> list[str]:
     for column in DIGESTS:
         found = rows[column].str.fullmatch(re.compile(_DIGEST[1:-1]))
         report(~found, f"{column} is neither empty nor 64 hexadecimal digits", column)
-    for column in ("seed", "seconds", "peak_memory_mb"):
+    for column in ("seed", "seconds", "peak_memory_mb", "read_mb"):
         report((rows[column] < 0).fillna(False), f"{column} is negative", column)
     identity = [*IDENTITY, "source"] if "source" in rows else list(IDENTITY)
     report(rows.duplicated(identity, keep="first"), f"the same measurement ({', '.join(identity)}) stands twice", "metric")

@@ -215,6 +215,7 @@ def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:
             "device": record.device,
             "seconds": record.seconds,
             "peak_memory_mb": record.peak_memory_mb,
+            "read_mb": record.read_mb,
             "key": record.key,
             "code_version": str(record.provenance.get("code_version", "")),
         }

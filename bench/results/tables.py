@@ -116,7 +116,7 @@ def table_of(folder: Path, source: str) -> tuple[Any, About] | None:
                 return None
             groups = [with_text_once(file.read_row_group(number)) for number in range(file.num_row_groups)]
             table = pa.concat_tables(groups or [with_text_once(file.read())])
-    except (OSError, pa.ArrowException, ValueError):
+    except (OSError, pa.ArrowException, ValueError, KeyError):
         return None
     return (table, about) if _as_cells_have_it(table) else None
 

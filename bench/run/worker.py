@@ -164,6 +164,7 @@ def _record(
             **provenance(settings.device),
             "weights": weights_identities(task.cell, settings),
             "pointmap_weights": initialiser_weights(task.cell, settings),
+            "read_mb": None if math.isnan(cost.read_mb) else round(cost.read_mb, 1),
             **_packed(settings, cost.seconds),
         },
     )

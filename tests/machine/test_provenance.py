@@ -36,5 +36,18 @@ def test_a_block_inside_another_counts_towards_both() -> None:
     assert later.peak_memory_mb < outer.peak_memory_mb
 
 
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux tells what a process reads")
+def test_bytes_are_counted_each_time_they_are_asked_for(tmp_path: Path) -> None:
+    """A file of 8 MB read twice, once within an inner block, though the system has it in its cache."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(8 * 2**20))
+    with measured("cpu") as outer:
+        path.read_bytes()
+        with measured("cpu") as inner:
+            path.read_bytes()
+    assert 8 <= inner.read_mb < 9
+    assert 16 <= outer.read_mb < 17
+
+
 def test_the_libraries_that_run_the_networks_are_among_the_versions() -> None:
     assert {"torch", "numpy", "transformers", "diffusers"} <= set(package_versions())

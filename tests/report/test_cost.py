@@ -142,8 +142,9 @@ def test_hours_are_those_of_each_device_and_packed_cells_have_none() -> None:
             "device": ["cpu", "cpu", "cuda", "cuda", "cuda"],
             "seconds": [1800.0, 5400.0, 3600.0, float("nan"), float("nan")],
             "peak_memory_mb": [100.0, 300.0, 200.0, 7.0, 9.0],
+            "read_mb": [1024.0, 512.0, 0.0, 7.0, float("nan")],
         }
     )
     lines = {line.group: [entry.text for entry in line.entries] for line in cost_table(cells).lines}
-    assert lines["Probe, quick-v2"] == ["3", "3600.0", "2", "1", "300"]
-    assert lines["Probe, paper-v1"] == ["2", "–", "", "", "9"]
+    assert lines["Probe, quick-v2"] == ["3", "3600.0", "2", "1", "300", "1.5"]
+    assert lines["Probe, paper-v1"] == ["2", "–", "", "", "9", ""]

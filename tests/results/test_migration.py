@@ -49,8 +49,9 @@ def test_rows_without_marks_are_read(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_rows(old), rows)
     rows.drop(columns=[*DIGESTS, *ADDED]).to_csv(old / "rows.csv", index=False)
     pd.testing.assert_frame_equal(read_rows(old), rows)
-    rows.drop(columns=[*DIGESTS]).to_csv(old / "rows.csv", index=False)
-    pd.testing.assert_frame_equal(read_rows(old), rows)
+    for newer in (list(DIGESTS), ["read_mb"], ["read_mb", *DIGESTS, *ADDED]):
+        rows.drop(columns=newer).to_csv(old / "rows.csv", index=False)
+        pd.testing.assert_frame_equal(read_rows(old), rows)
     pd.testing.assert_frame_equal(migrated(rows), rows)
 
 

@@ -40,6 +40,7 @@ GOOD: dict[str, Any] = {
     "device": "cpu",
     "seconds": 1.5,
     "peak_memory_mb": 100.0,
+    "read_mb": 12.5,
     "key": "a" * 64,
     "code_version": "0.1.0",
 }

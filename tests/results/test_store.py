@@ -70,6 +70,17 @@ def test_rows_say_which_weights_were_loaded() -> None:
     assert _digests(unknown) == _digests(older) == _digests(hostile) == ("", "")
 
 
+def _read(told: object) -> float:
+    (row,) = rows_of([record(status="failed", measurements=(), provenance={"read_mb": told})]).itertuples()
+    return float(row.read_mb)
+
+
+def test_rows_say_what_a_cell_read_where_that_is_known() -> None:
+    assert _read(12.5) == 12.5
+    assert _read(0) == 0
+    assert all(math.isnan(_read(told)) for told in (None, True, "12", -1.0, 10**400, [1.0]))
+
+
 def test_rows_are_tidy_and_valid(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.save(record(), {})

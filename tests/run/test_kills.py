@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills and forks
 PLUGIN = Path(__file__).with_name("misbehaving.py")
 KILLS = int(os.environ.get("BENCH_KILLS", "1"))  #: of each of driver, group and worker, with one job and with two
 SECONDS = 120  #: that a run may take; it takes about one
-OF_THE_DAY = ["seconds", "peak_memory_mb", "code_version"]  #: a commit may come between two runs
+OF_THE_DAY = ["seconds", "peak_memory_mb", "read_mb", "code_version"]  #: a commit may come between two runs
 
 
 def _cells() -> list[Cell]:

@@ -7,6 +7,7 @@ ones (`@anyup`, `@naf`, `@loftup`, `@featup`) are their authors' (bench.probe.fe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import product
@@ -158,7 +159,9 @@ def patch_features(
                 torch.cuda.synchronize()
         values = checked_features(part, given, photos.images, provider.card, per_pixel=False)
         peak = max(loading.peak_memory_mb, extraction.peak_memory_mb)
-        return values, ExtractionCost(loading.seconds, extraction.seconds, peak, device, provenance(device))
+        read = loading.read_mb + extraction.read_mb
+        origin = {**provenance(device), "read_mb": None if math.isnan(read) else round(read, 1)}
+        return values, ExtractionCost(loading.seconds, extraction.seconds, peak, device, origin)
 
     named = _one(part)
     upsampler = UPSAMPLERS.get(_upsampling(named))

@@ -194,19 +194,21 @@ def cost_table(cells: pd.DataFrame) -> Table:
                 kinds = own[own["model"] == model].groupby(["weights", "role"], sort=True, observed=True)
                 for (weights, role), rows in kinds:
                     hours = [rows.loc[rows["device"] == device, "seconds"].sum() / 3600 for device in ("cpu", "cuda")]
-                    mean, peak = rows["seconds"].mean(), rows["peak_memory_mb"].max()
+                    mean, peak, read = rows["seconds"].mean(), rows["peak_memory_mb"].max(), rows["read_mb"]
                     texts = (
                         str(len(rows)),
                         MISSING if math.isnan(mean) else f"{mean:.1f}",
                         *(f"{each:.3g}" if each else "" for each in hours),
                         MISSING if math.isnan(peak) else f"{peak:.0f}",
+                        f"{read.sum() / 1024:.3g}" if read.notna().all() else "",
                     )
                     marks = row_marks(str(role), str(weights))
                     lines.append(Line(title_of(model, track), tuple(map(Entry, texts)), marks, f"{name}, {protocol}"))
-    header = tuple(Heading(text) for text in ("Cells", "Seconds a cell", "CPU hours", "GPU hours", "Peak MB"))
+    header = tuple(Heading(text) for text in ("Cells", "Seconds a cell", "CPU hours", "GPU hours", "Peak MB", "GB read"))
     caption = (
         "Mean seconds, hours of all cells together on a CPU and on a GPU, largest peak memory (on a GPU: the GPU's). Making "
-        "features is not among them. Cells that shared a GPU take no part in times."
+        "features is not among them. Cells that shared a GPU take no part in times. GB read: all that the cells asked to read, "
+        "cached or not, without files that are mapped into memory; empty where it is not known of every cell."
     )
     return Table("cost", "Time and memory", caption, (header,), tuple(lines), "model")
 

@@ -28,7 +28,7 @@ from bench.run.request import Request
 
 pytest.importorskip("submitit", reason="submitit is not installed (pip install 'vfm3d-bench[slurm]')")
 PLUGIN = Path(__file__).parent / "small_cells.py"
-VARYING = ["seconds", "peak_memory_mb", "code_version"]
+VARYING = ["seconds", "peak_memory_mb", "read_mb", "code_version"]
 
 
 @pytest.fixture(scope="module")
