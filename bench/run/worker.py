@@ -27,6 +27,7 @@ from bench.native.memory import keep_freed_memory
 from bench.results.claims import Claims
 from bench.results.record import CellRecord, Status
 from bench.results.store import Store
+from bench.run.engines.base import GivenUp
 from bench.run.keys import (
     cell_key,
     initialiser_weights,
@@ -87,13 +88,15 @@ def _log_to_console() -> None:
 
 
 def prepare(task: Task, *, out: Path, settings: Settings, residents: Residents) -> Report | UserError | Elsewhere:
-    """Make one preparation and store what it cost. Never raises; an error in writing is returned."""
+    """Make one preparation and store what it cost. Raises GivenUp alone; an error in writing is returned."""
     try:
         store, claims = Store(out), Claims(out)
         if not claims.take(task.key, task.seconds):
             return Elsewhere(task.key)
         try:
             record = _prepared(task.cell, settings, residents)
+        except GivenUp:
+            raise
         except BaseException as error:  # a model may raise anything; it concerns the cells that need this
             status, message = _ended(error)
             return Report(task.cell, status, math.nan, message)
@@ -107,7 +110,8 @@ def prepare(task: Task, *, out: Path, settings: Settings, residents: Residents) 
 
 
 def run_cell(task: Task, *, out: Path, settings: Settings, residents: Residents) -> Report | UserError | Elsewhere:
-    """Run and store one cell. Never raises; an error in writing the result is returned, since then the run must stop."""
+    """Run and store one cell. Raises GivenUp alone, with nothing stored; an error in writing the result is returned, since
+    then the run must stop."""
     try:
         store, claims = Store(out), Claims(out)
         if store.finished(task.key):  # by another run since this one was planned
@@ -138,6 +142,8 @@ def _run_and_store(task: Task, store: Store, settings: Settings, residents: Resi
                 raise UserError("its code, weights or data changed since the run began; run the same command again")
             seed_everything(task.cell.seed)
             outcome = track_of(task.cell).run(task.cell, settings, residents)
+        except GivenUp:
+            raise
         except BaseException as error:  # a model may raise anything; the cell says so and the rest goes on
             status, message = _ended(error)
     record = _record(task, status, message, settings, outcome, cost)

@@ -144,7 +144,11 @@ def _until(condition: Callable[[], bool]) -> None:
 def rows_of(folder: Path) -> pd.DataFrame:
     """What must be equal: all but what a machine measured of itself."""
     rows = read_rows(folder)
-    return rows[rows["track"] != PERF].drop(columns=["seconds", "peak_memory_mb", "read_mb", "code_version"]).reset_index(drop=True)
+    return (
+        rows[rows["track"] != PERF]
+        .drop(columns=["seconds", "peak_memory_mb", "read_mb", "code_version"])
+        .reset_index(drop=True)
+    )
 
 
 def main(ways: list[str]) -> None:

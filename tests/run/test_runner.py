@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,15 +17,17 @@ from bench.core.residents import Residents
 from bench.core.track import Outcome, Settings
 from bench.probe.track import ProbeTrack
 from bench.registry import features, pointmaps
+from bench.results.claims import Claims
 from bench.results.record import CellRecord
 from bench.results.schema import validate_rows
 from bench.results.store import Store, rows_of
+from bench.run.engines.base import GivenUp
 from bench.run.keys import cell_key
 from bench.run.planning.plan import make_plan
 from bench.run.request import Request
 from bench.run.runner import Run
 from bench.run.verify import other_weights, verify
-from bench.run.worker import Report, Task, run_cell
+from bench.run.worker import Report, Task, prepare, run_cell
 from bench.types import Card, FeatureProvider, Initialisation, MultiViewScene, PointmapInitialiser, UserError
 
 
@@ -196,3 +199,30 @@ def test_a_cell_says_which_weights_its_initialiser_loaded_and_others_are_told(tm
     assert "other weights of trained-start" in said
     assert sha256 in said
     assert hashlib.sha256(b"others").hexdigest() in said
+
+
+@pytest.mark.parametrize("work", [run_cell, prepare])
+def test_a_cell_that_is_given_up_is_missing_and_free_for_others(
+    work: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unlike one whose model raises KeyboardInterrupt by itself: that one has failed."""
+    cell = Cell("probe", "procedural", "room", "grid", "G", "ground-truth", "quick-v1", 0)
+    settings = Settings(None, tmp_path / "cache", "cpu", "random")
+    task = Task(cell, cell_key(cell, settings), 60.0)
+
+    def ends(error: BaseException) -> object:
+        def raising(*_: object) -> None:
+            assert Claims(tmp_path).holder(task.key) is not None
+            raise error
+
+        monkeypatch.setattr(ProbeTrack, "run", raising)
+        monkeypatch.setattr(ProbeTrack, "prepare", raising)
+        return work(task, out=tmp_path, settings=settings, residents=Residents())
+
+    with pytest.raises(GivenUp):
+        ends(GivenUp())
+    assert Store(tmp_path).read(task.key) is None
+    assert Claims(tmp_path).holder(task.key) is None
+    report = ends(KeyboardInterrupt())
+    assert isinstance(report, Report)
+    assert report.status == "failed"

@@ -207,8 +207,8 @@ def cost_table(cells: pd.DataFrame) -> Table:
     header = tuple(Heading(text) for text in ("Cells", "Seconds a cell", "CPU hours", "GPU hours", "Peak MB", "GB read"))
     caption = (
         "Mean seconds, hours of all cells together on a CPU and on a GPU, largest peak memory (on a GPU: the GPU's). Making "
-        "features is not among them. Cells that shared a GPU take no part in times. GB read: all that the cells asked to read, "
-        "cached or not, without files that are mapped into memory; empty where it is not known of every cell."
+        "features is not among them. Cells that shared a GPU take no part in times. GB read: all that the cells asked to "
+        "read, cached or not, without files that are mapped into memory; empty where it is not known of every cell."
     )
     return Table("cost", "Time and memory", caption, (header,), tuple(lines), "model")
 

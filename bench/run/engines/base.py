@@ -39,6 +39,10 @@ class WorkerDied:
         return f"the worker process ended with exit code {self.exit_code}"
 
 
+class GivenUp(KeyboardInterrupt):
+    """What an engine raises in a worker that it tells to stop while it has a task in hand: the task has no outcome."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a worker may take.

@@ -6,15 +6,17 @@ must be shared by all machines (bench.run.machines.cluster looks).
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from bench.core.errors import Unavailable
-from bench.run.engines.base import Limits, Result, Task, WorkerDied
+from bench.run.engines.base import GivenUp, Limits, Result, Task, WorkerDied
 
 _LOOK = 1.0  #: seconds between looks at the time that tasks take
+_GIVE_UP_SECONDS = 30.0  #: within which a worker that is told to stop must have given up its task; it is ended then
 _PROBE_SECONDS = 120.0  #: within which a machine that is there answers
 
 
@@ -107,6 +109,7 @@ def map_groups(
 
         def run_group(group: Sequence[Task]) -> Iterator[Any]:
             yield ray.get_runtime_context().get_node_id()
+            signal.signal(signal.SIGINT, _give_up)  # what Ray does to a task that is cancelled
             if initialise:
                 initialise()
             for task in group:
@@ -166,8 +169,25 @@ def map_groups(
                         del running[ready]
                 yield task, result
         finally:
-            for generator in running:
-                ray.cancel(generator)
+            _end(ray, list(running))
+
+
+def _give_up(number: int, frame: object) -> None:
+    raise GivenUp
+
+
+def _end(ray: Any, generators: Sequence[Any]) -> None:
+    """Have groups give up what they have in hand, so that no claim of theirs is left, and end those that do not."""
+    for generator in generators:
+        ray.cancel(generator)
+    end = time.monotonic() + _GIVE_UP_SECONDS
+    for generator in generators:
+        try:
+            while ray.wait([generator], timeout=max(0.0, end - time.monotonic()))[0]:
+                ray.get(next(generator))
+            ray.cancel(generator, force=True)
+        except (ray.exceptions.RayError, StopIteration):
+            continue
 
 
 def _room(ray: Any, gpus: float) -> int:

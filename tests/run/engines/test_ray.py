@@ -83,6 +83,26 @@ def test_workers_are_initialised() -> None:
     assert "MARKED" not in os.environ
 
 
+def test_tasks_in_hand_are_given_up_when_the_run_is_told_to_stop(tmp_path: Path) -> None:
+    def work(name: str) -> str:
+        if name == "long":
+            (tmp_path / "started").touch()
+            try:
+                while True:
+                    time.sleep(0.01)
+            except BaseException as error:
+                (tmp_path / type(error).__name__).touch()
+                raise
+        while not (tmp_path / "started").exists():
+            time.sleep(0.01)
+        return name
+
+    results = map_groups(work, [["long"], ["short"]], jobs=2)
+    assert next(results) == ("short", "short")
+    results.close()
+    assert (tmp_path / "GivenUp").exists()
+
+
 def test_a_task_that_takes_too_long_is_ended_and_waiting_is_not_counted() -> None:
     def wait(seconds: float) -> float:
         time.sleep(seconds)
