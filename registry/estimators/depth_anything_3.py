@@ -31,8 +31,8 @@ class DepthAnything3Metric(_Monocular):
     """The metric model. Its output times the focal length in pixels over 300 is in metres (its authors' README): without
     intrinsics it is given up to scale."""
 
-    card = replace(da3.CARD, name="DA3 metric", arch="ViT-L/14", license="Apache-2.0", parameters=350.0,
-                   weights="hf:depth-anything/DA3METRIC-LARGE")  # fmt: skip
+    card = replace(da3.CARD, name="DA3 metric", arch="ViT-L/14", data=("DA3-Metric-Mix",), license="Apache-2.0",
+                   parameters=350.0, weights="hf:depth-anything/DA3METRIC-LARGE")  # fmt: skip
 
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
         depth, surface, (rows, columns) = self.depth(image)
@@ -46,8 +46,8 @@ class DepthAnything3Metric(_Monocular):
 class DepthAnything3Mono(_Monocular):
     """The monocular model: relative depth, measured up to a scale and a shift, since its authors promise no more."""
 
-    card = replace(da3.CARD, name="DA3 mono", arch="ViT-L/14", license="Apache-2.0", parameters=350.0,
-                   weights="hf:depth-anything/DA3MONO-LARGE")  # fmt: skip
+    card = replace(da3.CARD, name="DA3 mono", arch="ViT-L/14", data=("DA3-Mono-Mix",), license="Apache-2.0",
+                   parameters=350.0, weights="hf:depth-anything/DA3MONO-LARGE")  # fmt: skip
 
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
         depth, surface, _ = self.depth(image)

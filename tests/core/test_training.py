@@ -27,6 +27,12 @@ FACTS = [
     (("DA-V1-Mix",), "kitti", "alike"),
     (("MASt3R-Mix",), "dl3dv", "trained"),
     (("DUSt3R-Mix",), "dl3dv", None),
+    (("DA3-Mix",), "dl3dv", "trained"),
+    (("DA3-Mix",), "spring", "derived"),  # its labels are of a teacher that was trained on Spring
+    (("DA3-Metric-Mix",), "ddad", "trained"),
+    (("DA3-Mono-Mix",), "gso", "derived"),  # the teacher saw scanned objects in Replica's rooms
+    (("UniDepth-V2-Mix",), "dl3dv", "trained"),
+    (("UniDepth-V2-Mix",), "ddad", None),  # which it is tested on
     (("VGGT-Mix",), "gso", "derived"),  # Kubric's objects
     (("WildCamera-Mix",), "mvimgnet", "trained"),
     (("MapAnything-Mix",), "spring", "trained"),

@@ -241,23 +241,49 @@ _TABLE = {
     ),
     "DA3-Mix": TrainingData(
         _words(
-            "ARKitScenes, CO3Dv2, DL3DV, Hypersim, MegaDepth, Objaverse, TartanAir, ScanNet++, WildRGB-D, and others, "
-            "LVD-142M"
+            "Aria Digital Twin, Aria Synthetic Environments, ARKitScenes, BlendedMVS, CO3Dv2, DL3DV, Hypersim, Map-free, "
+            "MegaDepth, MegaSynth, MVS-Synth, Objaverse, OmniObject3D, OmniWorld, PointOdyssey, Replica, ScanNet++, "
+            "SceneNet RGB-D, TartanAir, Trellis, Virtual KITTI 2, WildRGB-D, labels of DA3's teacher, LVD-142M"
         ),
-        source="arXiv:2511.10647, table of training data",
+        source="arXiv:2511.10647, table 1 and section 4.2",
+    ),
+    "DA3-Metric-Mix": TrainingData(
+        _words(
+            "Taskonomy, DIML, DDAD, Argoverse2, Lyft, PandaSet, Waymo, ScanNet++, ARKitScenes, Map-free, DSEC, "
+            "DrivingStereo, Cityscapes, and others, labels of DA3's teacher, LVD-142M"
+        ),
+        source="arXiv:2511.10647, section 4.4 (of 14 data sets it names these 13)",
+    ),
+    "DA3-Mono-Mix": TrainingData(
+        holds=(OTHERS, "labels of DA3's teacher", "LVD-142M"), source="arXiv:2511.10647, section 4.3"
+    ),
+    "labels of DA3's teacher": TrainingData(
+        made_from=_words(
+            "Hypersim, TartanAir, IRS, Virtual KITTI 2, BlendedMVS, Spring, MVS-Synth, UnrealStereo4K, GTA-SfM, TauAgent, "
+            "3D Ken Burns, MatrixCity, EDEN, Replica + GSO, UrbanSyn, PointOdyssey, Structured3D, Objaverse, Trellis, "
+            "OmniObject3D"
+        ),
+        source="arXiv:2511.10647, section 4.1",
     ),
     "Metric3D-Mix": TrainingData(
         _words(
             "UASOL, Cityscapes, DIML, Waymo, DSEC, Mapillary PSD, DrivingStereo, Argoverse2, Lyft, DDAD, PandaSet, "
             "Virtual KITTI, Replica, Replica + GSO, Hypersim, ScanNet, Taskonomy, Matterport3D, HM3D, LVD-142M"
         ),
-        source="arXiv:2404.15506, training data; github.com/YvanYin/Metric3D, configuration of the large model",
+        source="github.com/YvanYin/Metric3D at 53ef5b1, training/mono/configs/RAFTDecoder/vit.raft5.large.py",
     ),
     "UniDepth-Mix": TrainingData(
         _words("A2D2, Argoverse2, BDD100K, Cityscapes, DrivingStereo, Mapillary PSD, ScanNet, Taskonomy, Waymo, LVD-142M"),
         source="arXiv:2403.18913, section 4.1",
     ),
-    "UniDepth-V2-Mix": TrainingData(holds=(OTHERS, "LVD-142M"), source="arXiv:2502.20110, section 4.1"),
+    "UniDepth-V2-Mix": TrainingData(
+        _words(
+            "A2D2, Argoverse2, ARKitScenes, BEDLAM, BlendedMVS, DL3DV, DrivingStereo, Dynamic Replica, EDEN, HOI4D, HM3D, "
+            "Matterport3D, Mapillary PSD, MatrixCity, MegaDepth, Map-free, PointOdyssey, ScanNet, ScanNet++, TartanAir, "
+            "Taskonomy, Waymo, WildRGB-D, LVD-142M"
+        ),
+        source="arXiv:2502.20110, section IV-A",
+    ),
     "UniK3D-Mix": TrainingData(holds=(OTHERS, "LVD-142M"), source="arXiv:2503.16591, section 4.1"),
     "MoGe-Mix": TrainingData(
         _words(
@@ -281,7 +307,7 @@ _TABLE = {
             "MVS-Synth, ReDWeb, SAIL-VOS 3D, ScanNet, SmartPortraits, Synscapes, TartanAir, UASOL, UnrealStereo4K, "
             "UrbanSyn, Virtual KITTI 2, LVD-142M"
         ),
-        source="arXiv:2410.02073, table 15",
+        source="arXiv:2410.02073, appendix C.3, table 15",
     ),
     "WildCamera-Mix": TrainingData(
         _words("nuScenes, KITTI, Cityscapes, NYUv2, ARKitScenes, SUN3D, MVImgNet, Objectron"),
