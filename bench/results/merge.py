@@ -1,4 +1,7 @@
-"""Results folders joined into one: cells, pictures and plans; what two folders say differently is named, not chosen."""
+"""Results folders joined into one: cells, pictures, plans and confirmations.
+
+What two folders say differently is named, not chosen.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from bench.core.errors import UserError
 from bench.machine.files import write_atomically, write_text
+from bench.results.confirmed import add_confirmations, read_confirmations
 from bench.results.packs import CellFile, bytes_of, cell_files
 from bench.results.pictures import checked_picture, picture_path
 from bench.results.planned import plan_files, planned_keys
@@ -32,17 +36,19 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     """Join results folders.
 
     A cell that several folders hold is taken once if they say the same of it; one that ended well replaces one that did not.
-    What a machine measured of itself (seconds, memory, time) may differ.
+    What a machine measured of itself (seconds, memory, time) may differ. What other machines confirmed goes with the cells,
+    and holds of those whose content is what was confirmed.
 
     Args:
         folders: Results folders with cells.
         out: The folder that takes them; it may hold cells already, and be one of the folders.
 
     Raises:
-        UserError: For a folder without cells, a file that is no cell, or cells of the same key whose content differs: all of
-            them are named before anything is written.
+        UserError: For a folder without cells, a file that is no cell or no list of confirmations, or cells of the same key
+            whose content differs: all of them are named before anything is written.
     """
     stores = [Store(folder, create=False) for folder in folders]
+    confirmed = [each for folder in folders for each in read_confirmations(folder)]
     there = {path.stem: path for path in cell_files(out)} if (out / "cells").is_dir() else {}
     chosen: dict[str, tuple[CellFile, Path]] = {key: (path, out) for key, path in there.items()}
     conflicts: list[str] = []
@@ -74,6 +80,8 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     for folder in folders:
         for plan in plan_files(folder):
             write_text(out / "planned" / plan.name, plan.read_text(encoding="utf-8"))
+    if confirmed:
+        add_confirmations(out, confirmed)
     return Merged(taken, known, Store(out).compact())
 
 

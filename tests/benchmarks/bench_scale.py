@@ -1,5 +1,5 @@
 """The same 240 small cells in four ways: on this machine with 2 jobs, as 4 shards that are merged, on a SLURM of two virtual
-nodes, on a Ray cluster of three machines one of which is lost. All rows must be equal.
+nodes one of whose tasks is told to stop, on a Ray cluster of three machines one of which is lost. All rows must be equal.
 
 python tests/benchmarks/bench_scale.py [shards] [slurm] [ray]    by default all; the first way is always run, to compare with
 
@@ -9,18 +9,21 @@ worst. It is the seconds of all cells, divided by the workers and by the seconds
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from bench.core.cells import PERF
+from bench.results.claims import Claims
 from bench.results.store import read_rows
 
 ENGINES = Path(__file__).parents[1] / "run" / "engines"
@@ -78,9 +81,39 @@ def slurm(folder: Path) -> tuple[Path, int, str]:
         conf = {"SLURM_CONF": environment["SLURM_CONF"]}
         for half in HALVES.values():
             bench("run", *SHARED, *half, "--engine", "slurm", "--jobs", 4, "--out", out, **conf)
+        _until(lambda: len(list((out / "cells").glob("*.json"))) > 60)
+        task, cells = _told_to_stop(environment, out)
+        slurm_cluster.start_now(environment, task)
         if not slurm_cluster.await_end(environment, 3000):
             raise SystemExit("the tasks do not end")
-    return out, 2, "nothing"
+    return out, 2, f"task {task} was told to stop: {cells} cell in hand"
+
+
+def _told_to_stop(environment: dict[str, str], out: Path) -> tuple[str, int]:
+    """Tell a task that computes a cell to stop; the task, and how many cells it had in hand.
+
+    SLURM refuses a signal to a task that has ended meanwhile, and to one of an array of which another is just starting: then
+    the next task that has a cell in hand is told.
+    """
+    claims = Claims(out)
+    while True:
+        for task, cells in _tasks_in_hand(claims).items():
+            told = subprocess.run(["scancel", "--signal=TERM", task], env=environment, capture_output=True, check=False)
+            if told.returncode == 0:
+                return task, cells
+        time.sleep(0.02)
+
+
+def _tasks_in_hand(claims: Claims) -> dict[str, int]:
+    """The tasks of SLURM whose processes compute cells now, and how many each."""
+    found: Counter[str] = Counter()
+    for path in claims.folder.glob("*"):
+        claim = claims.holder(path.name)
+        with contextlib.suppress(AttributeError, OSError, KeyError):
+            environ = Path(f"/proc/{claim.pid}/environ").read_text().split("\0")  # type: ignore[union-attr]
+            own = dict(each.split("=", 1) for each in environ if "=" in each)
+            found[f"{own['SLURM_ARRAY_JOB_ID']}_{own['SLURM_ARRAY_TASK_ID']}"] += 1
+    return dict(found)
 
 
 def ray(folder: Path) -> tuple[Path, int, str]:
@@ -96,7 +129,6 @@ def ray_driver(folder: Path) -> None:
     from ray.cluster_utils import Cluster
 
     from bench.cli import app
-    from bench.results.claims import Claims
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(3)]
@@ -122,11 +154,11 @@ def ray_driver(folder: Path) -> None:
     print(f"one machine of three was lost: {len(lost)} cell in hand")
 
 
-def _in_hand(claims: object, raylet: int) -> list[str]:
+def _in_hand(claims: Claims, raylet: int) -> list[str]:
     """The cells that a machine's processes compute now."""
     found = []
-    for path in claims.folder.glob("*"):  # type: ignore[attr-defined]
-        claim = claims.holder(path.name)  # type: ignore[attr-defined]
+    for path in claims.folder.glob("*"):
+        claim = claims.holder(path.name)
         try:
             parent = int(Path(f"/proc/{claim.pid}/stat").read_text().rpartition(")")[2].split()[1])
         except (AttributeError, OSError, ValueError):

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.core.cells import Cell, Marks, Measurement
+from bench.results.packs import cell_files
 from bench.results.record import CellRecord, digest
 from bench.results.store import Store
 
@@ -72,7 +73,7 @@ def fill(folder: Path, count: int) -> None:
 
 
 def _scan(folder: Path) -> None:
-    keys = [path.stem for path in (folder / "cells").glob("*.json")]
+    keys = [file.stem for file in cell_files(folder)]
     assert len(Store(folder).finished_among(keys)) == len(keys)
 
 
@@ -107,6 +108,10 @@ def _leaderboard(folder: Path) -> None:
     write_leaderboard(results.stored, results.rows, table_means(results.rows), folder / "leaderboard")
 
 
+def _pack(folder: Path) -> None:
+    assert Store(folder).pack()[1] == 0
+
+
 STEPS: dict[str, Callable[[Path], None]] = {
     "scan": _scan,
     "compact": _compact,
@@ -114,6 +119,9 @@ STEPS: dict[str, Callable[[Path], None]] = {
     "rows": _rows,
     "leaderboard": _leaderboard,
     "report": _report,
+    "pack": _pack,
+    "scan packed": _scan,
+    "verify packed": _verify,
 }
 
 
@@ -124,7 +132,7 @@ def measure(name: str, folder: Path, count: int) -> None:
     seconds = time.process_time() - before
     status = Path("/proc/self/status").read_text()  # getrusage gives what the parent held when this process began
     peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    print(f"| {count:>7,} | {name:<11} | {seconds:7.1f} | {peak:6.0f} |", flush=True)
+    print(f"| {count:>7,} | {name:<13} | {seconds:7.1f} | {peak:6.0f} |", flush=True)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from bench.report.read import load_results
 from bench.report.say.means import table_means
 from bench.results import confirmed
 from bench.results.confirmed import add_confirmations, confirmation, confirmed_keys, is_other_machine, read_confirmations
+from bench.results.merge import merge
 from bench.results.record import CellRecord, digest, file_and_digest
 from bench.results.store import Store
 from bench.types import Measurement
@@ -64,6 +65,23 @@ def test_what_is_confirmed_is_known_as_long_as_it_is_unchanged(store: Store) -> 
     assert confirmed_keys(store.folder) == {digest("fern")}
     path.unlink()
     assert confirmed_keys(store.folder) == {digest("fern")}
+
+
+def test_confirmations_of_merged_folders_go_with_their_cells(store: Store, tmp_path: Path) -> None:
+    other = Store(tmp_path / "other")
+    for scene in ("fern", "table"):
+        record, _ = file_and_digest(store.path(digest("room")))
+        other.save(replace(record, key=digest(scene), cell=_cell(scene), seconds=2.0), {})
+    _confirm(store, "room")
+    _confirm(other, "fern", "table")
+    merge([store.folder, other.folder], tmp_path / "whole")
+    assert confirmed_keys(tmp_path / "whole") == {digest("room"), digest("table")}, "fern was taken from the first folder"
+    store.pack()
+    assert confirmed_keys(store.folder) == {digest("room")}
+    (other.folder / confirmed.FILE).write_text("{")
+    with pytest.raises(UserError, match=r"confirmed\.json"):
+        merge([store.folder, other.folder], tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 def test_a_malformed_file_is_named(store: Store) -> None:

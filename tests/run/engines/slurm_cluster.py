@@ -26,12 +26,13 @@ def lacking() -> str:
 
 
 @contextmanager
-def slurm(folder: Path, nodes: int = 2) -> Iterator[dict[str, str]]:
+def slurm(folder: Path, nodes: int = 2, lost_after: int = 300) -> Iterator[dict[str, str]]:
     """Start a cluster, yield the environment of its clients, stop it.
 
     Args:
         folder: An empty one, for its configuration, logs and state.
         nodes: Virtual ones, of one processor and 8 GB each.
+        lost_after: Seconds after which a node that does not answer is lost, and its tasks go to others.
 
     Raises:
         RuntimeError: Where it is not ready in time; the message holds the end of the controller's log.
@@ -39,7 +40,7 @@ def slurm(folder: Path, nodes: int = 2) -> Iterator[dict[str, str]]:
     for name in ("state", "spool", "pid", "log"):
         (folder / name).mkdir()
     configuration = folder / "slurm.conf"
-    configuration.write_text(_configuration(folder, nodes))
+    configuration.write_text(_configuration(folder, nodes, lost_after))
     environment = {**os.environ, "SLURM_CONF": str(configuration)}
     munge = _start_munge()
     started: list[Path] = []
@@ -95,7 +96,27 @@ def start_now(environment: dict[str, str], job: str) -> None:
     _await(started, _READY_SECONDS)
 
 
-def _configuration(folder: Path, nodes: int) -> str:
+def processes_of(node: str) -> list[int]:
+    """The processes of the tasks on a node, those of SLURM that started them among them."""
+    found: set[int] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            if f"SLURMD_NODENAME={node}\0" in (process / "environ").read_text(errors="replace"):
+                parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+                is_step = "slurmstepd" in Path(f"/proc/{parent}/comm").read_text()
+                found |= {int(process.name), *([parent] if is_step else [])}
+    return sorted(found)
+
+
+def kill_node(environment: dict[str, str], node: str) -> None:
+    """End a node's daemon and all of its tasks at once, as when its power fails."""
+    daemon = Path(environment["SLURM_CONF"]).parent / "pid" / f"slurmd-{node}.pid"
+    for pid in [int(daemon.read_text()), *processes_of(node)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _configuration(folder: Path, nodes: int, lost_after: int) -> str:
     host = socket.gethostname().split(".")[0]
     first = _free_ports(nodes + 1)
     lines = {
@@ -113,6 +134,7 @@ def _configuration(folder: Path, nodes: int) -> str:
         "ReturnToService": 2,
         "JobRequeue": 1,
         "KillWait": 10,
+        "SlurmdTimeout": lost_after,
         "MinJobAge": 300,
         "SchedulerParameters": "sched_interval=1,batch_sched_delay=0",
         "StateSaveLocation": folder / "state",
