@@ -17,7 +17,7 @@ from bench.core.names import ModelName, Part
 from bench.registry import features
 from bench.types import UserError
 from registry.support.checkpoints import load_strictly
-from registry.support.timm import TimmProvider
+from registry.support.timm import StageProvider, TimmProvider
 
 CPU = torch.device("cpu")
 FAMILIES = [name for name in features if features[name].sizes]
@@ -149,7 +149,10 @@ def test_timms_file_of_the_smallest_size_loads_whole(name: str) -> None:
     load_strictly(network, provider.convert(published.state_dict()), CPU)  # type: ignore[arg-type]
 
 
-TAPPED = ["dino", "dinov2", "dinov2-reg", "dinov3", "siglip2", "pe-spatial", "sam", "mae", "clip", "eva02", "deit3"]
+TAPPED = [
+    *("dino", "dinov2", "dinov2-reg", "dinov3", "siglip2", "pe-spatial", "sam", "mae", "clip", "eva02", "deit3", "ibot"),
+    *("beit3", "pixio", "videomae", "openclip", "tipsv2", "depth-anything-v2"),
+]
 
 
 @pytest.mark.parametrize("name", TAPPED)
@@ -167,6 +170,8 @@ def test_a_tapped_layer_is_what_the_block_gives(name: str) -> None:
     found = provider.extract(_photos(*size))
     prefix = getattr(provider.network, "num_prefix_tokens", 0) if name != "sam" else 0
     tokens = seen[0] if name == "sam" else seen[0][:, prefix:]
+    if name == "depth-anything-v2":  # normed, as its head sees every layer
+        tokens = provider.network.norm(tokens)
     assert torch.allclose(found, tokens.reshape(found.shape), atol=1e-6)
     assert found.shape[-1] == small.card.channels
     last: Any = type("Shallow", (small,), {"options": options, "settings": {"layer": 3}})("random")
@@ -208,6 +213,16 @@ def test_rows_under_a_former_name_find_their_model() -> None:
     assert "efficientnet-lite2" not in list(features)
     assert str(features.current(_part("efficientnet-lite2@layer=2"))) == "efficientnet-lite:2@layer=2"
     assert features.current(_part("dinov2:L")) == _part("dinov2:L")
+
+
+def test_every_familys_layers_are_tapped_by_code_that_is_tested() -> None:
+    """Each family has a test of its own here, or the forward of one that has."""
+    tested = {features[name].forward for name in TAPPED} | {StageProvider.forward}  # type: ignore[attr-defined]
+    # In test_features_libraries, test_features_networks and test_features_packages.
+    elsewhere = {"sam3", "hiera", "v-jepa2", "aliked"}
+    layered = [name for name in FAMILIES if "layer" in features[name].offers()]
+    left = {name for name in layered if features[name].forward not in tested} - elsewhere  # type: ignore[attr-defined]
+    assert left == set()
 
 
 def test_every_block_of_timms_vit_taps_as_timm_does() -> None:

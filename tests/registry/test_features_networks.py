@@ -365,6 +365,12 @@ def test_v_jepa2_reads_positions_off_the_photo_not_off_a_square(monkeypatch: pyt
         layer.attention.grid_size = 16
     video = images.normalised(_photos(256, 256), images.IMAGENET)[:, None].expand(-1, 2, -1, -1, -1)
     assert torch.allclose(square, provider.network(video).last_hidden_state.reshape(square.shape), atol=1e-5)
+    seen: list[Tensor] = []
+    provider.network.layer[0].register_forward_hook(lambda module, inputs, output: seen.append(output[0]))
+    provider.setting = {"layer": 1}.__getitem__
+    first = provider.extract(_photos())
+    assert torch.allclose(first.flatten(1, 2), provider.network.layernorm(seen[0]), atol=1e-5)
+    assert _difference(ours, first) > 1e-3
 
 
 @pytest.fixture
