@@ -1,7 +1,8 @@
-"""CroCo v2 and what was trained from it, DUSt3R and MASt3R: one ViT-L/16 encoder with rotary positions."""
+"""CroCo v2 and what was trained from it, DUSt3R, MASt3R, MUSt3R and Fast3R: a ViT-L/16 encoder with rotary positions."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card, Size
+from registry.networks.multiview import fast3r, must3r
 from registry.support.checkpoints import State, renamed, without
 from registry.support.images import HALF
 from registry.support.timm import TimmProvider
@@ -47,7 +49,7 @@ class _Encoder(TimmProvider):
 
     def convert(self, state: State) -> State:
         encoder = without(state, "mask_token$", r"decoder_embed\.", r"dec_\w+\.", r"prediction_head\.", r"downstream_head")
-        encoder = renamed(encoder, [(r"^enc_blocks\.", "blocks."), (r"^enc_norm\.", "norm.")])
+        encoder = renamed(encoder, [(r"^(enc_blocks|blocks_enc)\.", "blocks."), (r"^(enc_norm|norm_enc)\.", "norm.")])
         return {key: _paired(value) if ".attn.qkv." in key else value for key, value in encoder.items()}
 
 
@@ -88,3 +90,21 @@ class MASt3R(_Encoder):
     card = Card(name="MASt3R", stride=16, supervision="Point Regression", domain="3D",
                 data=("MASt3R-Mix",), license="CC-BY-NC-SA-4.0",
                 weights="hf:naver/MASt3R_ViTLarge_BaseDecoder_512_catmlpdpt_metric", paper="arXiv:2406.09756")  # fmt: skip
+
+
+@features.register("must3r")
+class MUSt3R(_Encoder):
+    """MUSt3R 512's encoder, whose file holds it apart from the decoder."""
+
+    card = replace(must3r.MUSt3R.card, note="")
+
+
+@features.register("fast3r")
+class Fast3R(_Encoder):
+    """Fast3R's encoder."""
+
+    card = replace(fast3r.Fast3R.card, note="")
+
+    def convert(self, state: State) -> State:
+        encoder = without(state, r"decoder\.", r"downstream_head(_local)?\.")
+        return super().convert(renamed(encoder, [(r"^encoder\.", "")]))

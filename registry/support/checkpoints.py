@@ -18,8 +18,17 @@ from bench.types import Unavailable, UserError
 State = dict[str, Tensor]
 #: What publishers wrap a state dictionary in. Where RADIO's file has an averaged state, its code takes that one; beside
 #: LeReS's depth network lie two that are not run here; "extractor" is DISK's,
-#: "target_encoder" what I-JEPA's authors evaluate.
-_WRAPPERS = ("state_dict_ema", "state_dict", "model_state_dict", "model", "depth_model", "extractor", "target_encoder")
+#: "target_encoder" what I-JEPA's authors evaluate, "encoder" MUSt3R's, beside its decoder.
+_WRAPPERS = (
+    "state_dict_ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "depth_model",
+    "extractor",
+    "target_encoder",
+    "encoder",
+)
 _LISTED = 5
 #: What a text may consist of that only builds objects of known classes from literals.
 _PLAIN = (

@@ -22,7 +22,11 @@ from registry.support.timm import StageProvider, TimmProvider
 CPU = torch.device("cpu")
 FAMILIES = [name for name in features if features[name].sizes]
 #: Where the file is timm's own: the rest are the authors', whose layouts test_features_checkpoints has.
-OF_TIMM = [name for name in FAMILIES if features[name].family_card.weights.endswith("/{architecture}")]
+OF_TIMM = [
+    name
+    for name in FAMILIES
+    if issubclass(features[name], TimmProvider) and features[name].family_card.weights.endswith("/{architecture}")
+]
 #: What the probe of the Feat2GS paper gives them, in place of their own statistics.
 NORMALISED_AS_PROBED = {"clip", "c-radio", "c-radio-v4"}
 

@@ -115,10 +115,14 @@ def _clip() -> Shapes:
     return shapes
 
 
+def _croco_encoder(blocks: str = "enc_blocks", norm: str = "enc_norm") -> Shapes:
+    encoder: Shapes = {"patch_embed.proj.weight": (1024, 3, 16, 16), "patch_embed.proj.bias": (1024,)}
+    return encoder | _blocks(blocks, 24, 1024) | _norm(norm, 1024)
+
+
 def _croco(*rest: str) -> Shapes:
-    encoder = {"patch_embed.proj.weight": (1024, 3, 16, 16), "patch_embed.proj.bias": (1024,)}
-    encoder |= _blocks("enc_blocks", 24, 1024) | _norm("enc_norm", 1024) | {"mask_token": (1, 1, 768)}
-    return encoder | _linear("decoder_embed", 768, 1024) | dict.fromkeys(rest, (1,))
+    encoder = _croco_encoder() | {"mask_token": (1, 1, 768)} | _linear("decoder_embed", 768, 1024)
+    return encoder | dict.fromkeys(rest, (1,))
 
 
 def _midas() -> Shapes:
@@ -200,6 +204,11 @@ PUBLISHED: dict[str, Callable[[], Shapes]] = {
     "croco": lambda: _croco("dec_blocks.0.norm1.weight", "dec_norm.weight", "prediction_head.weight"),
     "dust3r": lambda: _croco("dec_blocks2.0.norm1.weight", "downstream_head1.dpt.head.0.weight"),
     "mast3r": lambda: _croco("dec_blocks2.0.norm1.weight", "downstream_head2.head_local_features.fc1.weight"),
+    "must3r": lambda: _croco_encoder("blocks_enc", "norm_enc"),
+    "fast3r": lambda: (
+        _under("encoder.", _croco_encoder())
+        | {"decoder.dec_norm.weight": (1024,), "downstream_head_local.dpt.head.0.weight": (1,)}
+    ),
     "midas": _midas,
     "depth-anything-v2": lambda: (
         _dinov2("pretrained.", 12, 768) | {"depth_head.scratch.output_conv1.weight": (64, 128, 3, 3)}
@@ -250,7 +259,7 @@ def test_the_publishers_layout_loads_whole_and_each_fault_is_refused(name: str) 
     shapes = PUBLISHED[name]()
     load_strictly(network, provider.convert(_meta(shapes)), HERE)
     projection = re.compile(
-        r".*(blocks\.3\..*(qkv\.|in_proj_)|layer\.3\.(attention\.key|intermediate\.dense)\.|layers\.3\.attention\.k_proj\.)weight"
+        r".*(blocks(?:_enc)?\.3\..*(qkv\.|in_proj_)|layer\.3\.(attention\.key|intermediate\.dense)\.|layers\.3\.attention\.k_proj\.)weight"
     )
     wanted = next(key for key in shapes if projection.fullmatch(key))
 
@@ -276,13 +285,16 @@ def test_timms_own_files_load_whole(name: str) -> None:
 
 
 def test_every_network_provider_has_its_layout_tested() -> None:
+    from registry.features.multiview import SceneTokens
     from registry.support.timm import NetworkProvider
 
     sources = {name: features[name].card.weights for name in features if issubclass(features[name], NetworkProvider)}
     networks = {name for name, source in sources.items() if source and not source.startswith("package:")}
     # Files of timm in sizes: test_families compares them with what timm builds.
     networks -= {name for name in features if (features[name].family_card or Card("")).weights.endswith("/{architecture}")}
-    assert networks - {"sd", "vggt-decoder"} <= set(PUBLISHED) | set(TIMM_FILES)
+    # Their packages' own networks have their packages' own keys.
+    networks -= {name for name in features if issubclass(features[name], SceneTokens)}
+    assert networks - {"sd"} <= set(PUBLISHED) | set(TIMM_FILES)
 
 
 def test_stable_diffusion_files_of_every_age_load_whole() -> None:
