@@ -275,8 +275,12 @@ def test_without_the_library_they_say_what_to_install(name: str, monkeypatch: py
         estimators[name](weights="random").load(CPU)
 
 
-def test_marigold_predicts_affine_depth(monkeypatch: pytest.MonkeyPatch) -> None:
-    registered: Any = estimators["marigold"]
+@pytest.mark.parametrize(
+    ("name", "kind", "shape"),
+    [("marigold", "depth_affine_invariant", (45, 80)), ("marigold-normals", "normal", (45, 80, 3))],
+)
+def test_marigold_predicts_its_kind(name: str, kind: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: Any = estimators[name]
 
     class Tiny(registered):
         unet: ClassVar[Any] = {
@@ -295,15 +299,25 @@ def test_marigold_predicts_affine_depth(monkeypatch: pytest.MonkeyPatch) -> None
         model = Tiny(weights="random")
         model.load(CPU)
         found = held(model.predict(image))
-        assert set(found) == {"depth_affine_invariant"}
-        answers.append(found["depth_affine_invariant"])
-    assert answers[0].shape == (45, 80)
+        assert set(found) == {kind}
+        answers.append(found[kind])
+    assert answers[0].shape == shape
     assert np.isfinite(answers[0]).all()
     assert np.ptp(answers[0]) > 0
     np.testing.assert_array_equal(*answers)
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(Unavailable, match=r"needs the package diffusers.*vfm3d-bench\[sd\]"):
         model.load(CPU)
+
+
+def test_marigolds_normals_are_turned_to_the_suites_axes() -> None:
+    """A wall that faces the camera, a floor below and a wall on its left whose normal points right."""
+    estimator: Any = estimators["marigold-normals"]("random")
+    estimator._device = CPU
+    theirs = np.array([[[0, 0, 1], [0, 1, 0], [1, 0, 0]]], np.float32)  # to the observer, up, right
+    estimator.pipeline = lambda photo, generator, output_type: types.SimpleNamespace(prediction=theirs[None])
+    found = estimator.predict(np.zeros((1, 3, 3), np.uint8)).normal
+    np.testing.assert_array_equal(found, [[[0, 0, -1], [0, -1, 0], [1, 0, 0]]])
 
 
 def test_moge_2_needs_its_package_and_maps_its_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ _TABLE = {
             "Holopix50K": "arXiv:2003.11172",
             "HRWSI": "Xian et al., CVPR 2020",
             "Hypersim": "arXiv:2011.02523",
+            "InteriorVerse": "arXiv:2211.03017",
             "ImageNet-1k": "arXiv:1409.0575",
             "ImageNet-22k": "Deng et al., CVPR 2009",
             "LAION": "arXiv:2210.08402",
