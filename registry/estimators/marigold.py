@@ -128,4 +128,4 @@ class MarigoldNormals(Marigold):
     output = MappingProxyType({"prediction_type": "normals", "use_full_z_range": True})
 
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
-        return Prediction(normal=self.sample(image) * np.float32([1, -1, -1]))
+        return Prediction(normal=self.sample(image) * np.array([1, -1, -1], np.float32))
