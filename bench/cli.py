@@ -20,6 +20,8 @@ from bench.commands.options import (
     whole_numbers,
 )
 from bench.commands.places import data_app, weights_app
+from bench.commands.results.app import results_app
+from bench.commands.splats.app import splats_app
 from bench.core.errors import UserError
 from bench.core.names import names_in
 from bench.core.version import VERSION
@@ -29,6 +31,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(results_app)
+app.add_typer(splats_app)
 app.add_typer(data_app, name="data")
 app.add_typer(weights_app, name="weights")
 
@@ -275,152 +279,6 @@ def report(
         pages += add_viewer(chosen, target, console, data_root, checkpoint or ())
     index = build_report(chosen, target, names_in(formats), no_overlap, pages)
     console.print(f"report: {index}", highlight=False, soft_wrap=True)
-
-
-@app.command()
-def compare(
-    folder: Annotated[Path, typer.Argument(help="Results folder.")],
-    to: Annotated[Path, typer.Option(help="`published`, or another results folder.")] = Path("published"),
-    out: Annotated[Path | None, typer.Option(help="Report folder; by default reports/<folder>-against-<to>.")] = None,
-) -> None:
-    """Set results beside the published numbers or another run: agreement, deviations, significance."""
-    from bench.commands.results.compare import compare_command
-
-    compare_command(folder, to, out or Path("reports") / f"{folder.resolve().name}-against-{to.resolve().name}", console)
-
-
-@app.command()
-def publish(
-    folder: Annotated[Path, typer.Argument(help="Results folder with cells.")],
-    benchmark: Annotated[str, typer.Option(help="The hub's repository whose leaderboard takes the values: owner/name.")],
-    out: Annotated[Path | None, typer.Option(help="A new folder; by default reports/<folder>-to-publish.")] = None,
-    source: Annotated[str, typer.Option(help="Where the results can be read, a URL.")] = "",
-    plugin: Plugins = None,
-) -> None:
-    """Write the hub's evaluation-results files and a submission folder; nothing is sent."""
-    from bench.commands.results.publish import publish_command
-
-    load_plugins(plugin)
-    publish_command(folder, benchmark, out or Path("reports") / f"{folder.resolve().name}-to-publish", source, console)
-
-
-@app.command()
-def merge(
-    folders: Annotated[list[Path], typer.Argument(help="Results folders with cells.")],
-    out: Annotated[Path, typer.Option(help="The folder that takes them; it may hold cells already.")],
-) -> None:
-    """Join results folders, of shards or of several machines. Cells of the same key with other numbers are named, and then
-    nothing is written."""
-    from bench.commands.results.merge import merge_command
-
-    merge_command(folders, out, console)
-
-
-@app.command()
-def pack(folder: Annotated[Path, typer.Argument(help="Results folder with cells; no run may be writing into it.")]) -> None:
-    """Move the files of finished cells into few, for network file systems: everything reads them as before."""
-    from bench.commands.results.pack import pack_command
-
-    pack_command(folder, console)
-
-
-@app.command()
-def verify(
-    folder: Annotated[Path, typer.Argument(help="Results folder.")],
-    recompute: Annotated[int, typer.Option(help="Run so many of its cells anew and compare.", min=0)] = 0,
-    confirm: Annotated[
-        bool, typer.Option("--confirm", help="Write down which of them another machine than theirs gave alike.")
-    ] = False,
-    checkpoint: SameWeights = None,
-    data_root: DataRoot = None,
-    plugin: Plugins = None,
-) -> None:
-    """Check results before they are shared: files, digests, keys, duplicates, rows; exit code 1 where something is wrong."""
-    from bench.commands.results.verify import verify_command
-
-    if recompute:
-        load_plugins(plugin)
-    raise typer.Exit(verify_command(folder, recompute, data_root, console, checkpoint or (), confirm))
-
-
-Cell = Annotated[
-    str, typer.Argument(help="Words of a cell, as room/aliked/G, or the first digits of its key (rows.csv, column key).")
-]
-Source = Annotated[Path, typer.Option("--from", help="Results folder.")]
-
-
-@app.command()
-def export(
-    cell: Cell,
-    source: Source = Path("results/run"),
-    to: Annotated[
-        Path | None, typer.Option(help="PLY file, or its folder; by default <data set>-<scene>-<model>-<mode>.ply here.")
-    ] = None,
-    points: Annotated[
-        bool, typer.Option("--points", help="A point cloud with RGB colours, for programs that know no Gaussians.")
-    ] = False,
-    checkpoint: SameWeights = None,
-    data_root: DataRoot = None,
-    plugin: Plugins = None,
-) -> None:
-    """Write the Gaussians of a probe cell as a PLY file, in the standard 3DGS layout or as coloured points."""
-    from bench.commands.splats.export import export_command
-
-    load_plugins(plugin)
-    written = export_command(cell, source, to, data_root, console, checkpoint or (), points)
-    console.print(f"{written}", highlight=False, soft_wrap=True)
-
-
-@app.command()
-def view(
-    cells: Annotated[
-        list[str],
-        typer.Argument(
-            help="One to four cells that differ in model or mode alone: words as room/aliked/G, or first digits of keys."
-        ),
-    ],
-    source: Source = Path("results/run"),
-    save: Annotated[
-        Path | None, typer.Option(help="Write one HTML file that works offline to this place, in place of serving a page.")
-    ] = None,
-    port: Annotated[int, typer.Option(help="Of the page on this machine.", min=1, max=65535)] = 8080,
-    checkpoint: SameWeights = None,
-    data_root: DataRoot = None,
-    plugin: Plugins = None,
-) -> None:
-    """Show the Gaussians of probe cells and the cameras in a browser (extra `view`)."""
-    from bench.commands.splats.view import view_command
-
-    load_plugins(plugin)
-    view_command(cells, source, data_root, port, save, console, checkpoint or ())
-
-
-@app.command()
-def render(
-    cell: Cell,
-    source: Source = Path("results/run"),
-    way: Annotated[
-        str,
-        typer.Option(
-            "--path", help="orbit: around what the training cameras see; interpolate: from the first of them to the last."
-        ),
-    ] = "orbit",
-    out: Annotated[
-        Path | None,
-        typer.Option(help="A .gif or .mp4 file (extra `video`), or its folder; by default <its words>-<path>.gif here."),
-    ] = None,
-    frames: Annotated[int, typer.Option(help="Pictures.", min=2, max=10_000)] = 60,
-    rate: Annotated[int, typer.Option(help="Pictures a second.", min=1, max=60)] = 20,
-    checkpoint: SameWeights = None,
-    data_root: DataRoot = None,
-    plugin: Plugins = None,
-) -> None:
-    """Write the Gaussians of a probe cell as a moving picture, seen from a camera on its way through the scene."""
-    from bench.commands.splats.render import render_command
-
-    load_plugins(plugin)
-    written = render_command(cell, source, way, out, frames, rate, data_root, console, checkpoint or ())
-    console.print(f"{written}", highlight=False, soft_wrap=True)
 
 
 @app.command("list")
