@@ -22,12 +22,12 @@ from bench.report.read import Results, is_published, load_results
 from bench.report.say import marks as conditions
 from bench.report.say.cards import dataset_title, datasets_in_order, in_order, title_of
 from bench.report.say.means import table_means
+from bench.report.say.scenes import other_scenes
 from bench.report.tables.beside import BLOCKS, MODES, beside_tables, headline_alignment, joined, published_means
 from bench.report.tables.model import MISSING, Entry, Heading, Line, Table, arrow, number, words_line
 from bench.report.tables.papers import GTA
 from bench.report.tables.runs import significance_table
 from bench.report.tables.thirds import thirds_table, three_hands
-from bench.results.reference.published import published_scenes
 from bench.stats.agreement import agreement
 from bench.stats.bootstrap import paired_difference
 from bench.stats.significance import holm, sign_flip_test
@@ -85,7 +85,7 @@ def _sections(ours: Results, theirs: Results | None, name: str) -> Iterator[Sect
         met = found[found["found"] == "both"]
         parts = []
         if len(met):
-            note = _other_scenes(rows, set(met["dataset"])) if theirs is None and track == "probe" else ""
+            note = other_scenes(rows, set(met["dataset"]) - {OVER_DATASETS}) if theirs is None else ""
             parts.append(Part(AGREEMENT, tables=tuple(agreement_tables(met, name, note))))
             parts.append(Part("Side by side", tables=tuple(beside_tables(found, "beside", name, marks))))
         if theirs is None and track == "geometry":
@@ -106,17 +106,6 @@ def _third_parties(means: pd.DataFrame) -> Part:
         return Part(THIRD_PARTIES)
     drawn = Drawer("compare", ())("third-parties", FOREST, FOREST_CAPTION, forest_plot, found)
     return Part(THIRD_PARTIES, tables=(thirds_table(found),), figures=(drawn,))
-
-
-def _other_scenes(rows: pd.DataFrame, datasets: set[str]) -> str:
-    """Of which data sets our means are over other scenes than the published ones, in words; "" where of none."""
-    said = []
-    for dataset in datasets_in_order(datasets):
-        ours = sorted(set(rows.loc[rows["dataset"] == dataset, "scene"]))
-        theirs = published_scenes().get(dataset, ())
-        if theirs and {scene.casefold() for scene in ours} != {scene.casefold() for scene in theirs}:
-            said.append(f" {dataset_title(dataset)}: ours over {listed(ours)}, published over {listed(theirs)}.")
-    return "".join(said)
 
 
 def agreement_tables(met: pd.DataFrame, name: str, note: str = "") -> list[Table]:

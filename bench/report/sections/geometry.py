@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from bench.core.cells import WHOLE_CELL
-from bench.metrics.catalogue import headline
+from bench.metrics.catalogue import headline, of_kind
 from bench.report.figures import models as charts_models
 from bench.report.figures.drawing import Drawer
 from bench.report.figures.gallery import Stored, galleries
@@ -20,6 +20,7 @@ from bench.report.tables import papers as paper_tables
 from bench.report.tables.aggregations import aggregation_table
 from bench.report.tables.beside import BLOCKS, beside_tables, headline_alignment, joined
 from bench.report.tables.runs import no_test, significance_table
+from bench.report.tables.scenes import among_published
 
 HEADLINE = headline("geometry")
 
@@ -47,6 +48,10 @@ def geometry_sections(
                 Part("Averages", (), (paper_tables.summary_table(means),), tuple(rank_strip_figures(means, draw))),
                 _ranking_part(part, draw),
                 Part("Beside the published numbers", (), tuple(beside)),
+                Part(
+                    "Among the published rows",
+                    tables=tuple(among_published(part, means, published, of_kind("depth", "fov"))),
+                ),
                 Part("Pictures", galleries=tuple(galleries(members, marks))),
             ],
             marks,

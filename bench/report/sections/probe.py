@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from bench.metrics.catalogue import headline
+from bench.metrics.catalogue import headline, of_kind
 from bench.report.figures import models as charts_models
 from bench.report.figures.drawing import Drawer
 from bench.report.figures.gallery import Stored, galleries
@@ -22,6 +22,7 @@ from bench.report.tables import papers as paper_tables
 from bench.report.tables import runs as run_tables
 from bench.report.tables.aggregations import aggregation_table
 from bench.report.tables.beside import beside_tables, joined
+from bench.report.tables.scenes import among_published, scene_tables
 
 HEADLINE = headline("probe")  #: the metric that ranks are drawn for
 
@@ -54,7 +55,9 @@ def probe_sections(
                 _training_part(part, draw),
                 _ranking_part(part, draw),
                 Part("Training poses", tables=(run_tables.pose_table(means),)),
+                Part("Scene by scene", tables=tuple(scene_tables(part, metrics))),
                 Part("Beside the published numbers", ("Published numbers have their own protocol.",), tuple(beside)),
+                Part("Among the published rows", tables=tuple(among_published(part, means, published, of_kind("2d", "3d")))),
                 Part("Pictures", galleries=tuple(galleries(members, marks))),
             ],
             marks,
