@@ -10,16 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
+from bench.commands.running import Left, Now, cells_in_hand
 from bench.core.cells import NO_MODEL, Cell
 from bench.core.protocols import DEFAULT_PROBE, PROBE_PROTOCOLS
 from bench.core.text import counted, listed
@@ -69,7 +62,7 @@ def run_command(
         return 0
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop by a scheduler, say: as by Ctrl-C
     try:
-        with _Progress(console) as listen:
+        with _Progress(console, request.out) as listen:
             ran = run_request(request, listen, cells, None if planned is None else dict(planned))
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -92,19 +85,22 @@ def run_command(
 
 
 class _Progress:
-    """A listener that draws: a spinner while something takes time, a bar while cells run; one line a cell where the output
-    is no terminal."""
+    """A listener that draws: a spinner while something takes time; a bar while cells run, with those in hand and the time
+    that the rest will take; one line a cell where the output is no terminal."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, folder: Path) -> None:
         self.console = console
+        self.folder = folder
         self.done = self.due = 0
+        self._now = Now()
+        self._left = Left(self._now)
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
+            self._now,
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            self._left,
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -126,6 +122,9 @@ class _Progress:
                 print_plan(plan, self.console)
             case Resumed(stored, planned):
                 self.due = planned - stored
+                self._now.asked = cells_in_hand(self.folder)
+                self._left.begin()
+                self._bar.update(self._task, total=self.due)
                 if stored:
                     self.console.print(f"{stored} of {planned} cells are stored already", highlight=False)
             case Fetching(name, source):
@@ -135,16 +134,17 @@ class _Progress:
                 print_left_out((LeftOut(name, reason),), self.console)
             case Extracted(cell):
                 self._describe(f"features of {cell.model}, {cell.dataset}/{cell.scene}")
+                self._left.begin()
             case Ended(report, done, due):
                 self.done, self.due = done, due
                 line = f"{report.cell.label} ({report.seconds:.1f} s)"
-                self._bar.update(self._task, description=escape(line), completed=done, total=due)
+                self._bar.update(self._task, description=line, completed=done, total=due)
                 if not self.console.is_terminal:
                     said = "" if report.status == "ok" else f"{report.status}: "
                     self.console.print(f"{done}/{due} {said}{escape(line)}", highlight=False, soft_wrap=True)
 
     def _describe(self, what: str) -> None:
-        self._bar.update(self._task, description=escape(what))
+        self._bar.update(self._task, description=what)
 
 
 def print_plan(plan: Plan, console: Console) -> None:
