@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.core.cells import INSTANTSPLAT, WHOLE_CELL
 from bench.report.leaderboard.page import write_leaderboard
-from bench.report.model_pages import write_model_pages
+from bench.report.model_pages import model_files, write_model_pages
 from bench.report.page.page import Page, Section
 from bench.report.read import Results, load_results
 from bench.report.say.cards import dataset_title, datasets_in_order
@@ -69,7 +69,7 @@ def build_report(
     title = f"vfm3d-bench: {', '.join(results.names)}"
     links = [*beside]
     if "html" in formats:
-        board = write_leaderboard(results.stored, rows, means, out, results.confirmed)
+        board = write_leaderboard(results.stored, rows, means, out, results.confirmed, model_files(rows))
         links.append((board.name, "Leaderboard: sort, filter, search"))
         if models := write_model_pages(results.stored, rows, means, out):
             links.append((models, "Models: a page each"))

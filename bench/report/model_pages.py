@@ -69,7 +69,7 @@ def write_model_pages(stored: Sequence[Stored], rows: pd.DataFrame, means: pd.Da
     Returns:
         The name of the index, None where no model was measured.
     """
-    models = singles(rows["model"].unique())
+    models = model_files(rows)
     if not models:
         return None
     intervals = scene_intervals(rows)
@@ -85,13 +85,18 @@ def write_model_pages(stored: Sequence[Stored], rows: pd.DataFrame, means: pd.Da
         page = model_page(model, own[0], own[1].merge(intervals, on=list(SETTING), how="left"), own[2], mine)
         for gallery in (gallery for each in page.sections for part in each.parts for gallery in part.galleries):
             copy_pictures(gallery, out)
-        write_text(out / page_file(model), to_html(page, ()))
-        links.append((page_file(model), page.title))
+        write_text(out / models[model], to_html(page, ()))
+        links.append((models[model], page.title))
     about = Section(
         "about", "A page each", text=("Every network that was measured by itself, with all its sizes, layers and twins.",)
     )
     write_text(out / INDEX, to_html(Page("Models", f"{len(links)} models.", (about,), links=tuple(links)), ()))
     return INDEX
+
+
+def model_files(rows: pd.DataFrame) -> dict[str, str]:
+    """By network, the file of its page, for each that was measured by itself; rows: measured rows."""
+    return {model: page_file(model) for model in singles(rows["model"].unique())}
 
 
 def page_file(model: str) -> str:

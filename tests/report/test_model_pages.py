@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import Page, start_browser
 from typer.main import get_command
 
 from bench.cli import app
@@ -36,6 +38,24 @@ def test_there_is_one_for_each_network_and_an_index(pages: Path) -> None:
     assert 'href="models.html"' in (pages / "index.html").read_text(encoding="utf-8")
     linked = {target for path in pages.glob("m*.html") for target in re.findall(r'href="([\w.-]+\.html)"', path.read_text())}
     assert all((pages / target).is_file() for target in linked)
+
+
+def test_the_leaderboard_knows_the_page_of_each_model_that_has_one(pages: Path) -> None:
+    """Its dialogue of a model links the page."""
+    text = (pages / "leaderboard.html").read_text(encoding="utf-8")
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert set(data["pages"]) == {"daisy", "dinov2", "iuvrgb", "moge", "plane"}
+    assert {path.name for path in pages.glob("model-*.html")} == set(data["pages"].values())
+    driver = start_browser(pages.parent / "profile")
+    try:
+        page = Page(driver, pages / "leaderboard.html", alone=False).open()
+        opened = "[...document.querySelectorAll('[data-row]')].find((each) => each.innerText.includes(arguments[0])).click()"
+        page.js(opened, "DAISY")
+        link = page.find("#details-body .about a")
+        assert link.is_displayed()
+        assert link.get_attribute("href").endswith(f"/{page_file('daisy')}")
+    finally:
+        driver.quit()
 
 
 def test_names_that_differ_by_case_or_by_signs_have_files_of_their_own() -> None:

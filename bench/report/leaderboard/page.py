@@ -10,9 +10,10 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -31,15 +32,27 @@ _EXPORT = re.compile(r"export\s*\{[^{}]*?([\w$]+) as default\b[^{}]*\};?")
 
 
 def write_leaderboard(
-    stored: Sequence[Stored], rows: pd.DataFrame, means: pd.DataFrame, out: Path, confirmed: frozenset[str] = frozenset()
+    stored: Sequence[Stored],
+    rows: pd.DataFrame,
+    means: pd.DataFrame,
+    out: Path,
+    confirmed: frozenset[str] = frozenset(),
+    pages: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
-    """Write out/leaderboard.html from measured rows (bench.results.schema.ROW_COLUMNS; maybe none) and the published ones.
+    """Write out/leaderboard.html. The same input gives the same bytes.
 
-    means: of the rows (bench.report.say.means.table_means). stored: the cells whose pictures may be shown. confirmed: the
-    keys of cells that another machine gave alike. The same input gives the same bytes. Raises UserError where a picture is
-    lost or the installed itables cannot be used.
+    Args:
+        stored: The cells whose pictures may be shown.
+        rows: Measured (bench.results.schema.ROW_COLUMNS), maybe none; the published ones stand beside them.
+        means: Of the rows (bench.report.say.means.table_means).
+        out: The report's folder.
+        confirmed: The keys of cells that another machine gave alike.
+        pages: By network, the file in `out` that is its page.
+
+    Raises:
+        UserError: Where a picture is lost or the installed itables cannot be used.
     """
-    page = to_page(leaderboard_data(stored, rows, means, confirmed))
+    page = to_page({**leaderboard_data(stored, rows, means, confirmed), "pages": dict(pages)})
     write_text(out / FILE, page)
     return out / FILE
 

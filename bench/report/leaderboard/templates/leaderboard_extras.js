@@ -26,7 +26,9 @@ function cardHtml(card, id) {
   const known = Object.entries(facts).filter(([, fact]) => fact !== "");
   const lines = known.map(([name, fact]) => html`<div><dt>${name}</dt><dd>${fact}</dd></div>`);
   const origin = card.registered ? "Registered in this suite." : "Not registered in this suite: as the papers describe it.";
-  return html`<h3>${card.name}</h3><dl>${joined(lines)}</dl><p class="about">${origin}</p>`;
+  const page = data.pages?.[id];
+  const more = page ? raw(html` <a href="${page}">All of its scores, pictures and commands</a>`) : "";
+  return html`<h3>${card.name}</h3><dl>${joined(lines)}</dl><p class="about">${origin}${more}</p>`;
 }
 
 function showDetails(row) {
