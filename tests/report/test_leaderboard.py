@@ -388,7 +388,7 @@ def test_ten_thousand_rows(driver: Any, tmp_path: Path, record_property: Any) ->
     fixed = {name: "-" for name, kind in ROW_COLUMNS.items() if kind == "str"}
     fixed |= {"track": "probe", "scene": "s", "pointmap": "sparse", "protocol": "paper-v1"}
     fixed |= {"status": "ok", "weights": "none", "role": "model", "start": "estimated", "note": ""}
-    costs = {"quick": False, "seed": 0, "seconds": 1.0, "peak_memory_mb": 1.0}
+    costs = {"quick": False, "seed": 0, "seconds": 1.0, "peak_memory_mb": 1.0, "read_mb": 1.0}
     frame = frame.assign(**{name: text for name, text in fixed.items() if name not in frame}, **costs)
     psnr = frame.assign(metric="psnr", value=value, unit="dB", higher_is_better=True)
     ssim = frame.assign(metric="ssim", value=value / 30, unit="", higher_is_better=True)
