@@ -6,7 +6,7 @@ import argparse
 import ast
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -72,12 +72,13 @@ def read_state(path: Path) -> State:
     return tensors
 
 
-def must_build_only(path: Path, classes: Iterable[str], *arguments: str) -> None:
+def must_build_only(path: Path, classes: Sequence[str], constants: Sequence[str], *arguments: str) -> None:
     """Reads a checkpoint safely whose package evaluates texts of it as Python, to see what these do.
 
     Args:
         path: The file, in PyTorch's format: a dictionary whose "args" are a namespace.
-        classes: What the texts may call, with literals alone.
+        classes: What the texts may call, with literals and constants alone.
+        constants: Enumerations of which the texts may name members, in capitals.
         arguments: The texts' names in that namespace.
 
     Raises:
@@ -89,10 +90,13 @@ def must_build_only(path: Path, classes: Iterable[str], *arguments: str) -> None
         trees = [ast.parse(getattr(content["args"], name), mode="eval") for name in arguments]
     except Exception as error:  # whatever a damaged file raises
         raise UserError(f"{path}: not a checkpoint that can be read safely ({type(error).__name__}: {error})") from error
-    allowed = {*classes, "float", "inf"}
+    allowed = {*classes, *constants, "float", "inf"}
     for node in (node for tree in trees for node in ast.walk(tree)):
-        strange = isinstance(node, ast.Name) and node.id not in allowed
-        if strange or not isinstance(node, _PLAIN):
+        if isinstance(node, ast.Attribute):
+            known = isinstance(node.value, ast.Name) and node.value.id in constants and node.attr.isupper()
+        else:
+            known = isinstance(node, _PLAIN) and not (isinstance(node, ast.Name) and node.id not in allowed)
+        if not known:
             raise UserError(f"{path}: its settings hold more than calls of {', '.join(classes)}: {ast.unparse(node)}")
 
 

@@ -21,6 +21,7 @@ from bench.machine.requirements import check
 from bench.registry import estimators, pointmaps
 from bench.types import MultiViewScene, Unavailable, UserError
 from registry.networks.multiview import pi3
+from registry.support.checkpoints import must_build_only
 from registry.support.images import long_side_at
 from registry.support.multiview import Views, centred_intrinsics, from_depth, inverse_poses
 
@@ -145,13 +146,28 @@ def test_fast3r_draws_under_one_seed_and_tells_a_lost_pose(install: Callable[[Mu
 
 
 @pytest.mark.parametrize(
-    "text", ["__import__('os').system('true')", "MUSt3R(img_size=[x for x in (1, 2)])", "open('x')", "MUSt3R(", "MUSt3R.x()"]
+    "text",
+    [
+        "__import__('os').system('true')",
+        "MUSt3R(x=ActivationType.__class__)",
+        "MUSt3R(x=float.FROM)",
+        "MUSt3R(img_size=[x for x in (1, 2)])",
+        "open('x')",
+        "MUSt3R(",
+        "MUSt3R.x()",
+    ],
 )
 def test_must3rs_settings_may_only_build_its_networks(text: str, install: Callable[[MultiViewScene], Path]) -> None:
     weights = install(true_scene(0.0))
     write_must3r(weights / "other.pth", decoder=text)
     with pytest.raises(UserError, match=r"other.pth: (its settings hold more|not a checkpoint that can be read safely)"):
         estimators["must3r"](checkpoint=weights / "other.pth").load(CPU)
+
+
+def test_what_must3rs_settings_say_in_earnest_is_let_through(tmp_path: Path) -> None:
+    text = "CausalMUSt3R(img_size=(512, 512), mem_dropout=0.1, low=-float('inf'), activation=ActivationType.NORM_EXP)"
+    write_must3r(tmp_path / "file.pth", decoder=text)
+    must_build_only(tmp_path / "file.pth", ("Dust3rEncoder", "CausalMUSt3R"), ("ActivationType",), "encoder", "decoder")
 
 
 REMEDIES = {

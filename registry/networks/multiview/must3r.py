@@ -40,7 +40,7 @@ class MUSt3R(MultiviewNetwork):
     def load(self, device: torch.device) -> None:
         model, self._engine = self.module("must3r.model"), self.module("must3r.engine.inference")
         path = self.weights_file()
-        must_build_only(path, ("Dust3rEncoder", "MUSt3R", "CausalMUSt3R"), "encoder", "decoder")
+        must_build_only(path, ("Dust3rEncoder", "MUSt3R", "CausalMUSt3R"), ("ActivationType",), "encoder", "decoder")
         self._encoder, self._decoder = model.load_model(str(path), device=device, verbose=False)
         activation = model.get_pointmaps_activation(self._decoder, verbose=False)
         self._finish = functools.partial(self._engine.postprocess, pointmaps_activation=activation, compute_cam=True)
