@@ -59,8 +59,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def rendered(folder: Path, way: str, out: Path) -> Path:
-    return render_command("room/aliked/G", folder / "run", way, out, COUNT, 20, None, Console(quiet=True))
+def rendered(folder: Path, way: str, out: Path, size: int = WIDTH) -> Path:
+    return render_command("room/aliked/G", folder / "run", way, out, COUNT, 20, size, None, Console(quiet=True))
 
 
 def pictures(path: Path) -> list[Array]:
@@ -84,9 +84,11 @@ def test_interpolation_ends_at_the_training_views_and_the_strip_says_what_is_see
 
 
 def test_an_orbit_is_named_after_the_cell_where_a_folder_is_given(folder: Path) -> None:
-    path = rendered(folder, "orbit", folder)
+    path = rendered(folder, "orbit", folder, 2 * WIDTH)
     assert path == folder / "procedural-room-aliked-G-orbit.gif"
-    assert len(pictures(path)) == COUNT
+    found = pictures(path)
+    assert len(found) == COUNT
+    assert found[0].shape[1] == 2 * WIDTH
 
 
 def test_what_cannot_be_written_is_told_before_it_is_trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,7 @@ def render(
     ] = None,
     frames: Annotated[int, typer.Option(help="Pictures.", min=2, max=10_000)] = 60,
     rate: Annotated[int, typer.Option(help="Pictures a second.", min=1, max=60)] = 20,
+    size: Annotated[int, typer.Option(help="The longer side of a picture in pixels.", min=64, max=4096)] = 512,
     checkpoint: SameWeights = None,
     data_root: DataRoot = None,
     plugin: Plugins = None,
@@ -88,5 +89,5 @@ def render(
     from bench.commands.splats.render import render_command
 
     load_plugins(plugin)
-    written = render_command(cell, source, way, out, frames, rate, data_root, console, checkpoint or ())
+    written = render_command(cell, source, way, out, frames, rate, size, data_root, console, checkpoint or ())
     console.print(f"{written}", highlight=False, soft_wrap=True)

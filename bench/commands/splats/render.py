@@ -31,6 +31,7 @@ def render_command(
     target: Path | None,
     count: int,
     rate: int,
+    size: int,
     root: Path | None,
     console: Console,
     local_weights: Sequence[str] = (),
@@ -43,6 +44,7 @@ def render_command(
         target: A .gif or .mp4 file, or its folder.
         count: Pictures.
         rate: Pictures a second.
+        size: The longer side of a picture in pixels, which is more than a quick protocol is trained at.
         local_weights: As --checkpoint has them.
 
     Raises:
@@ -57,11 +59,18 @@ def render_command(
     check_writable(path.parent)
     outcome = trained_again(record, root, console, checkpoints(local_weights), Residents())
     gaussians = gaussians_of(outcome)
-    cameras = cameras_on(way, gaussians, [view.camera for view in scene_of(outcome).train if view.camera], count)
+    seen = [_sized(view.camera, size) for view in scene_of(outcome).train if view.camera]
+    cameras = cameras_on(way, gaussians, seen, count)
     caption = ", ".join([name_of(record), conditions_of(record), *marks_of(record)])
     shown = track(cameras, "rendering", console=console, transient=True, disable=not console.is_terminal)
     write_video(path, (captioned(frame, caption) for frame in frames(gaussians, shown)), rate)
     return path
+
+
+def _sized(camera: Camera, longer: int) -> Camera:
+    """The camera with a picture whose longer side has so many pixels."""
+    scale = longer / max(camera.width, camera.height)
+    return camera.resized(max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))
 
 
 def cameras_on(way: str, gaussians: Gaussians, cameras: Sequence[Camera], count: int) -> list[Camera]:
