@@ -9,7 +9,7 @@ SYSTEM_LIBRARY := libusb-1.0.so.0
 .PHONY: demo embedded test fuzz faults lint setup setup-tests benchmarks sanitize clean
 
 # Networks whose trained weights come in packages, each beside its untrained twin, and the controls; minutes on two cores.
-TRAINED := aliked disk efficientnet-lite0 xfeat
+TRAINED := aliked disk efficientnet-lite xfeat
 CONTROLS := constant,random-vit,daisy,iuvrgb,oracle-xyz,oracle,oracle-noisy,plane,ground-plane
 COMMA := ,
 EMPTY :=

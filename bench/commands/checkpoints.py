@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.core.errors import UserError
+from bench.core.names import ModelName
 from bench.core.registry import estimators, features, pointmaps
 
 
@@ -25,6 +26,7 @@ def checkpoints(texts: Sequence[str]) -> tuple[tuple[str, Path], ...]:
             raise UserError(f"--checkpoint {text}: no model is named {name!r}; `bench list models` shows them all")
         if not any(cls.card.weights for cls in classes):
             raise UserError(f"--checkpoint {text}: {name} has no weights that a file could stand in for")
+        name = str(features.current(ModelName.parse(name).parts[0]))
         if name in found:
             raise UserError(f"--checkpoint {text}: {name} is given twice")
         if not Path(file).exists():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.core.cells import Cell, Measurement, Weights
 from bench.core.names import ModelName, Part
+from bench.core.registry import features
 from bench.core.scenes import Array
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class Settings:
 
     def checkpoint(self, model: str) -> Path | None:
         """The local weights of a model, where there are some: those under its name, or under its name less its settings."""
-        given, part = dict(self.checkpoints), ModelName.parse(model).parts[0]
-        return given.get(model, given.get(str(Part(part.base, part.size))))
+        given, part = dict(self.checkpoints), features.current(ModelName.parse(model).parts[0])
+        return given.get(str(part), given.get(str(Part(part.base, part.size))))
 
     @property
     def torch_device(self) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -12,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bench.commands.checkpoints import checkpoints
 from bench.core.families import canonical, expanded, member
 from bench.core.names import ModelName, Part
+from bench.core.track import Settings
 from bench.registry import features
 from bench.types import UserError
 from registry.support.checkpoints import load_strictly
@@ -217,6 +220,19 @@ def test_rows_under_a_former_name_find_their_model() -> None:
     assert "efficientnet-lite2" not in list(features)
     assert str(features.current(_part("efficientnet-lite2@layer=2"))) == "efficientnet-lite:2@layer=2"
     assert features.current(_part("dinov2:L")) == _part("dinov2:L")
+
+
+def test_local_weights_under_a_former_name_are_the_models(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    file.touch()
+    given = checkpoints([f"efficientnet-lite2={file}"])
+    settings = Settings(None, tmp_path, "cpu", "pretrained", given)
+    assert given == (("efficientnet-lite:2", file.resolve()),)
+    for name in ("efficientnet-lite:2", "efficientnet-lite2", "efficientnet-lite2@layer=2"):
+        assert settings.checkpoint(name) == file.resolve()
+    assert settings.checkpoint("efficientnet-lite") is None
+    with pytest.raises(UserError, match="efficientnet-lite:2 is given twice"):
+        checkpoints([f"efficientnet-lite2={file}", f"efficientnet-lite:2={file}"])
 
 
 def test_every_familys_layers_are_tapped_by_code_that_is_tested() -> None:
