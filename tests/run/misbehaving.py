@@ -181,7 +181,7 @@ KINDS: dict[str, tuple[Callable[[Array], Any], str | None]] = {
     "turned": (lambda image: Prediction(depth_metric=np.ones(image.shape[1::-1], np.float32)), "has the shape"),
     "writes": (lambda image: (_honest(image), image.fill(0))[0], None),
     "text": (lambda image: Prediction(depth_metric="deep"), "has the shape"),  # type: ignore[arg-type]
-    "hang": (lambda image: time.sleep(60), "it went over 10 seconds"),
+    "hang": (lambda image: time.sleep(60), "it went over 20 seconds"),
     "memory": (_then_honest(_memory), "it went over"),
     **{name: (_then_honest(change), said) for name, (change, said) in CHANGES.items()},
 }
