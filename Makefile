@@ -39,7 +39,8 @@ fuzz: setup-tests
 	BENCH_FUZZ=2000 $(BIN)/pytest tests/registry/test_fuzz_readers.py
 	BENCH_FUZZ=2000 $(BIN)/pytest tests/machine/test_images.py tests/machine/test_depths.py tests/geometry/test_convert.py -k spoilt
 
-# Every kind of misbehaving model and twenty kills of each kind of process, under one job and under two; SLURM tasks told to stop; a lost machine of Ray.
+# Every kind of misbehaving model and twenty kills of each kind of process, under one job and under two;
+# SLURM tasks told to stop, and what runs them killed; a lost machine of Ray.
 faults: setup-tests
 	BENCH_FAULTS=1 BENCH_KILLS=20 $(BIN)/pytest tests/run/test_plugin_boundary.py tests/run/test_kills.py tests/run/engines tests/test_cli.py
 
