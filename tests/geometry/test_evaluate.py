@@ -10,6 +10,7 @@ from bench.core.protocols import GEOMETRY_PROTOCOLS
 from bench.geometry.camera import intrinsics_from_fov, points_from_depth
 from bench.geometry.evaluate import aligned_prediction, evaluate_estimator, evaluate_sample
 from bench.geometry.fov import crop_centre, fov_crops
+from bench.metrics.catalogue import NORMALS_WITHIN
 from bench.types import Card, GeometryEstimator, Measurement, MonocularSample, Prediction, UserError
 
 OFFICIAL, EXACT = GEOMETRY_PROTOCOLS["moge-v1"], GEOMETRY_PROTOCOLS["exact-v1"]
@@ -80,11 +81,12 @@ def table(rows: list[Measurement]) -> dict[tuple[str, str], float]:
 def test_a_perfect_prediction_has_no_error_in_any_block_its_kind_allows(kind: str, protocol) -> None:
     sample = scene()
     rows = evaluate_sample(sample, Prediction(**{kind: field(sample, kind)}), protocol)
-    assert list(dict.fromkeys(row.alignment for row in rows)) == KINDS[kind]
-    perfect = {"rel": 0.0, "delta": 1.0, "boundary_f1": 1.0, "fov_x_error": 0.0, "fov_x_deviation": 0.0}
+    with_normals = ["normals"] if kind.startswith("points") else []
+    assert list(dict.fromkeys(row.alignment for row in rows)) == [*KINDS[kind], *with_normals]
     for row in rows:
+        perfect = 1.0 if row.metric in {"delta", "boundary_f1", *NORMALS_WITHIN} else 0.0
         assert (row.status, row.note, row.view) == ("ok", "", "a")
-        assert row.value == pytest.approx(perfect[row.metric], abs=1e-6), (row.alignment, row.metric)
+        assert row.value == pytest.approx(perfect, abs=1e-6), (row.alignment, row.metric)
     assert {row.higher_is_better for row in rows if row.metric == "rel"} <= {False}
 
 
@@ -223,7 +225,9 @@ def test_a_constant_prediction_is_a_degenerate_alignment_not_a_number(kind: str)
     sample = scene()
     constant = np.zeros(np.shape(field(sample, kind)))
     for row in evaluate_sample(sample, Prediction(**{kind: constant}), OFFICIAL):
-        if row.alignment in {"points_metric", "depth_metric"} or (kind == "depth_metric" and row.alignment == "boundary"):
+        if row.alignment in {"points_metric", "depth_metric", "normals"} or (
+            kind == "depth_metric" and row.alignment == "boundary"
+        ):
             assert row.status == "ok"  # these fit no scale: zero is a bad prediction, with an error of its own
         else:
             assert row.status == "invalid", row
@@ -235,8 +239,10 @@ def test_a_sample_without_known_depth_gives_invalid_rows() -> None:
     sample = replace(scene(), depth=np.full((24, 32), np.nan, np.float32))
     prediction = Prediction(depth_metric=np.ones((24, 32)), points_metric=np.ones((24, 32, 3)))
     rows = evaluate_sample(sample, prediction, OFFICIAL)
-    assert len(rows) == 4 * 2 + 1 + 3 * 2 + 2
-    assert {(row.status, row.note) for row in rows} == {("invalid", "the sample has no pixel of known depth")}
+    assert len(rows) == 4 * 2 + 1 + 3 * 2 + 2 + 5
+    fitted = [row for row in rows if row.alignment != "normals"]
+    assert {(row.status, row.note) for row in fitted} == {("invalid", "the sample has no pixel of known depth")}
+    assert {row.status for row in rows if row.alignment == "normals"} == {"unavailable"}
 
 
 def test_an_empty_prediction_is_an_invalid_row_not_silence() -> None:

@@ -49,10 +49,11 @@ def _probes(names: Sequence[str], modes: str, seeds: int = 1) -> list[Cell]:
     ]
 
 
-def _run(out: Path, cells: Sequence[Cell], jobs: int, seconds: float) -> tuple[dict[Cell, Report], dict[Cell, CellRecord]]:
-    run = Run(
-        out, Settings(None, out / "cache", "cpu", "none"), (str(PLUGIN),), jobs, cell_seconds=seconds, memory_mb=2000.0
-    )
+def _run(
+    out: Path, cells: Sequence[Cell], jobs: int, seconds: float = 20.0
+) -> tuple[dict[Cell, Report], dict[Cell, CellRecord]]:
+    settings = Settings(None, out / "cache", "cpu", "none")
+    run = Run(out, settings, (str(PLUGIN),), jobs, cell_seconds=seconds, memory_mb=2000.0)
     due = run.due(cells)
     list(run.extract(due, map_groups))
     reports = {report.cell: report for report in run.execute(due, map_groups)}
