@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.results.claims import Claims
 from bench.results.planned import planned_keys
 
 _NAMED = 2  #: cells that the line names
+_FRESH_SECONDS = 1.0  #: for which an answer holds: a terminal is drawn anew ten times a second
 
 
 def cells_in_hand(folder: Path) -> Callable[[], list[Cell]]:
@@ -25,10 +27,15 @@ def cells_in_hand(folder: Path) -> Callable[[], list[Cell]]:
     """
     cells = {key: cell for (cell, _), key in planned_keys(folder).items()}
     claims = Claims(folder)
+    known: list[Cell] = []
+    at = -math.inf
 
     def asked() -> list[Cell]:
-        held = [path.name for path in claims.folder.iterdir()] if claims.folder.is_dir() else []
-        return sorted(cells[key] for key in held if key in cells and claims.holder(key) is not None)
+        nonlocal known, at
+        now = time.monotonic()
+        if now - at >= _FRESH_SECONDS:
+            at, known = now, sorted(cells[key] for key in claims.held() if key in cells)
+        return known
 
     return asked
 
@@ -50,8 +57,6 @@ def seconds_left(elapsed: float, done: int, running: int, due: int) -> float | N
 class Now(ProgressColumn):
     """The cells in hand; before there are any, what the run does (the task's description)."""
 
-    max_refresh = 1.0
-
     def __init__(self) -> None:
         super().__init__()
         self.asked: Callable[[], list[Cell]] = list
@@ -64,8 +69,6 @@ class Now(ProgressColumn):
 
 class Left(ProgressColumn):
     """About how long the rest takes (`seconds_left`); nothing while that is not known."""
-
-    max_refresh = 1.0
 
     def __init__(self, now: Now) -> None:
         super().__init__()

@@ -46,7 +46,8 @@ class Registry(Generic[T]):
 
         Args:
             name: What the class is called from now on.
-            former: Names under which rows may hold sizes of it, each with the size. They lead to it and are not listed.
+            former: Names under which rows may hold sizes of it, each with the size. They lead to it, are not listed, and
+                nothing else can be registered under them.
 
         Raises:
             UserError: For a malformed or taken name, or a class that is no `base`, lacks a card or a method of its kind.
@@ -72,6 +73,14 @@ class Registry(Generic[T]):
             held = self._classes.get(name)
             if held is not None and _origin(held) != _origin(cls):
                 raise UserError(f"{self.kind} {name!r} is registered twice: by {_origin(held)} and by {_origin(cls)}")
+            if name in self._former:
+                raise UserError(
+                    f"{self.kind} name {name!r}: it is taken, {self._former[name]} was called so; use another name"
+                )
+            for old in former:
+                led = self._former.get(old)
+                if old in (name, *self._classes) or (led is not None and led.base != name):
+                    raise UserError(f"{self.kind} {name!r}: the former name {old!r} is taken; leave it out")
             self._classes[name] = cls
             self._former |= {old: Part(name, size) for old, size in former.items()}
             return cls

@@ -41,6 +41,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         ) from error
 
 
+def unreadable(path: Path, error: OSError) -> UserError:
+    """What to raise where a file that is there cannot be read (permissions, a disk, too many open files): whether it holds
+    what it must is not known."""
+    return UserError(f"{path}: cannot be read ({error.strerror or error})")
+
+
 def temporary_file(folder: Path, suffix: str = "") -> tuple[int, str]:
     """Make a hidden file in a folder whose name says who writes it: an open handle, and its path. Raises OSError."""
     prefix = f".{socket.gethostname().replace('~', '-')}~{os.getpid()}~"

@@ -96,8 +96,9 @@ class Cost:
     Attributes:
         seconds: Wall time.
         peak_memory_mb: Of this process (on a GPU: of its allocations).
-        read_mb: What this process asked to read of files, pipes and sockets, from the disk or from the system's cache; files
-            that are mapped into memory, as weights may be, are not counted. NaN where the system does not tell.
+        read_mb: What this process asked to read of files, pipes and sockets, from the disk or from the system's cache. What
+            is done once a process (imports, loading a scene) or once a machine (digests of large files) counts where it is
+            done; files that are mapped into memory, as weights may be, do not. NaN where the system does not tell.
     """
 
     seconds: float = float("nan")
@@ -127,8 +128,8 @@ def measured(device: str) -> Iterator[Cost]:
 
 
 def _read_mb() -> float:
-    """What this process has asked to read so far (rchar of proc(5)): unlike what came from the disk, the same whatever the
-    system keeps in its cache."""
+    """What this process has asked to read so far (rchar of proc(5)): unlike what came from the disk, it does not depend on
+    what the system keeps in its cache."""
     try:
         told = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
         return int(told["rchar"]) / 2**20

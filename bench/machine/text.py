@@ -9,6 +9,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from bench.core.errors import UserError
+from bench.machine.files import unreadable
 
 MOST_BYTES = 2**28  #: a larger text file is refused before it is read: 256 MiB
 
@@ -26,7 +27,7 @@ def read_text(path: Path) -> str:
             raise UserError(f"{path}: too large for a text file: {size} bytes, the limit is {MOST_BYTES}")
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise unreadable(path, error) from error
     text = decoded(content)
     if "\0" in text:
         raise UserError(f"{path}: holds NUL characters; it is not a text file, or it was damaged")

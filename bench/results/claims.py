@@ -89,6 +89,13 @@ class Claims:
         except (OSError, ValueError, TypeError):
             return None
 
+    def held(self) -> dict[str, Claim]:
+        """Who computes which cells now, by their keys; as with `holder`, nobody where that cannot be read."""
+        with contextlib.suppress(OSError):
+            names = sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("."))
+            return {name: claim for name in names if (claim := self.holder(name)) is not None}
+        return {}
+
     def remove_lapsed(self) -> None:
         """Remove what processes left that were killed after they had stored their cell, or while they claimed one."""
         remove_strays(self.folder)

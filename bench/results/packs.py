@@ -8,25 +8,32 @@ between, or the cell was stored anew. Only cells that ended well are packed; oth
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
-import io
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from bench.core.errors import UserError
-from bench.machine.files import remove_strays, write_atomically
+from bench.machine.digests import joint_digest
+from bench.machine.files import remove_strays, unreadable, write_atomically
 from bench.results.schema import KEY
 
 PACKS = "packs"  #: the folder's subfolder of packs
 SUFFIX = ".json"  #: of a cell's file
+MOST_BYTES = 64 * 2**20  #: of a cell's file: no more of one is read
 _DATE = (1980, 1, 1, 0, 0, 0)  #: of every entry: the same cells give the same pack
 _OPEN = 32  #: packs that are kept open
-_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, KeyError, ValueError)
+_ENCRYPTED = 0x1 | 0x40  #: the bits of an entry's flags that say so
+#: What zipfile says of bytes that are no pack; NotImplementedError of one by a later version of the format. No OSError:
+#: that a file cannot be read now says nothing of what it holds.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, KeyError, ValueError, OverflowError)
+_REMEDY = "take the pack from a copy, or remove it and run again what it held"
 
 
 @dataclass(frozen=True)
@@ -52,27 +59,24 @@ class Packed:
 CellFile = Path | Packed  #: where a cell is stored
 
 
-def size_of(file: CellFile) -> int:
-    """Bytes that a cell's file holds, as far as its folder or its pack says. Raises OSError or ValueError."""
-    return _information(file).file_size if isinstance(file, Packed) else file.stat().st_size
-
-
 def bytes_of(file: CellFile) -> bytes:
-    """What a cell's file holds, never more than `size_of`. Raises OSError, or ValueError for a damaged pack."""
-    if not isinstance(file, Packed):
-        return file.read_bytes()
-    try:
-        return _archive(*_state(file.pack)).read(_information(file))
-    except _DAMAGED as error:
-        raise ValueError(f"its pack is damaged: {error}") from error
+    """What a cell's file holds. Raises OSError, or ValueError for a damaged pack and for more than MOST_BYTES."""
+    with _opened(file) as content:
+        found = content.read(MOST_BYTES + 1)
+    if len(found) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES:,} bytes; no cell has")
+    return found
 
 
 def first_line_of(file: CellFile, most: int) -> bytes:
-    """The first line of a cell's file, at most `most` bytes of it. Raises as `bytes_of`."""
-    if isinstance(file, Packed):
-        return io.BytesIO(bytes_of(file)).readline(most)
-    with file.open("rb") as opened:
-        return opened.readline(most)
+    """The first line of a cell's file, at most `most` bytes of it. Raises OSError, or ValueError for a damaged pack."""
+    with _opened(file) as content:
+        return content.readline(most)
+
+
+def remedy(file: CellFile) -> str:
+    """What to do about a cell's file that is not as it must be: a pack holds other cells too."""
+    return _REMEDY if isinstance(file, Packed) else "remove it and run again"
 
 
 def loose_files(folder: Path) -> list[Path]:
@@ -119,8 +123,9 @@ def cell_path(folder: Path, key: str) -> Path:
 def write_packs(folder: Path, files: Sequence[Path], cells_a_pack: int) -> int:
     """Move the files of cells into packs, in their order; what has been moved before is not moved twice.
 
-    Each pack is written, flushed to the disk, renamed and read again before the first of its files is removed.
-    Whatever stops the process or the machine, at any instant, loses nothing.
+    Each pack is written, flushed to the disk, renamed and read again before the first of its files is removed. A process
+    that is ended at any instant loses nothing, nor does a machine that stops, as far as its file system keeps what it was
+    told to flush. A file that a pack holds otherwise, or holds damaged, stays.
 
     Args:
         folder: The results folder.
@@ -131,25 +136,41 @@ def write_packs(folder: Path, files: Sequence[Path], cells_a_pack: int) -> int:
         How many packs were written.
 
     Raises:
-        UserError: Where a pack cannot be written, or is not read as it was written.
+        UserError: Where a file cannot be read or removed, or a pack cannot be written, or is not read as it was written.
     """
-    remove_strays(folder / PACKS)
-    packed = packed_files(folder)
-    for path in files:
-        if path.stem in packed and bytes_of(packed[path.stem]) == path.read_bytes():
-            path.unlink()
-    waiting = [path for path in files if path.stem not in packed]
-    parts = [waiting[start : start + cells_a_pack] for start in range(0, len(waiting), cells_a_pack)]
-    for part in parts:
-        held = {path.name: path.read_bytes() for path in part}
-        pack = folder / PACKS / f"{_digest(held.items())}.zip"
-        write_atomically(pack, functools.partial(_write, held))
-        _flush(pack.parent)
-        if any(bytes_of(Packed(pack, name)) != content for name, content in held.items()):
-            raise UserError(f"{pack} does not hold what was written to it; nothing was removed; look after the disk")
-        for path in part:
-            path.unlink()
+    try:
+        remove_strays(folder / PACKS)
+        packed = packed_files(folder)
+        waiting = [path for path in files if path.stem not in packed]
+        doubled = [path for path in files if path.stem in packed and _holds(packed[path.stem], path.read_bytes())]
+        if doubled:  # whoever packed them was ended, perhaps before the names of the packs were on the disk
+            _flush(folder)
+        _remove(doubled)
+        parts = [waiting[start : start + cells_a_pack] for start in range(0, len(waiting), cells_a_pack)]
+        for part in parts:
+            held = {path.name: path.read_bytes() for path in part}
+            digests = {name: hashlib.sha256(content).hexdigest() for name, content in held.items()}
+            pack = folder / PACKS / f"{joint_digest(digests)}.zip"
+            write_atomically(pack, functools.partial(_write, held))
+            _flush(folder)
+            if not all(_holds(Packed(pack, name), content) for name, content in held.items()):
+                raise UserError(f"{pack} does not hold what was written to it; nothing was removed; look after the disk")
+            _remove(part)
+    except OSError as error:
+        raise UserError(f"cannot pack {folder}: {error}; nothing is lost, pack again once that is mended") from error
     return len(parts)
+
+
+def _holds(file: Packed, content: bytes) -> bool:
+    try:
+        return bytes_of(file) == content
+    except ValueError:  # damaged
+        return False
+
+
+def _remove(files: Sequence[Path]) -> None:
+    for path in files:
+        path.unlink(missing_ok=True)  # another process may pack the same
 
 
 def _write(held: dict[str, bytes], path: Path) -> None:
@@ -162,21 +183,35 @@ def _write(held: dict[str, bytes], path: Path) -> None:
 
 
 def _flush(folder: Path) -> None:
-    """Bring the names of a folder to the disk, where its file system can."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        return
-    finally:
+    """Bring the names of a results folder's packs, and of the folder that they lie in, to the disk, where its file system
+    can."""
+    for place in (folder / PACKS, folder):
+        handle = os.open(place, os.O_RDONLY)
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
         os.close(handle)
 
 
-def _digest(held: Iterable[tuple[str, bytes]]) -> str:
-    whole = hashlib.sha256()
-    for name, content in held:
-        whole.update(name.encode() + hashlib.sha256(content).digest())
-    return whole.hexdigest()
+@contextlib.contextmanager
+def _opened(file: CellFile) -> Iterator[IO[bytes]]:
+    """A cell's file, open for reading, also where it was packed since it was found. Raises OSError, ValueError."""
+    if isinstance(file, Path):
+        try:
+            content = file.open("rb")
+        except FileNotFoundError:
+            moved = packed_files(file.parents[1]).get(file.stem)
+            if moved is None:
+                raise
+            file = moved
+        else:
+            with content:
+                yield content
+            return
+    try:
+        with _archive(*_state(file.pack)).open(file.name) as entry:
+            yield entry
+    except _DAMAGED as error:
+        raise ValueError(f"its pack is damaged: {error}") from error
 
 
 def _state(pack: Path) -> tuple[Path, int, int, int]:
@@ -195,25 +230,23 @@ def _cells(pack: Path, size: int, changed: int, process: int) -> tuple[Packed, .
     if pack.is_symlink():
         raise UserError(f"{pack} is a link; a results folder holds its own files")
     try:
-        names = _archive(pack, size, changed, process).namelist()
+        entries = _archive(pack, size, changed, process).infolist()
+    except OSError as error:
+        raise unreadable(pack, error) from error
     except _DAMAGED as error:
-        raise UserError(f"{pack} is no pack of cells ({error}); take it from a copy, or remove it and run again") from error
+        raise UserError(f"{pack} is no pack of cells ({error}); {_REMEDY}") from error
+    if not all(0 <= entry.header_offset < size for entry in entries):
+        raise UserError(f"{pack} is no pack of cells (its directory leads out of it); {_REMEDY}")
+    names = [entry.filename for entry in entries]
     if foreign := [name for name in names if not (name.endswith(SUFFIX) and KEY.fullmatch(name.removesuffix(SUFFIX)))]:
-        raise UserError(
-            f"{pack} holds {foreign[0][:80]!r}, which is no cell; take it from a copy, or remove it and run again"
-        )
+        raise UserError(f"{pack} holds {foreign[0][:80]!r}, which is no cell; {_REMEDY}")
     if len(set(names)) < len(names):
-        raise UserError(f"{pack} holds a cell twice; take it from a copy, or remove it and run again")
+        raise UserError(f"{pack} holds a cell twice; {_REMEDY}")
+    if any(entry.compress_type != zipfile.ZIP_DEFLATED or entry.flag_bits & _ENCRYPTED for entry in entries):
+        raise UserError(f"{pack} is encrypted, or not packed as `bench pack` does it (deflate); {_REMEDY}")
     return tuple(Packed(pack, name) for name in names)
 
 
 @functools.lru_cache(maxsize=4)
 def _packed(packs: tuple[tuple[Path, int, int, int], ...]) -> Mapping[str, Packed]:
     return {each.stem: each for pack in packs for each in _cells(*pack)}
-
-
-def _information(file: Packed) -> zipfile.ZipInfo:
-    try:
-        return _archive(*_state(file.pack)).getinfo(file.name)
-    except _DAMAGED as error:
-        raise ValueError(f"its pack is damaged: {error}") from error

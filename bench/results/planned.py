@@ -17,8 +17,9 @@ from typing import Any
 
 from bench.core.cells import Cell
 from bench.core.errors import UserError
-from bench.machine.files import write_text
-from bench.results.record import MOST_BYTES, MOST_NAME, Head, digest
+from bench.machine.files import unreadable, write_text
+from bench.results.packs import MOST_BYTES
+from bench.results.record import MOST_NAME, Head, digest
 from bench.results.schema import KEY
 
 PLANS = "planned"  #: the folder's subfolder of plans
@@ -110,7 +111,9 @@ def _read(path: Path) -> tuple[str, dict[Identity, str]]:
         planned = stored["planned"]
         datetime.fromisoformat(planned)
         return planned, dict(_entry(entry) for entry in stored["cells"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(
             f"{path} is not a plan of a run ({type(error).__name__}: {error}); remove it and run again"
         ) from error

@@ -20,13 +20,13 @@ from bench.core.cells import EXTRACTION, NO_MODEL, PERF, Cell, Marks, Measuremen
 from bench.core.errors import UserError
 from bench.core.names import ModelName
 from bench.machine.digests import joint_digest
+from bench.machine.files import unreadable
 from bench.results.migration import marks_of_version_1
-from bench.results.packs import CellFile, bytes_of, first_line_of, size_of
+from bench.results.packs import CellFile, Packed, bytes_of, first_line_of, remedy
 from bench.results.schema import KEY, ROLES, SCHEMA_VERSION, STARTS, STATUSES, TRACKS, WEIGHTS
 
 Status = Literal["ok", "failed", "unavailable"]
 
-MOST_BYTES = 64 * 2**20  #: of a cell's file
 MOST_ITEMS = 200_000  #: measurements or pictures of a cell
 MOST_TEXT = 10_000  #: letters of an error or a note
 MOST_NAME = 300  #: letters of a name
@@ -149,11 +149,15 @@ def file_and_digest(path: CellFile, *, with_digest: bool = True) -> tuple[CellRe
         UserError: Naming the file and what in it is not as it must be.
     """
     try:
-        stored = _object(_bounded_text(path))
+        if isinstance(path, Path) and path.is_symlink():
+            raise ValueError("it is a link; a results folder holds its own files")
+        stored = _object(bytes_of(path).decode())
         return parsed(stored), content_digest(stored) if with_digest else ""
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except OSError as error:
+        raise unreadable(path.pack if isinstance(path, Packed) else path, error) from error
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{path} is not a stored cell ({type(error).__name__}: {said}); remove it and run again") from error
+        raise UserError(f"{path} is not a stored cell ({type(error).__name__}: {said}); {remedy(path)}") from error
 
 
 def head_of(path: CellFile) -> Head:
@@ -225,15 +229,6 @@ def _sha256(identity: Any) -> str:
 
 
 # -------------------------------------------------------------------------------------------------- types and bounds
-
-
-def _bounded_text(path: CellFile) -> str:
-    if isinstance(path, Path) and path.is_symlink():
-        raise ValueError("it is a link; a results folder holds its own files")
-    size = size_of(path)
-    if size > MOST_BYTES:
-        raise ValueError(f"it has {size:,} bytes; a cell has at most {MOST_BYTES:,}")
-    return bytes_of(path).decode()
 
 
 def _object(text: str) -> dict[str, Any]:

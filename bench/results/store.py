@@ -26,8 +26,10 @@ import pandas as pd
 from bench.core.cells import PERF, WHOLE_CELL, Measurement
 from bench.core.errors import UserError
 from bench.core.scenes import Array
+from bench.core.text import counted
 from bench.machine.files import remove_strays, write_atomically, write_text
 from bench.results import planned
+from bench.results.claims import Claims
 from bench.results.migration import model_in_rows
 from bench.results.packs import (
     PACKS,
@@ -64,6 +66,23 @@ class Held:
     rows: Any
     machines: tuple[str, ...]
     remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Packing:
+    """What packing a folder has come to.
+
+    Attributes:
+        written: Packs that are new.
+        packed: Cells that are in packs now.
+        unfinished: Cells that did not end well; they keep files of their own.
+        differing: Finished cells that a pack holds with another content; their files are the ones that are read.
+    """
+
+    written: int
+    packed: int
+    unfinished: int
+    differing: int
 
 
 class Store:
@@ -141,19 +160,22 @@ class Store:
         own = ((head.key, self.path(head.key)) for head in heads)
         return (from_file(path if path.is_file() else packed.get(key, path)) for key, path in own)
 
-    def pack(self) -> tuple[int, int]:
+    def pack(self) -> Packing:
         """Move the files of finished cells into packs (bench.results.packs) and write the tables anew.
 
         Cells of one data set and scene lie together, since they are read together.
 
-        Returns:
-            How many packs were written, and how many cells still have a file of their own: they did not end well.
+        Raises:
+            UserError: Where cells are being computed, or what `write_packs` raises.
         """
+        if held := Claims(self.folder).held():
+            raise UserError(f"{self.folder}: a run writes into it ({counted(len(held), 'cell')} in hand); pack it later")
         heads = {path: head_of(path) for path in loose_files(self.folder)}
         finished = [path for path, head in heads.items() if head.status == "ok"]
         written = write_packs(self.folder, sorted(finished, key=lambda path: heads[path].identity), CELLS_A_PACK)
         self.compact()
-        return written, len(loose_files(self.folder))
+        differing = sum(path.is_file() for path in finished)
+        return Packing(written, len(packed_files(self.folder)), len(heads) - len(finished), differing)
 
     def compact(self) -> int:
         """Write rows.parquet and rows.csv from the stored cells, some cells at a time; returns the number of rows.

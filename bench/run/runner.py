@@ -169,6 +169,5 @@ class Run:
                     left.append(task)
                 else:
                     yield task, result
-            claims = Claims(self.out)
-            while left and all(claims.holder(task.key) is not None for task in left):
+            while left and {task.key for task in left} <= Claims(self.out).held().keys():
                 time.sleep(_LOOK_SECONDS)

@@ -33,6 +33,7 @@ SHARED = ["--plugin", str(PLUGIN), "--datasets", "small", "--device", "cpu"]
 GEOMETRY = ["--models", ",".join(f"flat-{number}" for number in range(8)), "--scenes", "all"]  # 8 x 15 = 120 cells
 PROBE = ["--models", ",".join(f"small-{number}" for number in range(5)), "--scenes", "s00,s01,s02,s03", "--modes", "G,T,A"]
 PROBE += ["--seeds", "0,1", "--protocol", "small-v1"]  # 5 x 4 x 3 x 2 = 120 cells
+MOST_SECONDS = 3000.0  #: that anything is waited for
 HALVES = {"geometry": GEOMETRY, "probe": PROBE}
 
 
@@ -95,22 +96,22 @@ def _told_to_stop(environment: dict[str, str], out: Path) -> tuple[str, int]:
     SLURM refuses a signal to a task that has ended meanwhile, and to one of an array of which another is just starting: then
     the next task that has a cell in hand is told.
     """
-    claims = Claims(out)
-    while True:
-        for task, cells in _tasks_in_hand(claims).items():
+    end = time.monotonic() + MOST_SECONDS
+    while time.monotonic() < end:
+        for task, cells in _tasks_in_hand(Claims(out)).items():
             told = subprocess.run(["scancel", "--signal=TERM", task], env=environment, capture_output=True, check=False)
             if told.returncode == 0:
                 return task, cells
         time.sleep(0.02)
+    raise SystemExit(f"no task could be told to stop within {MOST_SECONDS:g} s")
 
 
 def _tasks_in_hand(claims: Claims) -> dict[str, int]:
     """The tasks of SLURM whose processes compute cells now, and how many each."""
     found: Counter[str] = Counter()
-    for path in claims.folder.glob("*"):
-        claim = claims.holder(path.name)
-        with contextlib.suppress(AttributeError, OSError, KeyError):
-            environ = Path(f"/proc/{claim.pid}/environ").read_text().split("\0")  # type: ignore[union-attr]
+    for claim in claims.held().values():
+        with contextlib.suppress(OSError, KeyError):
+            environ = Path(f"/proc/{claim.pid}/environ").read_text().split("\0")
             own = dict(each.split("=", 1) for each in environ if "=" in each)
             found[f"{own['SLURM_ARRAY_JOB_ID']}_{own['SLURM_ARRAY_TASK_ID']}"] += 1
     return dict(found)
@@ -157,19 +158,21 @@ def ray_driver(folder: Path) -> None:
 def _in_hand(claims: Claims, raylet: int) -> list[str]:
     """The cells that a machine's processes compute now."""
     found = []
-    for path in claims.folder.glob("*"):
-        claim = claims.holder(path.name)
+    for key, claim in claims.held().items():
         try:
             parent = int(Path(f"/proc/{claim.pid}/stat").read_text().rpartition(")")[2].split()[1])
-        except (AttributeError, OSError, ValueError):
+        except (OSError, ValueError):
             continue
         if parent == raylet:
-            found.append(path.name)
+            found.append(key)
     return found
 
 
 def _until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + MOST_SECONDS
     while not condition():
+        if time.monotonic() > end:
+            raise SystemExit(f"what was waited for has not come within {MOST_SECONDS:g} s")
         time.sleep(0.02)
 
 

@@ -109,7 +109,7 @@ def _leaderboard(folder: Path) -> None:
 
 
 def _pack(folder: Path) -> None:
-    assert Store(folder).pack()[1] == 0
+    assert not Store(folder).pack().unfinished
 
 
 STEPS: dict[str, Callable[[Path], None]] = {

@@ -36,14 +36,19 @@ def planned(folder: Path) -> Path:
     return folder
 
 
-def test_cells_in_hand_are_those_that_somebody_holds(tmp_path: Path) -> None:
+def test_cells_in_hand_are_those_that_somebody_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     asked = cells_in_hand(planned(tmp_path))
     assert asked() == []
     claims = Claims(tmp_path)
     for key in (digest("c"), digest("a"), digest("of another plan")):
         assert claims.take(key, 60)
+    assert asked() == [], "an answer holds for a second: claims are not read at every drawing"
+    now += 1
     assert asked() == [CELLS[0], CELLS[2]]
     claims.release(digest("a"))
+    now += 1
     assert asked() == [CELLS[2]]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench.core import registry
+from bench.core.names import Part
 from bench.core.registry import Registry, load_plugin
 from bench.types import Card, Dataset, DatasetCard, FeatureProvider, UserError
 
@@ -40,6 +41,24 @@ def test_the_same_class_may_be_registered_again_but_not_another_of_that_name() -
 
     with pytest.raises(UserError, match=r"'toy' is registered twice: by .*Toy and by .*Other"):
         models.register("toy")(Other)
+
+
+def test_a_former_name_leads_to_its_class_and_nobody_else_can_take_it() -> None:
+    models: Registry[FeatureProvider] = Registry("model", FeatureProvider)
+    models.register("toy", former={"toy-small": "S"})(Toy)
+    models.register("toy", former={"toy-small": "S"})(Toy)
+    assert str(models.current(Part("toy-small"))) == "toy:S"
+
+    class Other(Toy):
+        card = Card(name="Other")
+
+    with pytest.raises(UserError, match="'toy-small': it is taken, toy:S was called so"):
+        models.register("toy-small")(Other)
+    for former in ("toy-small", "toy", "other"):
+        with pytest.raises(UserError, match=f"'other': the former name '{former}' is taken"):
+            models.register("other", former={former: "S"})(Other)
+    assert list(models) == ["toy"], "what is refused leaves nothing"
+    assert str(models.current(Part("toy-small"))) == "toy:S"
 
 
 def test_an_unknown_name_gets_a_hint() -> None:

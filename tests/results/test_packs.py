@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shutil
 import signal
@@ -14,16 +16,31 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from bench.commands.results.pack import pack_command
 from bench.core.cells import Cell, Measurement
 from bench.core.errors import UserError
 from bench.machine.files import strays
+from bench.results import packs
 from bench.results.check import check_folder
+from bench.results.claims import Claims
 from bench.results.merge import merge
-from bench.results.packs import bytes_of, cell_files, loose_files, pack_files, packed_files, write_packs
+from bench.results.packs import (
+    CellFile,
+    Packed,
+    bytes_of,
+    cell_files,
+    cells_of,
+    first_line_of,
+    loose_files,
+    pack_files,
+    packed_files,
+    write_packs,
+)
 from bench.results.pictures import picture_path
 from bench.results.record import CellRecord, digest, from_file, head_of
-from bench.results.store import Store, read_rows
+from bench.results.store import Packing, Store, read_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
 import killing
@@ -53,7 +70,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 def test_a_packed_folder_is_read_as_before(folder: Path, tmp_path: Path) -> None:
     rows, contents, chosen = read_rows(folder), _contents(folder), Store(folder).chosen()
-    assert Store(folder).pack() == (1, 1)
+    assert Store(folder).pack() == Packing(1, COUNT, 1, 0)
     assert [head_of(path).status for path in loose_files(folder)] == ["failed"], "a failed cell is run again"
     assert _contents(folder) == contents, "byte by byte"
     pd.testing.assert_frame_equal(read_rows(folder), rows)
@@ -78,9 +95,9 @@ def test_what_is_stored_after_packing_is_read_and_packed_too(folder: Path) -> No
     again = CellRecord(digest("failed"), replace(CELL, seed=COUNT), "ok", "none", measurements=rows)
     store.save(again, {})
     assert store.finished(again.key)
-    assert store.pack() == (1, 0)
+    assert store.pack() == Packing(1, COUNT + 1, 0, 0)
     assert len(pack_files(folder)) == 2
-    assert store.pack() == (0, 0)
+    assert store.pack() == Packing(0, COUNT + 1, 0, 0)
     assert len(read_rows(folder)) == COUNT + 1
     assert check_folder(folder).problems == ()
 
@@ -90,10 +107,16 @@ def _killed(folder: Path, logs: Path, at: int) -> bool:
     logs.mkdir()
     child = os.fork()
     if child == 0:
-        killing.watch(folder, logs, "driver", at)
-        write_packs(folder, [path for path in loose_files(folder) if head_of(path).status == "ok"], 2)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        code = 1
+        try:
+            killing.watch(folder, logs, "driver", at)
+            write_packs(folder, [path for path in loose_files(folder) if head_of(path).status == "ok"], 2)
+            code = 0
+        finally:
+            os._exit(code)  # never on into what pytest does after a test
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert ended in (0, -signal.SIGKILL)
+    return ended == -signal.SIGKILL
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="kills and forks as Linux has them")
@@ -138,13 +161,45 @@ def _doubled(pack: Path) -> None:
         archive.writestr(archive.namelist()[0], "{}")
 
 
+def _stored(pack: Path) -> None:
+    _again(pack, zipfile.ZIP_STORED)
+
+
+def _lzma(pack: Path) -> None:
+    _again(pack, zipfile.ZIP_LZMA)
+
+
+def _again(pack: Path, compression: int) -> None:
+    with zipfile.ZipFile(pack) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(pack, "w", compression) as archive:
+        for name, content in held.items():
+            archive.writestr(name, content)
+
+
+def _encrypted(pack: Path) -> None:
+    content = bytearray(pack.read_bytes())
+    at = content.index(b"PK\x01\x02")
+    content[at + 8] |= 1  # the general purpose flags of the first entry of the directory
+    pack.write_bytes(content)
+
+
 def _linked(pack: Path) -> None:
     pack.symlink_to(pack.rename(pack.with_suffix(".elsewhere")))
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(_cut, "no pack"), (_flipped, "damaged"), (_foreign, "no cell"), (_doubled, "twice"), (_linked, "is a link")],
+    [
+        (_cut, "no pack"),
+        (_flipped, "damaged"),
+        (_foreign, "no cell"),
+        (_doubled, "twice"),
+        (_linked, "is a link"),
+        (_stored, "deflate"),
+        (_lzma, "deflate"),
+        (_encrypted, "encrypted"),
+    ],
 )
 def test_a_spoilt_pack_is_named(folder: Path, change: Callable[[Path], None], said: str) -> None:
     Store(folder).pack()
@@ -152,8 +207,110 @@ def test_a_spoilt_pack_is_named(folder: Path, change: Callable[[Path], None], sa
     change(pack)
     problems = check_folder(folder).problems
     assert any(str(pack) in problem and said in problem for problem in problems)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=said) as raised:
         list(Store(folder).records())
+    assert str(raised.value).count("pack is damaged") <= 1
+    assert "remove it and run again" not in str(raised.value).removesuffix("remove it and run again what it held")
+
+
+def test_no_byte_of_a_pack_can_be_changed_to_give_another_cell_or_a_traceback(folder: Path) -> None:
+    write_packs(folder, loose_files(folder)[:2], 2)
+    (pack,) = pack_files(folder)
+    content = pack.read_bytes()
+    held = {each.name: bytes_of(each) for each in cells_of(pack)}
+    refused = 0
+    for at in range(len(content)):
+        pack.write_bytes(content[:at] + bytes([content[at] ^ (0xFF if at % 2 else 1)]) + content[at + 1 :])
+        os.utime(pack, ns=(at, at))
+        try:
+            for each in cells_of(pack):
+                first_line_of(each, 100)
+                if each.name in held:
+                    assert bytes_of(each) == held[each.name]
+        except (UserError, ValueError):
+            refused += 1
+    assert refused > len(content) / 2
+
+
+def test_a_pack_that_cannot_be_read_now_is_not_called_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(folder).pack()
+    (pack,) = pack_files(folder)
+
+    def refused(*_: object) -> zipfile.ZipFile:
+        raise PermissionError(errno.EACCES, "Permission denied", str(pack))
+
+    shutil.copytree(folder, folder.with_name("copy"))
+    files = [each for each in cell_files(folder) if isinstance(each, Packed)]
+    monkeypatch.setattr(zipfile, "ZipFile", refused)
+    for ask in (lambda: read_rows(folder.with_name("copy")), lambda: check_folder(folder.with_name("copy"))):
+        packs._archive.cache_clear()
+        (folder.with_name("copy") / "rows.parquet").unlink(missing_ok=True)
+        try:
+            said = "; ".join(ask().problems)  # type: ignore[union-attr]
+        except UserError as error:
+            said = str(error)
+        assert "Permission denied" in said
+        assert "remove" not in said
+        assert "damaged" not in said
+    packs._archive.cache_clear()
+    with pytest.raises(UserError, match=r"\.zip: cannot be read \(Permission denied\)$"):
+        from_file(files[0])
+
+
+def test_a_cell_that_is_too_large_is_read_no_further(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(folder).pack()
+    monkeypatch.setattr(packs, "MOST_BYTES", 100)
+    for each in cell_files(folder):
+        assert first_line_of(each, 10) == b'{"schema":'
+        with pytest.raises(ValueError, match="more than 100 bytes"):
+            bytes_of(each)
+        with pytest.raises(UserError, match="more than 100 bytes"):
+            from_file(each)
+
+
+def test_a_reader_finds_a_cell_that_is_packed_after_it_was_listed(folder: Path) -> None:
+    listed, contents, heads = cell_files(folder), _contents(folder), Store(folder).chosen().heads
+    records = Store(folder).records_of(heads)
+    before = [next(records)]
+    Store(folder).pack()
+    assert {file.stem: bytes_of(file) for file in listed} == contents
+    assert [head_of(file).key for file in listed] == [*map(_stem, listed)]
+    assert [record.key for record in (*before, *records)] == [head.key for head in heads]
+    assert merge([folder], folder.with_name("merged")).taken == COUNT + 1
+
+
+def _stem(file: CellFile) -> str:
+    return file.stem
+
+
+def test_nothing_is_packed_while_a_run_writes(folder: Path) -> None:
+    claims = Claims(folder)
+    assert claims.take(digest("in hand"), 60.0)
+    with pytest.raises(UserError, match=r"a run writes into it \(1 cell in hand\)"):
+        Store(folder).pack()
+    assert not pack_files(folder)
+    claims.release(digest("in hand"))
+    assert Store(folder).pack().written == 1
+
+
+def test_a_file_that_its_pack_holds_otherwise_or_damaged_stays_and_is_told(folder: Path) -> None:
+    loose = {path: path.read_bytes() for path in loose_files(folder)}
+    Store(folder).pack()
+    (pack,) = pack_files(folder)
+    record = Store(folder).read(digest(0))
+    assert record is not None
+    Store(folder).save(replace(record, seconds=7.0), {"photo.left": PICTURE})
+    console = Console(file=io.StringIO(), width=200)
+    pack_command(folder, console)
+    assert "1 cell that did not end well, 1 cell that a pack holds otherwise" in console.file.getvalue()  # type: ignore[attr-defined]
+    (folder / "cells" / f"{digest(0)}.json").unlink()
+    for path, content in loose.items():
+        path.write_bytes(content)
+    _flipped(pack)
+    spoilt = {each.stem for each in cells_of(pack) if not packs._holds(each, loose[folder / "cells" / each.name])}
+    assert len(spoilt) == 1
+    assert write_packs(folder, [path for path in loose if head_of(path).status == "ok"], 2) == 0
+    assert {path.stem for path in loose_files(folder)} == {digest("failed"), *spoilt}
 
 
 def test_a_value_that_is_changed_beside_the_pack_is_told(folder: Path) -> None:

@@ -6,13 +6,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.results.packs import PACKS, packed_files
+from bench.core.text import counted
+from bench.results.packs import PACKS
 from bench.results.store import Store
 
 
 def pack_command(folder: Path, console: Console) -> None:
-    """Pack and print. Raises UserError where the folder holds no results or cannot be written to."""
-    written, loose = Store(folder, create=False).pack()
-    rest = f"; {loose} cells that did not end well keep files of their own" if loose else ""
-    said = f"{folder}: {len(packed_files(folder))} cells in {folder / PACKS}, {written} packs of them new{rest}"
+    """Pack and print. Raises UserError where the folder holds no results, is in use or cannot be written to."""
+    done = Store(folder, create=False).pack()
+    own = [
+        f"{counted(number, 'cell')} that {why}"
+        for number, why in ((done.unfinished, "did not end well"), (done.differing, "a pack holds otherwise"))
+        if number
+    ]
+    rest = f"; with files of their own: {', '.join(own)}" if own else ""
+    said = f"{folder}: {counted(done.packed, 'cell')} in {folder / PACKS}, {counted(done.written, 'pack')} of them new{rest}"
     console.print(said, highlight=False, soft_wrap=True, markup=False)

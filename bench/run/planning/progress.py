@@ -52,11 +52,11 @@ def progress_of(folder: Path, plan: Sequence[tuple[Cell, Estimate]] | None = Non
     heads = {head.cell: head for head in store.chosen().heads}
     stored = {cell: head.status for cell, head in heads.items()}
     cells = [cell for cell, _ in plan] if plan is not None else list(keys)
-    claims = Claims(folder)
+    held = Claims(folder).held()
     groups: dict[str, list[Cell]] = {"done": [], "failed": [], "running": [], "missing": []}
     for cell in cells:
         status = stored.get(cell)
-        if cell in keys and status != "ok" and claims.holder(keys[cell]) is not None:
+        if cell in keys and status != "ok" and keys[cell] in held:
             groups["running"].append(cell)
         elif status is None:
             groups["missing"].append(cell)
