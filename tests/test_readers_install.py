@@ -45,7 +45,6 @@ def absent() -> list[str]:
     ("arguments", "said", "code"),
     [
         (["report", "results/embedded", "--out", "{out}"], "report: ", 0),
-        (["report", "published", "--out", "{out}", "--format", "md"], "report: ", 0),
         (["compare", "results/embedded", "--to", "results/embedded", "--out", "{out}"], "report: ", 0),
         (["verify", "results/embedded"], "rows", 0),
         (["doctor"], "results can be read, reported and compared, nothing can be run", 0),

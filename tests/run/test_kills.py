@@ -57,7 +57,7 @@ def _run(out: Path, jobs: int, logs: Path, who: str = "driver", at: int = 0) -> 
     """Run the cells in a process of their own; its exit code."""
     logs.mkdir()
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["bench.run.preload", "bench.run.session", "pyarrow.parquet"])
+    server.set_forkserver_preload(["bench.run.preload"])
     driver = server.Process(target=_drive, args=(out, jobs, (logs, who, at)))
     driver.start()
     driver.join(SECONDS)

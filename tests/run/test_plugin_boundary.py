@@ -1,13 +1,13 @@
 """Whatever a plug-in does, every other cell ends as if it were not there, and its own cell says what it did.
 
-`make faults` tries every kind under one job as well; `make test` some.
+`make faults` tries them under one job as well.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,23 +80,9 @@ def _of_all() -> tuple[list[str], list[str]]:
     return list(_named("KINDS")), list(_named("CHANGES"))
 
 
-def _of_some() -> tuple[list[str], list[str]]:
-    """Kinds that neither wait nor take long, drawn so that each of what a neighbour would notice is among them."""
-    return ["os-exit", "interrupt", "double", "patched", "seeds"], ["precision", "gradients"]
-
-
-@pytest.mark.parametrize(
-    ("jobs", "chosen"),
-    [
-        pytest.param(1, _of_some, id="some, 1 job"),
-        pytest.param(1, _of_all, id="all, 1 job", marks=SLOW),
-        pytest.param(2, _of_all, id="all, 2 jobs"),
-    ],
-)
-def test_misbehaving_models_change_no_other_cell(
-    jobs: int, chosen: Callable[[], tuple[list[str], list[str]]], alone: dict[Cell, CellRecord], tmp_path: Path
-) -> None:
-    kinds, changes = chosen()
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=SLOW), 2])
+def test_misbehaving_models_change_no_other_cell(jobs: int, alone: dict[Cell, CellRecord], tmp_path: Path) -> None:
+    kinds, changes = _of_all()
     estimators, probes = _named("KINDS"), _named("CHANGES")
     bad = {
         **{cell: estimators[cell.model.removeprefix("m-")] for cell in _estimators([f"m-{kind}" for kind in kinds])},

@@ -18,7 +18,7 @@ from bench.stats.significance import EXACT_UNITS, benjamini_hochberg, compare_pa
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(p_values)
 def test_corrections_agree_with_statsmodels(p: list[float]) -> None:
     np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1], atol=1e-12)

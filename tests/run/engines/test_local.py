@@ -24,7 +24,7 @@ def marked(_: int) -> str:
     return os.environ.get("MARKED", "no")
 
 
-@pytest.mark.parametrize(("jobs", "preload"), [(1, ()), (3, ("bench.run.engines.base",))])
+@pytest.mark.parametrize(("jobs", "preload"), [(1, ()), (3, ("bench.run.preload",))])
 def test_every_task_is_done_once(jobs: int, preload: tuple[str, ...]) -> None:
     groups = [[1, 2], [], [3], [4, 5, 6], [7]]
     assert sorted(map_groups(square, groups, jobs=jobs, preload=preload)) == [(n, n * n) for n in range(1, 8)]

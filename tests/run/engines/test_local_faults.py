@@ -17,7 +17,8 @@ import pytest
 from bench.run.engines.base import Limits, WorkerDied
 from bench.run.engines.local import map_groups
 
-PRELOAD = ("bench.run.engines.base",)
+#: What runs preload too: a process has one server to fork from, with what the first to start it asks for.
+PRELOAD = ("bench.run.preload",)
 
 
 class _Bad(BaseException):
