@@ -68,7 +68,7 @@ setup: $(READY)
 setup-tests: $(TESTED)
 
 DEMO_EXTRAS := small
-TEST_EXTRAS := dev,hf,sd,small
+TEST_EXTRAS := dev,hf,sd,small,view
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard bench/native/*.cpp bench/native/*.hpp)
 
 define install
