@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 
+_BYTES_PER_MILLION = 4_000_000
+
+
 @dataclass(frozen=True)
 class Card:
     """What a table or a leaderboard says of a model.
@@ -125,8 +128,8 @@ class Model(Family, ABC):
 
     @classmethod
     def parameter_bytes(cls) -> int | None:
-        """What its parameters take in memory; None where that is not known without building it."""
-        return None
+        """What its parameters take in memory, in single precision, as its card counts them; None where it does not."""
+        return round(cls.card.parameters * _BYTES_PER_MILLION) or None
 
 
 class FeatureProvider(Model):

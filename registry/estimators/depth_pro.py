@@ -27,6 +27,7 @@ class DepthPro(TransformersEstimator):
         license="Apple-AMLR",
         weights="hf:apple/DepthPro-hf",
         paper="arXiv:2410.02073",
+        parameters=952.0,
     )
     library_class = "DepthProForDepthEstimation"
 

@@ -13,7 +13,7 @@ from registry.networks.leres import LeReSNetwork, official_names
 from registry.support.checkpoints import load_strictly, read_state
 from registry.support.images import IMAGENET, at_size, normalised, to_tensor
 from registry.support.packages import LibraryModel
-from registry.support.seeding import bytes_of, seeded
+from registry.support.seeding import seeded
 
 SIDE = 448  #: of the square that every photo is squeezed into
 NEAREST = 0.01  #: what the authors' code sets the nearest depth to: the network's own values have no origin
@@ -38,12 +38,9 @@ class LeReS(LibraryModel, GeometryEstimator):
         weights="page:https://pan.baidu.com/s/1o2oVMiLRu770Fdpa65Pdbw?pwd=g3yi",
         paper="arXiv:2012.09365",
         note="res101.pth, depth network only: neither shift nor focal length; not yet run on the published weights",
+        parameters=115.4,
     )
     network: Any
-
-    @classmethod
-    def parameter_bytes(cls) -> int | None:
-        return bytes_of(LeReSNetwork)
 
     def build(self) -> LeReSNetwork:
         """The network, initialised at random."""

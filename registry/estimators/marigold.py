@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -16,7 +15,7 @@ from bench.types import Array, Card, GeometryEstimator, Prediction
 from registry.networks.stable_diffusion import SD2_AUTOENCODER, SD2_UNET
 from registry.support.images import to_tensor
 from registry.support.packages import LibraryModel
-from registry.support.seeding import SEED, bytes_of, seeded
+from registry.support.seeding import SEED, seeded
 
 
 @estimators.register("marigold")
@@ -33,6 +32,7 @@ class Marigold(LibraryModel, GeometryEstimator):
         weights="hf:prs-eth/marigold-depth-v1-1",
         paper="arXiv:2312.02145",
         note="one seeded sample, no ensemble",
+        parameters=949.6,
     )
     weights_files: ClassVar[tuple[str, ...]] = (
         "model_index.json",
@@ -80,10 +80,6 @@ class Marigold(LibraryModel, GeometryEstimator):
 
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
         return Prediction(depth_affine_invariant=self.sample(image)[..., 0])
-
-    @classmethod
-    def parameter_bytes(cls) -> int | None:
-        return bytes_of(*cls._networks(importlib.import_module("diffusers")))  # the text encoder stands by
 
     @classmethod
     def _networks(cls, diffusers: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:

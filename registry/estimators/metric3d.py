@@ -1,4 +1,4 @@
-"""Metric3D v2 (arXiv:2404.15506) through its authors' repository: depth in the space of a canonical camera."""
+"""Metric3D v2 (arXiv:2404.15506) through its authors' repository: depth in the space of a canonical camera, and normals."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ class Metric3D(LibraryModel, GeometryEstimator):
     """Metric3D v2, ViT-L, as MoGe's authors evaluate it (github.com/microsoft/MoGe, baselines/metric3d_v2.py).
 
     The photo is fitted into the network's frame, the rest filled with the mean colour. Depth is metric only for a known
-    focal length: without intrinsics it is given up to scale. Depth below half a canonical metre is raised to that. The
-    network comes from the repository's entry for torch.hub (hubconf.py), called on the clone that is on the path.
+    focal length: without intrinsics it is given up to scale. Depth below half a canonical metre is raised to that. Normals
+    have the axes that the network was trained on, which point right, down and away, and face the camera
+    (training/mono/datasets/hypersim_dataset.py): the suite's. The network comes from the repository's entry for torch.hub
+    (hubconf.py), called on the clone that is on the path.
     """
 
     card = Card(
@@ -72,13 +74,21 @@ class Metric3D(LibraryModel, GeometryEstimator):
         photo = F.interpolate(to_tensor(image, self._device), (rows, columns), mode="bilinear", align_corners=False)
         top, left = (FRAME[0] - rows) // 2, (FRAME[1] - columns) // 2
         border = left, FRAME[1] - columns - left, top, FRAME[0] - rows - top
-        found, *_ = self.model.inference({"input": F.pad(normalised(photo, IMAGENET), border)})
-        depth = found.reshape(1, 1, *found.shape[-2:])[..., top : top + rows, left : left + columns].clamp_min(NEAREST)
-        canonical: Tensor = F.interpolate(depth.float(), (height, width), mode="bilinear", align_corners=False)[0, 0]
+        found, _, beside = self.model.inference({"input": F.pad(normalised(photo, IMAGENET), border)})
+
+        def of_photo(values: Tensor) -> Tensor:
+            """(C, H, W) of maps in the frame, (…, C, 616, 1064) or without C."""
+            inside = values.reshape(1, -1, *values.shape[-2:])[..., top : top + rows, left : left + columns]
+            whole: Tensor = F.interpolate(inside.float(), (height, width), mode="bilinear", align_corners=False)[0]
+            return whole
+
+        canonical = of_photo(found.clamp_min(NEAREST))[0]
+        # The fourth channel is how sure the network is of the other three.
+        normal = F.normalize(of_photo(beside["prediction_normal"][:, :3]), dim=0).permute(1, 2, 0).cpu().numpy()
         if intrinsics is None:
-            return Prediction(depth_scale_invariant=canonical.cpu().numpy())
+            return Prediction(depth_scale_invariant=canonical.cpu().numpy(), normal=normal)
         metres = canonical * (float(intrinsics[0, 0]) * columns / CANONICAL_FOCAL)
-        return Prediction(depth_metric=metres.clamp_max(FARTHEST).cpu().numpy())
+        return Prediction(depth_metric=metres.clamp_max(FARTHEST).cpu().numpy(), normal=normal)
 
     def _build(self) -> Any:
         clone = Path(next(iter(self.module("mono").__path__))).parent

@@ -27,6 +27,7 @@ class MiDaS(TransformersEstimator):
         license="Apache-2.0",
         weights="hf:Intel/dpt-large",
         paper="arXiv:2103.13413",
+        parameters=343.0,
     )
     library_class = "DPTForDepthEstimation"
     side: ClassVar[int] = 384
@@ -64,6 +65,7 @@ class ZoeDepth(TransformersEstimator):
         license="MIT",
         weights="hf:Intel/zoedepth-nyu-kitti",
         paper="arXiv:2302.12288",
+        parameters=345.1,
     )
     library_class = "ZoeDepthForDepthEstimation"
     frame: ClassVar[tuple[int, int]] = (384, 512)  #: height and width

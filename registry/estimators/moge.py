@@ -3,7 +3,6 @@ authors' package."""
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +15,10 @@ from bench.geometry.camera import intrinsics_from_focal, points_from_depth, reco
 from bench.registry import estimators
 from bench.types import Array, Card, GeometryEstimator, Prediction, UserError
 from registry.networks.moge import Configuration, MoGeNetwork, configuration, official_names
-from registry.support.checkpoints import load_strictly, read_state
+from registry.support.checkpoints import load_strictly, read_content, read_state
 from registry.support.images import to_tensor
 from registry.support.packages import LibraryModel
-from registry.support.seeding import bytes_of, seeded
+from registry.support.seeding import seeded
 
 
 @estimators.register("moge")
@@ -41,12 +40,9 @@ class MoGe(LibraryModel, GeometryEstimator):
         weights="hf:Ruicheng/moge-vitl/model.pt",
         paper="arXiv:2410.19115",
         note="the authors' code is MIT; not yet run on the published weights",
+        parameters=314.2,
     )
     network: Any
-
-    @classmethod
-    def parameter_bytes(cls) -> int | None:
-        return bytes_of(lambda: MoGeNetwork(Configuration()))
 
     def build(self, found: Configuration) -> MoGeNetwork:
         """The network, initialised at random."""
@@ -88,9 +84,7 @@ def _model_config(path: Path) -> Mapping[str, Any]:
     """What the checkpoint, already read once without a complaint, says of its network; nothing: the published one."""
     if path.suffix == ".safetensors":
         return {}
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    found: Any = content.get("model_config", {})
+    found: Any = read_content(path).get("model_config", {})
     if not isinstance(found, Mapping):
         raise UserError(f"{path}: model_config is a {type(found).__name__}, not the settings of a network")
     return found

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.registry import estimators
 from bench.types import Array, GeometryEstimator, Prediction
-from registry.networks.multiview import depth_anything_3, fast3r, mapanything, must3r, pi3, vggt
+from registry.networks.multiview import cut3r, depth_anything_3, fast3r, mapanything, must3r, pi3, vggt
 from registry.support.multiview import MultiviewNetwork
 
 
@@ -70,3 +70,8 @@ class MUSt3R(must3r.MUSt3R, OnePhoto):
 @estimators.register("fast3r")
 class Fast3R(fast3r.Fast3R, OnePhoto):
     """Fast3R."""
+
+
+@estimators.register("cut3r")
+class CUT3R(cut3r.CUT3R, OnePhoto):
+    """CUT3R."""

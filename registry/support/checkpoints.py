@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import ast
+import pickle
 import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,28 +54,71 @@ def read_state(path: Path) -> State:
     """
     if not path.is_file():
         raise Unavailable(f"no checkpoint file at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            # PyTorch before 1.6 wrote no archive, which cannot be mapped into memory.
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # whatever a damaged file raises
-        raise UserError(f"{path}: not a checkpoint that can be read safely ({type(error).__name__}: {error})") from error
+    content = _tensors(path) if path.suffix == ".safetensors" else read_content(path)
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     items = content.items() if isinstance(content, Mapping) else ()
     tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
     if not tensors:
-        raise UserError(f"{path}: not a checkpoint: it holds a {type(content).__name__} without named tensors")
+        kind = "an object of a class that is not known" if isinstance(content, Inert) else f"a {type(content).__name__}"
+        raise UserError(f"{path}: not a checkpoint: it holds {kind} without named tensors")
     return tensors
 
 
+class Inert:
+    """Stands in for an object, or for a function's answer, of which a file has no more than the name: keeps nothing of what
+    it is given, and does nothing with it."""
+
+    def __init__(self, *arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def read_content(path: Path, foreign: bool = True) -> Any:
+    """What a file in PyTorch's format holds, read without importing or calling anything that it names.
+
+    PyTorch's reader makes objects of a fixed list of classes, argparse's namespaces besides; every other name in the file
+    means `Inert` here, so that settings and optimisers that lie beside the weights are in nobody's way.
+
+    Args:
+        path: The file. One of PyTorch before 1.6, which wrote no archive, may hold no other names.
+        foreign: False where such other names are an error: where the file is given to code that would follow them.
+
+    Raises:
+        UserError: Where it cannot be read like that.
+    """
+    archive = zipfile.is_zipfile(path)
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            named = torch.serialization.get_unsafe_globals_in_checkpoint(path) if archive else []
+            if named and not foreign:
+                raise pickle.UnpicklingError(f"it names {listed(sorted(named), _LISTED)}, which would be followed")
+            with torch.serialization.safe_globals([(Inert, name) for name in named]):
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
+    except Exception as error:  # whatever a damaged file raises
+        raise _unreadable(path, error) from error
+
+
+def _tensors(path: Path) -> State:
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:  # whatever a damaged file raises
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    # What PyTorch says around its reason is how to read the file without any care.
+    reason = next(iter(str(error).rpartition("WeightsUnpickler error: ")[2].splitlines()), "")
+    return UserError(f"{path}: not a checkpoint that can be read safely ({type(error).__name__}: {reason})")
+
+
 def must_build_only(path: Path, classes: Sequence[str], constants: Sequence[str], *arguments: str) -> None:
-    """Reads a checkpoint safely whose package evaluates texts of it as Python, to see what these do.
+    """Reads a checkpoint safely whose package follows its names and evaluates texts of it as Python, to see what these do.
 
     Args:
         path: The file, in PyTorch's format: a dictionary whose "args" are a namespace.
@@ -82,14 +127,13 @@ def must_build_only(path: Path, classes: Sequence[str], constants: Sequence[str]
         arguments: The texts' names in that namespace.
 
     Raises:
-        UserError: Where the file cannot be read without running code from it, lacks such a text, or it does anything else.
+        UserError: Where the file names any other class, lacks such a text, or the text does anything else.
     """
+    content = read_content(path, foreign=False)
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         trees = [ast.parse(getattr(content["args"], name), mode="eval") for name in arguments]
-    except Exception as error:  # whatever a damaged file raises
-        raise UserError(f"{path}: not a checkpoint that can be read safely ({type(error).__name__}: {error})") from error
+    except Exception as error:  # whatever stands there in their place
+        raise _unreadable(path, error) from error
     allowed = {*classes, *constants, "float", "inf"}
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Attribute):

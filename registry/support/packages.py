@@ -19,6 +19,15 @@ def required(module: str, name: str, remedy: str) -> Any:
         raise Unavailable(f"{name}: needs the package {package} ({error}); {remedy}") from error
 
 
+def attribute_of(module: str, attribute: str, name: str, remedy: str) -> Any:
+    """What an optional module holds. Raises Unavailable as `required` does, and where another of its name lacks it."""
+    found = required(module, name, remedy)
+    if not hasattr(found, attribute):
+        place = getattr(found, "__file__", module)
+        raise Unavailable(f"{name}: {place} has no {attribute}: it is another package {module.partition('.')[0]}; {remedy}")
+    return getattr(found, attribute)
+
+
 def must_be_whole(model: Any, file: Path) -> None:
     """Raises UserError where a parameter of a network is not in its safetensors file: the package left it at random."""
     from safetensors import safe_open

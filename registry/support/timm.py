@@ -17,7 +17,7 @@ from bench.machine.weights import file_name, locate, sources
 from bench.types import Card, FeatureProvider, Setting
 from registry.support.checkpoints import State, load_strictly, read_state, without
 from registry.support.images import IMAGENET, Statistics, centre_padded, in_batches, normalised
-from registry.support.seeding import bytes_of, seeded
+from registry.support.seeding import seeded
 
 
 def position_by_scale(position: Tensor, grid: tuple[int, int], prefix: int = 1, offset: float = 0.1) -> Tensor:
@@ -68,10 +68,6 @@ class NetworkProvider(FeatureProvider):
     statistics: ClassVar[Statistics] = IMAGENET
     weights_files: ClassVar[tuple[str, ...]] = ("model.safetensors",)
     network: Any
-
-    @classmethod
-    def parameter_bytes(cls) -> int | None:
-        return bytes_of(cls("random").build)
 
     def build(self) -> Any:
         """The network, initialised at random."""

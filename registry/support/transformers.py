@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import abstractmethod
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +13,7 @@ from torch import Tensor
 from bench.types import Array, GeometryEstimator, Prediction, UserError
 from registry.support.images import to_tensor
 from registry.support.packages import LibraryModel
-from registry.support.seeding import bytes_of, seeded
+from registry.support.seeding import seeded
 
 
 class TransformersEstimator(LibraryModel, GeometryEstimator):
@@ -43,11 +42,6 @@ class TransformersEstimator(LibraryModel, GeometryEstimator):
         else:
             model = seeded(lambda: network(self.config(transformers)))
         self.model, self._device = model.eval().requires_grad_(False).to(device), device
-
-    @classmethod
-    def parameter_bytes(cls) -> int | None:
-        transformers = importlib.import_module("transformers")
-        return bytes_of(lambda: getattr(transformers, cls.library_class)(cls("random").config(transformers)))
 
     @torch.no_grad()
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:

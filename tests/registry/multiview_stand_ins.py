@@ -11,6 +11,8 @@ mapanything: github.com/facebookresearch/map-anything at f7ebafb, mapanything/mo
 must3r: github.com/naver/must3r at 0c0d76b, must3r/model/__init__.py, must3r/engine/inference.py, must3r/demo/inference.py
 fast3r: github.com/facebookresearch/fast3r at 33104d4, fast3r/dust3r/inference_multiview.py,
     fast3r/models/multiview_dust3r_module.py
+cut3r, whose package is dust3r: github.com/CUT3R/CUT3R at 8bc15dc, src/dust3r/model.py, inference.py, post_process.py,
+    utils/camera.py, src/croco/models/croco.py (CrocoConfig)
 """
 
 from __future__ import annotations
@@ -178,7 +180,21 @@ MAPANYTHING = """
 import torch
 from plane_truth import Network, seen
 
+class Shared:
+    def __init__(self, features):
+        self.features, self.additional_token_features = features, None
+
+class InfoSharing(torch.nn.Module):
+    # per view (1, 1536, rows, columns), after the last layer; then the same after others
+    def forward(self, photos):
+        tokens = torch.nn.functional.avg_pool2d(photos, 14).repeat(1, 512, 1, 1)
+        return Shared(list(tokens.split(1))), [Shared([torch.zeros(1)]), Shared([torch.zeros(1)])]
+
 class MapAnything(Network):
+    def __init__(self):
+        super().__init__()
+        self.info_sharing = InfoSharing()
+
     @classmethod
     def from_pretrained(cls, folder):
         assert isinstance(folder, str)
@@ -194,7 +210,10 @@ class MapAnything(Network):
         photos = images * deviation + mean
         assert photos.min() > -1e-5 and photos.max() < 1 + 1e-5
         height, width = photos.shape[-2:]
-        assert height % 14 == 0 and width % 14 == 0 and max(height, width) == 518
+        assert height % 14 == 0 and width % 14 == 0
+        self.info_sharing(photos)
+        if max(height, width) != 518:
+            return []  # the provider's photos are of another size, and it reads no answer
         found = seen(photos, 1.0, origin=0.0)
         return [{"pts3d_cam": points[None], "camera_poses": pose[None], "intrinsics": matrix[None],
                  "non_ambiguous_mask": right[None], "conf": torch.ones_like(depth)[None], "depth_z": depth[None, ..., None]}
@@ -305,6 +324,92 @@ class MultiViewDUSt3RLitModule:
         return [poses], [[focal] * len(preds)]
 """
 
+#: Each view's points in its own camera and the code of its pose in a world; the first pixel's centre is (0, 0).
+CUT3R_MODEL = """
+import math
+import torch
+from plane_truth import Network, seen
+
+class ARCroco3DStereoConfig:
+    def __init__(self, output_mode="pts3d", head_type="linear", depth_mode=("exp", -math.inf, math.inf),
+                 conf_mode=("exp", 1, math.inf), pose_mode=("exp", -math.inf, math.inf), freeze="none", landscape_only=True,
+                 patch_embed_cls="PatchEmbedDust3R", ray_enc_depth=2, state_size=324, local_mem_size=256, state_pe="2d",
+                 state_dec_num_heads=16, depth_head=False, rgb_head=False, pose_conf_head=False, pose_head=False,
+                 **croco_kwargs):
+        assert output_mode == "pts3d+pose" and head_type == "dpt" and pose_head and not landscape_only
+        assert patch_embed_cls in ("PatchEmbedDust3R", "ManyAR_PatchEmbed")
+        assert set(croco_kwargs) <= {"img_size", "patch_size", "mask_ratio", "enc_embed_dim", "enc_depth", "enc_num_heads",
+                                     "dec_embed_dim", "dec_depth", "dec_num_heads", "mlp_ratio", "norm_layer",
+                                     "norm_im2_in_dec", "pos_embed"}
+        self.dec_embed_dim = croco_kwargs["dec_embed_dim"]
+
+class Answer:
+    def __init__(self, ress, views):
+        self.ress, self.views = ress, views
+
+class ARCroco3DStereo(Network):
+    def __init__(self, config):
+        super().__init__()
+        self.width = config.dec_embed_dim
+        self.dec_norm = torch.nn.Identity()
+
+    def forward(self, views, ret_state=False):
+        images = torch.cat([view["img"] for view in views])
+        height, width = images.shape[-2:]
+        assert height % 16 == 0 and width % 16 == 0 and images.min() >= -1 - 1e-6 and images.max() <= 1 + 1e-6
+        for number, view in enumerate(views):
+            assert view["true_shape"].tolist() == [[height, width]] and view["ray_map"].shape == (1, 6, height, width)
+            assert view["ray_map"].isnan().all() and view["camera_pose"].shape == (1, 4, 4)
+            marks = [view[key].tolist() for key in ("img_mask", "ray_mask", "update", "reset")]
+            assert marks == [[True], [False], [True], [False]] and view["idx"] == number
+            tokens = torch.nn.functional.avg_pool2d(view["img"], 16).flatten(2).transpose(1, 2)
+            pose = torch.full((1, 1, 3), 9.0)
+            self.dec_norm(torch.cat([pose, tokens], dim=1).repeat(1, 1, self.width // 3))
+        found = seen((images + 1) / 2, 1.0, origin=0.0) if max(height, width) == 512 else None
+        answer = Answer([] if found is None else [
+            {"pts3d_in_self_view": points[None], "conf_self": torch.where(right, 2.0, 1.0)[None], "camera_pose": code(pose)}
+            for points, right, pose in zip(found.points, found.right, found.poses)], views)
+        return (answer, "states") if ret_state else answer
+
+def code(pose):
+    from scipy.spatial.transform import Rotation
+
+    x, y, z, w = Rotation.from_matrix(pose[:3, :3].double().numpy()).as_quat()
+    return torch.tensor([[*pose[:3, 3], w, x, y, z]], dtype=torch.float32)
+"""
+CUT3R_INFERENCE = """
+import torch
+
+@torch.no_grad()
+def inference(groups, model, device, verbose=True):
+    assert not verbose
+    for view in groups:
+        for name in set(view) - {"instance", "idx", "true_shape"}:
+            view[name] = view[name].to(device, non_blocking=True)
+    output, states = model(groups, ret_state=True)
+    return dict(views=output.views, pred=output.ress), states
+"""
+CUT3R_CAMERA = """
+import torch
+
+def pose_encoding_to_camera(pose_encoding, pose_encoding_type="absT_quaR"):
+    from scipy.spatial.transform import Rotation
+
+    poses = torch.eye(4).repeat(len(pose_encoding), 1, 1)
+    poses[:, :3, :3] = torch.from_numpy(Rotation.from_quat(pose_encoding[:, [4, 5, 6, 3]].numpy()).as_matrix()).float()
+    poses[:, :3, 3] = pose_encoding[:, :3]
+    return poses
+"""
+CUT3R_FOCAL = """
+import torch
+
+def estimate_focal_knowing_depth(pts3d, pp, focal_mode="median", min_focal=0.0, max_focal=float("inf")):
+    assert focal_mode == "weiszfeld" and pp.shape == (len(pts3d), 2)
+    across = torch.arange(pts3d.shape[2]) - pp[:, :1]
+    slopes = pts3d[:, 0, :, 0] / pts3d[:, 0, :, 2]
+    return (across * slopes).sum(1) / (slopes * slopes).sum(1)
+"""
+
 FILES = {
     "plane_truth.py": TRUTH,
     "plane_codes.py": _CODES,
@@ -320,5 +425,9 @@ FILES = {
     "fast3r/models/fast3r.py": FAST3R,
     "fast3r/dust3r/inference_multiview.py": FAST3R_INFERENCE,
     "fast3r/models/multiview_dust3r_module.py": FAST3R_POSES,
+    "dust3r/model.py": CUT3R_MODEL,
+    "dust3r/inference.py": CUT3R_INFERENCE,
+    "dust3r/post_process.py": CUT3R_FOCAL,
+    "dust3r/utils/camera.py": CUT3R_CAMERA,
 }
 PACKAGES = {name.partition("/")[0].removesuffix(".py") for name in FILES}

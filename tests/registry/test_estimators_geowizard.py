@@ -216,7 +216,28 @@ def test_what_the_files_configure_holds(file: str, field: str, value: Any, folde
     assert deviation(loaded(folder), (66, 88)) > 2 * TOLERANCE
 
 
-def test_random_weights_give_seeded_affine_depth_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_normals_are_the_second_map_as_the_network_was_trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not turned round, and the one map of several that lies in their middle."""
+    model = loaded(folder)
+    monkeypatch.setattr(Tiny, "samples", 3)
+    tilts = iter([0.1, 0.2, 0.6])
+    decode, count = model.autoencoder.decode, iter(range(6))
+
+    def decoded(latent: Tensor) -> Any:
+        found = decode(latent)
+        if next(count) % 2:  # depth, then normals
+            tilt = next(tilts)
+            found.sample = (
+                torch.tensor([math.sin(tilt), 0, -math.cos(tilt)])[None, :, None, None].expand_as(found.sample) * 3
+            )
+        return found
+
+    monkeypatch.setattr(model.autoencoder, "decode", decoded)
+    normal = model.predict(pattern(66, 88)).normal
+    np.testing.assert_allclose(normal, np.broadcast_to([math.sin(0.2), 0, -math.cos(0.2)], (66, 88, 3)), atol=1e-6)
+
+
+def test_random_weights_give_seeded_affine_depth_and_normals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tiny, "samples", 2)
     answers = []
     for _ in range(2):
@@ -224,7 +245,9 @@ def test_random_weights_give_seeded_affine_depth_alone(monkeypatch: pytest.Monke
         model.load(CPU)
         torch.manual_seed(len(answers))
         found = {key: value for key, value in vars(model.predict(pattern(45, 80))).items() if value is not None}
-        assert set(found) == {"depth_affine_invariant"}
+        assert set(found) == {"depth_affine_invariant", "normal"}
+        assert found["normal"].shape == (45, 80, 3)
+        np.testing.assert_allclose(np.linalg.norm(found["normal"], axis=-1), 1, atol=1e-5)
         answers.append(found["depth_affine_invariant"])
     assert answers[0].shape == (45, 80)
     assert answers[0].dtype == np.float32
@@ -242,7 +265,8 @@ def test_the_published_sizes_and_keys_are_the_official_codes() -> None:
         assert (len(shapes), hashlib.sha256(lines.encode()).hexdigest()) == LAYOUTS[part], part
         if part in FILE_SIZES:
             assert sum(4 * math.prod(shape) for shape in shapes.values()) == pytest.approx(FILE_SIZES[part], rel=2e-3)
-    assert REGISTERED.parameter_bytes() == sum(4 * p.numel() for n in found.values() for p in n.parameters())
+    counted = sum(p.numel() for network in found.values() for p in network.parameters())
+    assert REGISTERED.card.parameters == pytest.approx(counted / 1e6, abs=0.05)
 
 
 @pytest.mark.parametrize("part", PARTS)

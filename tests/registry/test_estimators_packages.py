@@ -227,7 +227,12 @@ class DepthModel(torch.nn.Module):
         depth = decoder.weight + 0 * photo[:, :1]
         depth = torch.where((photo == 0).all(1, keepdim=True), torch.tensor(100.0), depth)
         depth = torch.where(photo[:, :1] < -2, torch.tensor(0.01), depth)
-        return depth, torch.ones_like(depth), {"prediction_normal": None}
+        # Normals that face the camera, turned to the right (a direction of its own where the input is filled up), and a
+        # fourth channel.
+        normal = torch.tensor([0.6, 0.0, -0.8, 7.0])[None, :, None, None].expand(1, 4, 616, 1064)
+        filled = (photo == 0).all(1, keepdim=True)
+        normal = torch.where(filled, torch.tensor([0.0, 1.0, 0.0, 0.0])[None, :, None, None], normal)
+        return depth, torch.ones_like(depth), {"prediction_normal": normal}
 """
 #: depth-anything-3 0.1.1: depth_anything_3/api.py (DepthAnything3.inference), specs.py (Prediction)
 DEPTH_ANYTHING_3 = """
@@ -460,14 +465,15 @@ def test_metric3d_is_metric_for_a_known_focal_length_only(height: int, width: in
     image = photo(height, width)
     image[: height // 4, : width // 4] = 0
     found = estimator.predict(image)
-    assert held(found) == {"depth_scale_invariant"}
+    assert held(found) == {"depth_scale_invariant", "normal"}
     assert found.depth_scale_invariant.shape == (height, width)
+    np.testing.assert_allclose(found.normal, np.broadcast_to([0.6, 0, -0.8], (height, width, 3)), atol=1e-6)
     inside = np.s_[height // 2 :, width // 2 :]
     np.testing.assert_allclose(found.depth_scale_invariant[inside], 4.0)  # nothing of the filled border
     np.testing.assert_allclose(found.depth_scale_invariant[: height // 8, : width // 8], 0.5)
     camera = np.array([[1.5, 0, 0.5], [0, 1.5, 0.5], [0, 0, 1]])
     known = estimator.predict(image, camera)
-    assert held(known) == {"depth_metric"}
+    assert held(known) == {"depth_metric", "normal"}
     # The focal length in the frame's pixels, over the canonical camera's 1000.
     scale = min(616 / height, 1064 / width)
     np.testing.assert_allclose(known.depth_metric[inside], 4 * 1.5 * int(width * scale) / 1000, rtol=1e-6)

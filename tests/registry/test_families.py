@@ -11,6 +11,7 @@ import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from parameter_counts import millions
 from torch import Tensor
 
 from bench.commands.checkpoints import checkpoints
@@ -19,6 +20,7 @@ from bench.core.names import ModelName, Part
 from bench.core.track import Settings
 from bench.registry import features
 from bench.types import UserError
+from registry.networks import stable_diffusion
 from registry.support.checkpoints import load_strictly
 from registry.support.timm import StageProvider, TimmProvider
 
@@ -126,8 +128,7 @@ def test_the_table_is_timms(name: str) -> None:
         for package in family.needs:
             pytest.importorskip(package)
         sized: Any = features[f"{name}:{size}"]
-        counted = sized.parameter_bytes() / 4e6
-        assert sized.card.parameters == pytest.approx(counted, abs=0.06), size
+        assert sized.card.parameters == pytest.approx(millions(sized("random").build), abs=0.06), size
     for size, line in family.sizes.items():
         if name not in OF_TIMM:
             continue
@@ -139,6 +140,16 @@ def test_the_table_is_timms(name: str) -> None:
                 assert ours == pytest.approx(theirs, abs=1e-6), size
         spelled = sized.card.license.lower().replace(" ", "-")
         assert published.license.split("-")[0] in spelled, (spelled, published.license)
+
+
+@pytest.mark.parametrize("name", ["sd", "xfeat", "disk", "random-vit"])
+def test_the_card_of_a_network_without_sizes_counts_its_parameters(name: str) -> None:
+    for package in features[name].needs:
+        pytest.importorskip(package)
+    networks: Any = (
+        [stable_diffusion.autoencoder, stable_diffusion.unet] if name == "sd" else [features[name]("random").build]
+    )
+    assert features[name].card.parameters == pytest.approx(millions(*networks), abs=0.06)
 
 
 @pytest.mark.parametrize("name", OF_TIMM)

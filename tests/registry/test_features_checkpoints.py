@@ -6,7 +6,6 @@ tensors have shapes and no values: a ViT-H costs nothing.
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 import warnings
@@ -22,10 +21,10 @@ from torch.nn.utils import parametrize
 
 from bench.machine import weights
 from bench.registry import features
-from bench.types import Card, Unavailable, UserError
+from bench.types import Card, UserError
 from registry.features import stable_diffusion
 from registry.features.radio import folded
-from registry.support.checkpoints import load_strictly, read_state, renamed, without
+from registry.support.checkpoints import load_strictly, renamed
 
 Shapes = dict[str, tuple[int, ...]]
 HERE = Path("checkpoint")
@@ -125,6 +124,14 @@ def _croco(*rest: str) -> Shapes:
     return encoder | dict.fromkeys(rest, (1,))
 
 
+def _cut3r() -> Shapes:
+    rays = _blocks("enc_blocks_ray_map", 2, 1024) | {"patch_embed_ray_map.proj.weight": (1024, 6, 16, 16)}
+    rest = ("masked_img_token", "masked_ray_map_token", "pose_token", "pose_retriever.mem", "register_tokens.weight")
+    rest += ("dec_blocks_state.0.norm1.weight", "dec_norm_state.weight", "decoder_embed_state.weight", "dec_norm.weight")
+    rest += ("decoder_embed.weight", "downstream_head.dpt_self.head.0.weight")
+    return _croco_encoder() | rays | _norm("enc_norm_ray_map", 1024) | dict.fromkeys(rest, (1,))
+
+
 def _midas() -> Shapes:
     encoder = _vit(24, 1024, 16, 577) | _linear("head", 1000, 1024)
     rest = {"pretrained.act_postprocess1.3.weight": (256, 1024, 1, 1), "scratch.layer1_rn.weight": (256, 256, 3, 3)}
@@ -209,6 +216,7 @@ PUBLISHED: dict[str, Callable[[], Shapes]] = {
         _under("encoder.", _croco_encoder())
         | {"decoder.dec_norm.weight": (1024,), "downstream_head_local.dpt.head.0.weight": (1,)}
     ),
+    "cut3r": _cut3r,
     "midas": _midas,
     "depth-anything-v2": lambda: (
         _dinov2("pretrained.", 12, 768) | {"depth_head.scratch.output_conv1.weight": (64, 128, 3, 3)}
@@ -431,52 +439,6 @@ def test_many_faults_are_counted_and_the_first_named() -> None:
     network = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(8)))
     with pytest.raises(UserError, match=r"16 missing: 0.weight, 0.bias, 1.weight, 1.bias, 2.weight and 11 more"):
         load_strictly(network, {}, HERE)
-
-
-@pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "state_dict_ema"])
-@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_files_are_read_in_either_format(tmp_path: Path, wrapper: str | None, suffix: str) -> None:
-    state, path = {"a": torch.arange(3.0)}, tmp_path / f"file.{suffix}"
-    if suffix == "safetensors":
-        save_file(state, path)
-    else:
-        torch.save({wrapper: state, "args": argparse.Namespace(lr=1.0)} if wrapper else state, path)
-    assert torch.equal(read_state(path)["a"], state["a"])
-
-
-def test_unreadable_files_are_one_clear_error_and_run_no_code(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="no checkpoint file at"):
-        read_state(tmp_path / "absent.pth")
-    (tmp_path / "damaged.safetensors").write_bytes(b"not tensors")
-    with pytest.raises(UserError, match=r"damaged.safetensors: not a checkpoint"):
-        read_state(tmp_path / "damaged.safetensors")
-    torch.save({"model": _Dangerous()}, tmp_path / "code.pth")
-    with pytest.raises(UserError, match=r"code.pth: not a checkpoint that can be read safely"):
-        read_state(tmp_path / "code.pth")
-    assert not _Dangerous.ran
-    for number, content in enumerate(
-        ([torch.zeros(2)], torch.zeros(2), "text", 7, None, {"model": [1]}, {1: torch.zeros(2)})
-    ):
-        torch.save(content, tmp_path / f"other-{number}.pth")
-        with pytest.raises(UserError, match=rf"other-{number}\.pth"):
-            read_state(tmp_path / f"other-{number}.pth")
-
-
-class _Dangerous:
-    ran = False
-
-    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
-        return _mark, ()
-
-
-def _mark() -> None:
-    _Dangerous.ran = True
-
-
-def test_renaming_and_leaving_out() -> None:
-    state = {"model.a.weight": torch.zeros(1), "head.bias": torch.zeros(1)}
-    assert set(without(state, r"head\.")) == {"model.a.weight"}
-    assert set(renamed(state, [(r"^model\.", ""), (r"^a\.", "b.")])) == {"b.weight", "head.bias"}
 
 
 def test_a_local_file_loads_through_the_same_conversion_and_is_named_by_its_content(tmp_path: Path) -> None:

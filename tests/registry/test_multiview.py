@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from plane_scene import HEIGHT, NORMAL, OFFSET, WIDTH, check_against_truth, photos_only, run, true_scene
 
 from bench.machine.requirements import check
-from bench.registry import estimators, pointmaps
+from bench.registry import estimators, features, pointmaps
 from bench.types import MultiViewScene, Unavailable, UserError
 from registry.networks.multiview import pi3
 from registry.support.checkpoints import must_build_only
@@ -29,9 +29,9 @@ CPU = torch.device("cpu")
 #: The principal point of the photos, from their centre, in their own pixels: half a pixel of the network's 512 where it
 #: counts from the centre of the first pixel and takes half the width for the principal point.
 HALF_A_PIXEL = 0.5 * WIDTH / 512
-SHIFTS = {"must3r": HALF_A_PIXEL, "fast3r": HALF_A_PIXEL, "mapanything": 1.3}
-METRIC = {"pi3x", "mapanything"}
-NAMES = ["pi3", "pi3x", "vggt", "vggt-omega", "mapanything", "must3r", "fast3r"]
+SHIFTS = {"must3r": HALF_A_PIXEL, "fast3r": HALF_A_PIXEL, "cut3r": HALF_A_PIXEL, "mapanything": 1.3}
+METRIC = {"pi3x", "mapanything", "cut3r"}
+NAMES = ["pi3", "pi3x", "vggt", "vggt-omega", "mapanything", "must3r", "fast3r", "cut3r"]
 MUST3R_ARGUMENTS = {
     "encoder": "Dust3rEncoder(img_size=(512, 512), patch_embed='PatchEmbedDust3R')",
     "decoder": "CausalMUSt3R(img_size=(512, 512), feedback_type='single_mlp', memory_mode='kv')",
@@ -42,6 +42,13 @@ def write_must3r(path: Path, **arguments: str) -> None:
     weight = {"weight": torch.zeros(1)}
     content = argparse.Namespace(epochs=100, **{**MUST3R_ARGUMENTS, **arguments})
     torch.save({"args": content, "encoder": weight, "decoder": weight}, path)
+
+
+class Settings:
+    """Settings of a class that is known to a checkpoint's authors alone."""
+
+    def __init__(self, **settings: str) -> None:
+        self.__dict__.update(settings)
 
 
 @pytest.fixture
@@ -59,6 +66,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     save_file({"weight": torch.zeros(1)}, weights / "model.safetensors")
     torch.save({"weight": torch.zeros(1)}, weights / "vggt_omega_1b_512.pt")
     write_must3r(weights / "MUSt3R_512.pth")
+    state = {"module.weight": torch.zeros(1)}
+    torch.save({"args": Settings(model="ARCroco3DStereo(open('x'))"), "model": state}, weights / "view")
 
     def write(scene: MultiViewScene) -> Path:
         cameras = [view.camera for view in scene.views]
@@ -145,6 +154,34 @@ def test_fast3r_draws_under_one_seed_and_tells_a_lost_pose(install: Callable[[Mu
         run("fast3r", photos_only(scene))
 
 
+def test_a_package_of_the_same_name_is_told(install: Callable[[MultiViewScene], Path]) -> None:
+    """CUT3R's package is called dust3r, too."""
+    install(true_scene(0.0))
+    with pytest.raises(
+        Unavailable, match=r"DUSt3R: .*model.py has no AsymmetricCroCo3DStereo: it is another package dust3r"
+    ):
+        pointmaps["dust3r"]().load(CPU)
+    sys.modules["dust3r.model"].__dict__.pop("ARCroco3DStereo")
+    with pytest.raises(Unavailable, match=r"CUT3R: .*model.py has no ARCroco3DStereo: .*github.com/CUT3R/CUT3R"):
+        estimators["cut3r"]().load(CPU)
+
+
+@pytest.mark.parametrize(("name", "patch", "width"), [("cut3r-decoder", 16, 768), ("mapanything-decoder", 14, 1536)])
+def test_tokens_over_all_photos_are_read_where_the_network_makes_them(
+    name: str, patch: int, width: int, install: Callable[[MultiViewScene], Path]
+) -> None:
+    """Of weights in their files; special tokens are left out, photos are given as the package takes them."""
+    weights = install(true_scene(0.0))
+    provider: Any = features[name](checkpoint=weights / "view" if name == "cut3r-decoder" else weights)
+    provider.load(CPU)
+    photos = torch.rand(2, 3, 5 * patch, 7 * patch, generator=torch.Generator().manual_seed(0))
+    found = provider.extract(photos)
+    assert found.shape == (2, 5, 7, width) == (2, 5, 7, provider.card.channels)
+    given = 2 * photos - 1 if name == "cut3r-decoder" else photos
+    pooled = torch.nn.functional.avg_pool2d(given, patch).permute(0, 2, 3, 1)
+    assert torch.allclose(found, pooled.repeat(1, 1, 1, width // 3), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -179,6 +216,7 @@ REMEDIES = {
     "mapanything-apache": ("mapanything", r"pip install git\+https://github.com/facebookresearch/map-anything"),
     "must3r": ("must3r", r"pip install git\+https://github.com/naver/must3r .*Non-Commercial"),
     "fast3r": ("fast3r", r"github.com/facebookresearch/fast3r.*FAIR Noncommercial"),
+    "cut3r": ("dust3r", r"github.com/CUT3R/CUT3R.*CC BY-NC-SA 4.0"),
 }
 
 

@@ -221,6 +221,15 @@ _TABLE = {
         _words("CO3Dv2, ScanNet++, ARKitScenes, Habitat, BlendedMVS, MegaDepth, DUSt3R-Mix"),
         source="github.com/facebookresearch/fast3r, configs/experiment/super_long_training, configs/model/fast3r.yaml",
     ),
+    "CUT3R-Mix": TrainingData(
+        _words(
+            "ARKitScenes, BlendedMVS, CO3Dv2, MegaDepth, ScanNet++, ScanNet, Waymo, WildRGB-D, Map-free, TartanAir, "
+            "UnrealStereo4K, Virtual KITTI 2, 3D Ken Burns, BEDLAM, COP3D, DL3DV, Dynamic Replica, EDEN, Hypersim, IRS, "
+            "Matterport3D, MVImgNet, MVS-Synth, OmniObject3D, PointOdyssey, RealEstate10K, SmartPortraits, Spring, "
+            "Synscapes, UASOL, UrbanSyn, HOI4D, DUSt3R-Mix"
+        ),
+        source="github.com/CUT3R/CUT3R, README (32 data sets); arXiv:2501.12387, initialised from DUSt3R",
+    ),
     "VGGT-Omega-Mix": TrainingData(
         _words("DL3DV, EDEN, Hypersim, MegaSynth, Mid-Air, MVS-Synth, SAIL-VOS 3D, uCO3D, and others, LVD-1689M"),
         source="arXiv:2605.15195; github.com/facebookresearch/vggt-omega, training/valid_seqs",

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench.types import Array, Card
 from registry.support.images import IMAGENET, long_side_at, normalised, resampled, to_tensors
@@ -38,21 +40,19 @@ class MapAnything(MultiviewNetwork):
         }
     )
     metric = True
+    network: Any
 
     def load(self, device: torch.device) -> None:
         network = self.module("mapanything.models").MapAnything
         folder = self.weights_folder("huggingface_hub")
         built = network.from_pretrained(str(folder))
         must_be_whole(built, folder / "model.safetensors")
-        self._network, self._device = built.to(device).eval(), device
+        self.network, self._device = built.to(device).eval(), device
 
-    @torch.no_grad()
-    def views(self, images: Sequence[Array]) -> Views:
-        height, width = images[0].shape[:2]
-        rows, columns = long_side_at(height, width, LONG_SIDE, PATCH)
-        photos = normalised(to_tensors(resampled(images, rows, columns), self._device), IMAGENET)
+    def answers(self, photos: Tensor) -> list[dict[str, Tensor]]:
+        """What the package says of each of photos (N, 3, H, W), normalised, both sides multiples of 14."""
         # Unmasked: masks are applied by setting points to zero. One view at a time in the heads needs the least memory.
-        found = self._network.infer(
+        found: list[dict[str, Tensor]] = self.network.infer(
             [{"img": photo[None], "data_norm_type": ["dinov2"]} for photo in photos],
             memory_efficient_inference=True,
             minibatch_size=1,
@@ -60,6 +60,13 @@ class MapAnything(MultiviewNetwork):
             apply_mask=False,
             mask_edges=False,
         )
+        return found
+
+    @torch.no_grad()
+    def views(self, images: Sequence[Array]) -> Views:
+        height, width = images[0].shape[:2]
+        rows, columns = long_side_at(height, width, LONG_SIDE, PATCH)
+        found = self.answers(normalised(to_tensors(resampled(images, rows, columns), self._device), IMAGENET))
         points, poses, intrinsics, unambiguous = (
             np.concatenate([view[key].cpu().numpy() for view in found])
             for key in ("pts3d_cam", "camera_poses", "intrinsics", "non_ambiguous_mask")
