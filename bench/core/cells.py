@@ -41,6 +41,11 @@ class Cell:
     seed: int
 
     @property
+    def model_in_rows(self) -> str:
+        """What rows call the model: InstantSplat has none and goes by its own name."""
+        return INSTANTSPLAT if self.model == NO_MODEL else self.model
+
+    @property
     def label(self) -> str:
         """How the cell is named in messages: dataset/scene · model · mode."""
         model = f" · {self.model}" if self.model != NO_MODEL else ""

@@ -99,6 +99,11 @@ class CellTrack(Protocol):
         """Make one preparation, or find it made."""
         ...
 
+    def revisions(self, cell: Cell) -> Mapping[str, str]:
+        """What pins code that the cell runs besides the suite's, its models' and installed packages, by its name: a part of
+        the cell's key. Empty where there is none."""
+        ...
+
     def run(self, cell: Cell, settings: Settings, residents: Residents) -> Outcome:
         """Run a cell. Raises whatever goes wrong; the runner records it."""
         ...

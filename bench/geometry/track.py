@@ -48,6 +48,9 @@ class GeometryTrack:
     def prepare(self, preparation: Cell, settings: Settings, residents: Residents) -> Prepared:
         raise NotImplementedError("nothing is prepared for the geometry track")
 
+    def revisions(self, cell: Cell) -> dict[str, str]:
+        return {}
+
     def run(self, cell: Cell, settings: Settings, residents: Residents) -> GeometryOutcome:
         def build() -> GeometryEstimator:
             estimator = estimators[cell.model](settings.weights, settings.checkpoint(cell.model))

@@ -195,17 +195,13 @@ def content(model: type[Any], checkpoint: Path | None = None) -> str:
         return f"sha256:{folder_digest(checkpoint)}"
     if checkpoint is not None:
         return f"sha256:{digest(checkpoint)}" if checkpoint.is_file() else ""
-    files = {source: cached(source) for source in sources(model)}
-    digests = {_in_source(source): digest(file) for source, file in files.items() if file is not None and file.is_file()}
-    if not digests or len(digests) < len(files):
+    found = {source: path for source in sources(model) if (path := cached(source)) is not None}
+    if not found or len(found) < len(sources(model)):
         return ""
-    return f"sha256:{joint_digest(digests) if len(digests) > 1 else next(iter(digests.values()))}"
-
-
-def _in_source(source: str) -> str:
-    """What a file is called in the repository that it is from: what the same files in a local folder would be called."""
-    kind, rest, _ = _parse(source)
-    return _repository_and_file(rest)[1] if kind == "hf" else file_name(source)
+    if len(found) == 1:
+        return f"sha256:{digest(*found.values())}"
+    # Several are a hub's, under their names in its repository: what the same files in a local folder would be called.
+    return f"sha256:{joint_digest({_repository_and_file(_parse(each)[1])[1]: digest(path) for each, path in found.items()})}"
 
 
 def _parse(source: str) -> tuple[str, str, str]:

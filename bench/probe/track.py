@@ -20,7 +20,14 @@ from bench.machine.provenance import Cost
 from bench.machine.weights import identity
 from bench.metrics.image import LPIPS_BACKBONE
 from bench.probe.border import checked_initialisation
-from bench.probe.features.composite import build_provider, load_provider, parse_features, patch_features, scene_features
+from bench.probe.features.composite import (
+    build_provider,
+    load_provider,
+    parse_features,
+    patch_features,
+    revisions_of,
+    scene_features,
+)
 from bench.probe.modes import mode_named
 from bench.probe.probe import run_probe
 from bench.probe.settings import ProbeSettings
@@ -78,6 +85,9 @@ class ProbeTrack:
             cost.device,
             cost.provenance,
         )
+
+    def revisions(self, cell: Cell) -> dict[str, str]:
+        return {} if cell.model == NO_MODEL else revisions_of(cell.model)
 
     def run(self, cell: Cell, settings: Settings, residents: Residents) -> ProbeOutcome:
         scenes = _scenes(cell, settings, residents)

@@ -24,12 +24,14 @@ from bench.report.read import load_results
 from bench.report.say.cards import dataset_title, loaded, registered_card
 from bench.report.say.means import table_means
 from bench.results.confirmed import FILE as CONFIRMED
+from bench.results.packs import PACKS
+from bench.results.planned import PLANS
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import SETTING
 
 FRAMEWORK = "vfm3d-bench"
 _RESULTS = f".eval_results/{FRAMEWORK}.yaml"  #: of a model's repository
-_COPIED = ("cells", "packs", "planned", CONFIRMED, "rows.csv")  #: of a results folder; pictures stay at home
+_COPIED = ("cells", PACKS, PLANS, CONFIRMED, "rows.csv")  #: of a results folder; pictures stay at home
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def check_folder(folder: Path) -> Checked:
 
 def _check_cells(folder: Path) -> Checked:
     found = Faults()
-    for place in (folder / "cells", folder / "pictures", folder / "planned", folder / PACKS):
+    for place in (folder / "cells", folder / "pictures", folder / planned.PLANS, folder / PACKS):
         if place.is_symlink():
             found.add(f"{place} is a link; a results folder holds its own files")
     heads: list[Head] = []

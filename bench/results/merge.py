@@ -14,9 +14,9 @@ from pathlib import Path
 from bench.core.errors import UserError
 from bench.machine.files import write_atomically, write_text
 from bench.results.confirmed import add_confirmations, read_confirmations
-from bench.results.packs import CellFile, bytes_of, cell_files
+from bench.results.packs import CellFile, bytes_of, cell_files, cell_path
 from bench.results.pictures import checked_picture, picture_path
-from bench.results.planned import plan_files, planned_keys
+from bench.results.planned import PLANS, plan_files, planned_keys
 from bench.results.record import CellRecord, from_file
 from bench.results.store import Store
 
@@ -79,7 +79,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
             taken += 1
     for folder in folders:
         for plan in plan_files(folder):
-            write_text(out / "planned" / plan.name, plan.read_text(encoding="utf-8"))
+            write_text(out / PLANS / plan.name, plan.read_text(encoding="utf-8"))
     if confirmed:
         add_confirmations(out, confirmed)
     return Merged(taken, known, Store(out).compact())
@@ -90,7 +90,7 @@ def _take(key: str, path: CellFile, folder: Path, out: Path) -> None:
     for name in from_file(path).pictures if (folder / "pictures").is_dir() else ():
         source, _ = checked_picture(folder, key, name)
         write_atomically(picture_path(out, key, name), partial(shutil.copyfile, source))
-    write_text(out / "cells" / f"{key}.json", bytes_of(path).decode())
+    write_text(cell_path(out, key), bytes_of(path).decode())
 
 
 def _difference(one: CellRecord, other: CellRecord) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 
@@ -28,11 +30,6 @@ def marks_of_version_1(model: str, pointmap: str, protocol: str) -> Marks:
     )
 
 
-def model_in_rows(model: str) -> str:
-    """What rows call the model of a cell: InstantSplat has none and goes by its own name."""
-    return INSTANTSPLAT if model == NO_MODEL else model
-
-
 def migrated(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows as they are written now: with the marks of version 2, InstantSplat by its name, and the digests and bytes read
     of version 3, which older rows do not tell. What are no rows stays."""
@@ -47,22 +44,13 @@ def _with_baseline(frame: pd.DataFrame) -> pd.DataFrame:
 def _with_digests(frame: pd.DataFrame) -> pd.DataFrame:
     if set(DIGESTS) & set(frame.columns) or "weights" not in frame:
         return frame
-    result = frame.copy()
-    place = result.columns.get_loc("weights")
-    assert isinstance(place, int)
-    for offset, name in enumerate(DIGESTS, start=1):
-        result.insert(place + offset, name, "")
-    return result
+    return _inserted(frame, "weights", dict.fromkeys(DIGESTS, ""))
 
 
 def _with_read(frame: pd.DataFrame) -> pd.DataFrame:
     if "read_mb" in frame or "peak_memory_mb" not in frame:
         return frame
-    place = frame.columns.get_loc("peak_memory_mb")
-    assert isinstance(place, int)
-    result = frame.copy()
-    result.insert(place + 1, "read_mb", math.nan)
-    return result
+    return _inserted(frame, "peak_memory_mb", {"read_mb": math.nan})
 
 
 def _with_marks(frame: pd.DataFrame) -> pd.DataFrame:
@@ -72,9 +60,14 @@ def _with_marks(frame: pd.DataFrame) -> pd.DataFrame:
     keys = frame[told].astype(str)
     known = {key: asdict(marks_of_version_1(*key)) for key in keys.drop_duplicates().itertuples(index=False, name=None)}
     marks = [known[key] for key in keys.itertuples(index=False, name=None)]
+    return _inserted(frame, DIGESTS[-1], {name: [each[name] for each in marks] for name in _MARKS})
+
+
+def _inserted(frame: pd.DataFrame, after: str, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """The frame with more columns behind one of its own."""
     result = frame.copy()
-    place = result.columns.get_loc(DIGESTS[-1])
+    place = result.columns.get_loc(after)
     assert isinstance(place, int)
-    for offset, name in enumerate(_MARKS, start=1):
-        result.insert(place + offset, name, [each[name] for each in marks])
+    for offset, (name, values) in enumerate(columns.items(), start=1):
+        result.insert(place + offset, name, values)
     return result

@@ -32,6 +32,7 @@ MOST_TEXT = 10_000  #: letters of an error or a note
 MOST_NAME = 300  #: letters of a name
 MOST_SEED = 2**63
 _MOST_READ = 2.0**50  #: MB; more is none
+_NOT_LOADED = ("none", "random")  #: how the identity of weights begins that are read from no file
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _HEAD = ("schema", "key", "status", "weights", "finished", "cell")
 
@@ -79,15 +80,18 @@ class CellRecord:
     @property
     def weights_digest(self) -> str:
         """sha256 of the pretrained weights that were loaded; of several networks the joint digest of theirs by name, "" for
-        one that has none.
+        one that has none or random ones.
 
-        "" where nothing pretrained was loaded, or where what was loaded is not known.
+        "" where nothing pretrained was loaded, and where what one of them has loaded is not known: a digest of the others
+        would be the same whatever that was.
         """
         told = self.provenance.get("weights")
-        found = {str(name): _sha256(identity) for name, identity in told.items()} if isinstance(told, Mapping) else {}
-        if len(found) == 1 or not any(found.values()):
-            return next(iter(found.values()), "")
-        return joint_digest(found)
+        parts = {str(name): str(identity) for name, identity in told.items()} if isinstance(told, Mapping) else {}
+        found = {name: _sha256(identity) for name, identity in parts.items()}
+        unknown = any(not found[name] and parts[name].partition(":")[0] not in _NOT_LOADED for name in parts)
+        if unknown or not any(found.values()):
+            return ""
+        return joint_digest(found) if len(found) > 1 else next(iter(found.values()))
 
     @property
     def read_mb(self) -> float:

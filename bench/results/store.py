@@ -30,7 +30,6 @@ from bench.core.text import counted
 from bench.machine.files import remove_strays, write_atomically, write_text
 from bench.results import planned
 from bench.results.claims import Claims
-from bench.results.migration import model_in_rows
 from bench.results.packs import (
     PACKS,
     CellFile,
@@ -229,7 +228,7 @@ def rows_of(records: Iterable[CellRecord]) -> pd.DataFrame:
     for record in records:
         shared = {
             **vars(record.cell),
-            "model": model_in_rows(record.cell.model),
+            "model": record.cell.model_in_rows,
             "weights": record.weights,
             "weights_digest": record.weights_digest,
             "pointmap_digest": record.pointmap_digest,

@@ -19,7 +19,7 @@ from bench.core.errors import UserError
 from bench.machine.files import write_atomically
 from bench.results.migration import migrated
 from bench.results.record import MOST_NAME, has_control
-from bench.results.schema import CHOICES, CSV_OPTIONS, DIGESTS, KEY, ROW_COLUMNS
+from bench.results.schema import CHOICES, CSV_OPTIONS, DIGEST, DIGESTS, KEY, ROW_COLUMNS
 
 ROWS_FILES = ("rows.parquet", "rows.csv")  #: all rows of a folder; the first is read where both are there
 _ROWS_AT_A_TIME = 20_000  #: of a .csv file
@@ -154,7 +154,7 @@ def _as_cells_have_it(table: Any) -> bool:
                 return False
             if name == "key" and not all(map(KEY.fullmatch, found)):
                 return False
-            if name in DIGESTS and not all(not word or KEY.fullmatch(word) for word in found):
+            if name in DIGESTS and not all(map(DIGEST.fullmatch, found)):
                 return False
             if name == "model" and NO_MODEL in found:  # of a version that did not name InstantSplat
                 return False

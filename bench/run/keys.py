@@ -16,6 +16,7 @@ from bench.machine.provenance import class_identity
 from bench.machine.source import source_digest
 from bench.machine.weights import content, identity
 from bench.results.record import digest
+from bench.run.tracks import track_of
 
 
 def cell_key(cell: Cell, settings: Settings) -> str:
@@ -27,23 +28,26 @@ def cell_key(cell: Cell, settings: Settings) -> str:
 
     Returns:
         sha256 of everything that determines them: the cell, its protocol, the cards, code and weights of its models, the
-        scene's data and the code that reads it, the device, the version of the numerics.
+        scene's data and the code that reads it, the device, the version of the numerics, and what pins the code of others
+        that it runs besides.
 
     Raises:
         UserError: Naming what of the data cannot be read.
     """
     weights = weights_identities(cell, settings)
+    revisions = track_of(cell).revisions(cell)
     models = [{**class_identity(cls), "weights": weights[name]} for name, cls in model_classes(cell)]
     return digest(
         {
             "cell": asdict(cell),
             "protocol": asdict(protocol_of(cell)),
             "models": models,
-            "pointmap": None if cell.pointmap == NOT_APPLICABLE else _initialiser_identity(cell, settings),
+            "pointmap": _initialiser_identity(cell, settings) or None,
             "data": fingerprint(cell.track, cell.dataset, cell.scene, settings.data_root),
             "reader": source_digest(type(dataset_of(cell))),
             "device": settings.device,
             "numerics": version.NUMERICS_VERSION,
+            **({"revisions": dict(revisions)} if revisions else {}),
         }
     )
 
@@ -66,9 +70,7 @@ def weights_identities(cell: Cell, settings: Settings) -> dict[str, str]:
 
 def initialiser_weights(cell: Cell, settings: Settings) -> str:
     """What identifies the weights of a cell's initialiser (bench.machine.weights.content); "" where it has none."""
-    if cell.pointmap == NOT_APPLICABLE or not pointmaps[cell.pointmap].card.weights:
-        return ""
-    return content(pointmaps[cell.pointmap], settings.checkpoint(cell.pointmap))
+    return str(_initialiser_identity(cell, settings).get("weights", ""))
 
 
 def marks_of(cell: Cell) -> Marks:
@@ -89,5 +91,9 @@ def fingerprint(track: Any, dataset: str, scene: str, root: Path | None) -> str:
 
 
 def _initialiser_identity(cell: Cell, settings: Settings) -> dict[str, Any]:
+    """What identifies a cell's initialiser, with its weights where it has some; {} where the cell has no initialiser."""
+    if cell.pointmap == NOT_APPLICABLE:
+        return {}
     cls = pointmaps[cell.pointmap]
-    return {**class_identity(cls), **({"weights": initialiser_weights(cell, settings)} if cls.card.weights else {})}
+    weights = {"weights": content(cls, settings.checkpoint(cell.pointmap))} if cls.card.weights else {}
+    return {**class_identity(cls), **weights}

@@ -15,7 +15,7 @@ from bench.commands.splats.render import render_command
 from bench.core.cells import Cell, Marks
 from bench.core.errors import UserError
 from bench.core.scenes import Array, Camera, MultiViewScene, View
-from bench.machine.video import captioned
+from bench.machine.pictures.video import captioned
 from bench.probe.measure.pictures import to_bytes
 from bench.probe.track import ProbeOutcome
 from bench.results.record import CellRecord, digest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.probe.features import learned
+from bench.core.cells import Cell
+from bench.core.track import Settings
+from bench.probe.features import composite, learned
 from bench.probe.features.composite import build_provider, card_of, parse_features
 from bench.probe.features.learned import UPSAMPLERS
+from bench.run.keys import cell_key
 from bench.types import FeatureInput, Unavailable
 
 CPU = torch.device("cpu")
@@ -162,3 +166,15 @@ def test_absent_code_is_told_with_the_command_that_fetches_it(tmp_path: Path, mo
     monkeypatch.setattr(learned, "find_spec", lambda package: None)
     with pytest.raises(Unavailable, match=r"FeatUp: needs the package featup; see https://github.com/mhamilton723/FeatUp"):
         parse_features("clip@featup")
+
+
+def test_two_commits_share_neither_features_nor_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keys() -> list[str]:
+        models = ("daisy", "daisy@jbu", "daisy@anyup", "daisy@naf+iuvrgb")
+        cells = [Cell("probe", "procedural", "room", model, "G", "simulated", "quick-v1", 0) for model in models]
+        return [cell_key(cell, Settings(None, tmp_path, "cpu", "random")) for cell in cells]
+
+    before = keys()
+    other = {name: replace(each, commit="0" * 40) for name, each in UPSAMPLERS.items()}
+    monkeypatch.setattr(composite, "UPSAMPLERS", other)
+    assert [key == was for key, was in zip(keys(), before, strict=True)] == [True, True, False, False]

@@ -68,6 +68,8 @@ def test_rows_say_which_weights_were_loaded() -> None:
     older = {"weights": {"dino": f"pretrained:sha256:{one}+{two}"}}
     hostile = {"weights": [one], "pointmap_weights": {"sha256:": "<script>"}}
     assert _digests(unknown) == _digests(older) == _digests(hostile) == ("", "")
+    partly = {"weights": {"radio": f"pretrained:sha256:{two}", "dino": "pretrained:hf:a/b"}}
+    assert _digests(partly) == ("", ""), "it would be the same whichever weights dino had"
 
 
 def _read(told: object) -> float:

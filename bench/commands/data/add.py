@@ -13,8 +13,8 @@ from rich.console import Console
 from bench.core.errors import UserError
 from bench.core.registry import datasets
 from bench.core.text import listed
-from bench.machine.images import pictures_in, read_photo
 from bench.machine.locations import data_root, user_folder
+from bench.machine.pictures.images import pictures_in, read_photo
 
 #: Two photos to train with, from which cameras can be found, and one to test.
 LEAST_PHOTOS = 3

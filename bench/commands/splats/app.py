@@ -45,7 +45,8 @@ def view(
     cells: Annotated[
         list[str],
         typer.Argument(
-            help="One to four cells that differ in model or mode alone: words as room/aliked/G, or first digits of keys."
+            help="One to four probes, or with --save one to three cells of the geometry track (as point clouds), that "
+            "differ in model or mode alone: words as room/aliked/G, or first digits of keys."
         ),
     ],
     source: Source = Path("results/run"),
@@ -57,7 +58,7 @@ def view(
     data_root: DataRoot = None,
     plugin: Plugins = None,
 ) -> None:
-    """Show the Gaussians of probe cells and the cameras in a browser (extra `view`)."""
+    """Show the Gaussians of probes with the cameras, or point clouds of the geometry track, in a browser (extra `view`)."""
     from bench.commands.splats.view import view_command
 
     load_plugins(plugin)

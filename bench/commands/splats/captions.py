@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.core.cells import NO_MODEL, NOT_APPLICABLE
+from bench.metrics.catalogue import headline
 from bench.report.say.marks import condition_marks, row_marks
-from bench.results.migration import model_in_rows
 from bench.results.record import CellRecord
 
 
@@ -12,8 +12,18 @@ def name_of(record: CellRecord) -> str:
     """Model and mode, with marks such as random weights: "aliked G"."""
     cell = record.cell
     marks = ", ".join(row_marks(record.marks.role, record.weights))
-    name = model_in_rows(cell.model) if cell.model == NO_MODEL else f"{cell.model} {cell.mode}"
+    name = cell.model_in_rows if cell.model == NO_MODEL else f"{cell.model} {cell.mode}"
     return name + (f" ({marks})" if marks else "")
+
+
+def scores_of(record: CellRecord, alignment: str = NOT_APPLICABLE) -> dict[str, str]:
+    """What a cell measured at each view, in its track's headline metric, by the view's name."""
+    metric = headline(record.cell.track)
+    return {
+        each.view: f"{metric.label} {metric.told(each.value)}"
+        for each in record.measurements
+        if (each.metric, each.alignment, each.status) == (metric.name, alignment, "ok")
+    }
 
 
 def conditions_of(record: CellRecord) -> str:

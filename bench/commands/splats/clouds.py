@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from bench.commands.splats.again import predicted_again
-from bench.commands.splats.captions import conditions_of, marks_of
+from bench.commands.splats.captions import conditions_of, marks_of, scores_of
 from bench.core.errors import UserError
 from bench.core.protocols import GEOMETRY_PROTOCOLS
 from bench.core.residents import Residents
 from bench.core.scenes import MultiViewScene
-from bench.metrics.catalogue import headline
 from bench.report.say.cards import title_of
 from bench.report.say.marks import row_marks
 from bench.report.tables.beside import BLOCKS
@@ -36,19 +36,14 @@ def predicted(
     sample, prediction = outcome.sample, outcome.prediction
     assert sample is not None
     assert prediction is not None
-    metric, model = headline("geometry"), record.cell.model
+    model = record.cell.model
     marks = row_marks(record.marks.role, record.weights)
     found = predicted_cloud(model, sample, prediction, GEOMETRY_PROTOCOLS[record.cell.protocol], outcome.pictures, {})
     if found is None:
         raise UserError(f"{record.cell.label}: what {title_of(model, 'geometry')} predicts cannot be brought to the truth")
     cloud, block = found
-    scores = {
-        each.view: f"{metric.label} {metric.told(each.value)}"
-        for each in record.measurements
-        if (each.metric, each.alignment, each.status) == (metric.name, block, "ok")
-    }
     name = f"{model} ({', '.join([BLOCKS[block].lower(), *marks])})"
-    told = Cloud(name, cloud.places, cloud.colours, cloud.whole, cloud.angle, cloud.pictures, scores)
+    told = replace(cloud, name=name, scores=scores_of(record, block))
     return true_cloud(sample), told, as_scene(sample)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
 from rich.console import Console
 from rich.progress import track
@@ -16,12 +15,11 @@ from bench.core.errors import UserError
 from bench.core.residents import Residents
 from bench.core.scenes import Array, Camera
 from bench.machine.files import check_writable
-from bench.machine.video import captioned, check_ending, write_video
+from bench.machine.pictures.video import captioned, check_ending, write_video
 from bench.probe.measure.pictures import to_bytes
 from bench.splat import Gaussians, interpolated, looked_at, orbit, seen_by
 
-Way = Literal["orbit", "interpolate"]
-WAYS = get_args(Way)
+ORBIT, INTERPOLATE = WAYS = ("orbit", "interpolate")
 
 
 def render_command(
@@ -75,7 +73,7 @@ def _sized(camera: Camera, longer: int) -> Camera:
 
 def cameras_on(way: str, gaussians: Gaussians, cameras: Sequence[Camera], count: int) -> list[Camera]:
     """The cameras on a way of WAYS past the Gaussians, from those of the training views."""
-    if way == "interpolate":
+    if way == INTERPOLATE:
         return interpolated(cameras, count)
     return orbit(cameras, looked_at(gaussians, cameras), count)
 

@@ -11,13 +11,12 @@ from rich.console import Console
 
 from bench.commands.checkpoints import checkpoints
 from bench.commands.splats.again import find_cell, gaussians_of, scene_of, trained_again
-from bench.commands.splats.captions import conditions_of, marks_of, name_of
+from bench.commands.splats.captions import conditions_of, marks_of, name_of, scores_of
 from bench.commands.splats.clouds import MOST_CLOUDS, clouds_page, predicted
 from bench.core.errors import Unavailable, UserError
 from bench.core.residents import Residents
 from bench.core.scenes import MultiViewScene
 from bench.machine.files import check_writable, write_text
-from bench.metrics.catalogue import headline
 from bench.probe.track import ProbeOutcome
 from bench.report.page.render import marked
 from bench.report.viewer.nodes import Shown, draw, open_server
@@ -56,17 +55,17 @@ def view_command(
             raise UserError(f"--save {save} is a folder; name a file in it, such as {save / 'page.html'}")
         check_writable(save.parent)
     residents, given = Residents(), checkpoints(local_weights)
-    if save is not None and track == "geometry":
-        clouds = [predicted(record, root, console, given, residents) for record in records]
-        write_text(save, clouds_page(clouds, records[0]))
-        console.print(f"{save}", highlight=False, soft_wrap=True)
-        return
-    outcomes = [trained_again(record, root, console, given, residents) for record in records]
-    models, scene = [*map(shown, records, outcomes)], scene_of(outcomes[0])
-    if save is None:
-        _serve(models, scene, port, console, records[0])
-        return
-    write_text(save, viewer_page(models, scene, records[0]))
+    if track == "geometry":
+        document = clouds_page([predicted(each, root, console, given, residents) for each in records], records[0])
+    else:
+        outcomes = [trained_again(each, root, console, given, residents) for each in records]
+        models, scene = [*map(shown, records, outcomes)], scene_of(outcomes[0])
+        if save is None:
+            _serve(models, scene, port, console, records[0])
+            return
+        document = viewer_page(models, scene, records[0])
+    assert save is not None
+    write_text(save, document)
     console.print(f"{save}", highlight=False, soft_wrap=True)
 
 
@@ -80,13 +79,8 @@ def check_viser() -> None:
 
 def shown(record: CellRecord, outcome: ProbeOutcome) -> Shown:
     """A cell that was run again, as pages show it, with what the stored cell measured at each view."""
-    gaussians, metric = gaussians_of(outcome), headline("probe")
-    scores = {
-        each.view: f"{metric.label} {metric.told(each.value)}"
-        for each in record.measurements
-        if each.metric == metric.name and each.status == "ok"
-    }
-    return Shown(name_of(record), gaussians, len(gaussians), dict(outcome.pictures), scores)
+    gaussians = gaussians_of(outcome)
+    return Shown(name_of(record), gaussians, len(gaussians), dict(outcome.pictures), scores_of(record))
 
 
 def viewer_page(models: Sequence[Shown], scene: MultiViewScene, record: CellRecord) -> str:

@@ -20,9 +20,9 @@ from bench.core.text import listed
 from bench.geometry.io.intrinsics import PER_PHOTO, Camera, cameras_of, normalised
 from bench.geometry.io.pairing import Pair, Pairing, check_names, find_pairs
 from bench.geometry.io.release import DEPTH, IMAGE, INDEX, META, SEGMENTATION, read_index, write_index, write_sample
-from bench.machine.depths import read_depth, read_valid
 from bench.machine.files import check_writable
-from bench.machine.images import photo_orientation, read_photo
+from bench.machine.pictures.depths import read_depth, read_valid
+from bench.machine.pictures.images import photo_orientation, read_photo
 
 Array = NDArray[Any]
 _STAGING = ".converting"

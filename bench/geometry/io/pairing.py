@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args
 
 from bench.core.errors import UserError
 from bench.core.text import listed
-from bench.machine.depths import DEPTH_EXTENSIONS
-from bench.machine.images import EXTENSIONS
+from bench.machine.pictures.depths import DEPTH_EXTENSIONS
+from bench.machine.pictures.images import EXTENSIONS
 from bench.machine.text import plain_path, read_json, read_text
 
 Pairing = Literal["name", "rank"]

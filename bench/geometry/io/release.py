@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench.core.errors import UserError
 from bench.core.text import listed
 from bench.machine.files import write_text
-from bench.machine.images import read_labels, read_photo
+from bench.machine.pictures.images import read_labels, read_photo
 from bench.machine.text import read_json, read_text
 
 Array = NDArray[Any]

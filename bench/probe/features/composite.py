@@ -86,6 +86,13 @@ def parse_features(model: str) -> tuple[str, ...]:
     return tuple(map(str, parts))
 
 
+def revisions_of(model: str) -> dict[str, str]:
+    """The commits that pin the learned upsamplers in a model name, by the upsamplers' names. Raises UserError as
+    `parse_features` does for names."""
+    named = (_upsampling(part) for part in ModelName.parse(model).parts)
+    return {name: UPSAMPLERS[name].commit for name in named if name in UPSAMPLERS}
+
+
 def card_of(part: str) -> Card:
     """The card of one part of a model name. Raises UserError as `parse_features` does."""
     named = _one(part)

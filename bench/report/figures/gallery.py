@@ -15,7 +15,6 @@ from bench.metrics.catalogue import headline
 from bench.report.say.cards import dataset_title, in_order, title_of
 from bench.report.say.marks import row_marks
 from bench.report.tables.papers import DEPTH_BLOCKS, POINT_BLOCKS
-from bench.results.migration import model_in_rows
 from bench.results.packs import cell_file
 from bench.results.pictures import checked_picture, file_name
 from bench.results.record import CellRecord, from_file
@@ -145,7 +144,7 @@ def pictured(stored: Sequence[Stored], shows: Callable[[CellRecord], object]) ->
 def _record_of(stored: Stored) -> CellRecord:
     """The cell from its file, its model named as rows name it."""
     record = from_file(cell_file(stored.folder, stored.key))
-    return replace(record, cell=replace(record.cell, model=model_in_rows(record.cell.model)))
+    return replace(record, cell=replace(record.cell, model=record.cell.model_in_rows))
 
 
 def galleries(stored: Sequence[Stored], marks: tuple[str, ...] = ()) -> list[Gallery]:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import rq
 
 from bench.core.scenes import nearest
-from bench.machine.images import photo_size, pictures_in, read_mask
+from bench.machine.pictures.images import photo_size, pictures_in, read_mask
 from bench.types import Array, UserError
 from registry.datasets.formats.mvsnet import lens_of
 from registry.datasets.formats.transforms import check_proportions

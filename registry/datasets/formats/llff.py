@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.machine.depths import read_numpy
+from bench.machine.pictures.depths import read_numpy
 from bench.types import Array, SparsePoints, UserError
 from registry.datasets.formats.colmap import models, points_of, read_model_points
 from registry.datasets.formats.colmap_model import read_cameras

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 
 from bench.core.scenes import nearest
-from bench.machine.depths import read_depth
-from bench.machine.images import photo_size, read_mask
+from bench.machine.pictures.depths import read_depth
+from bench.machine.pictures.images import photo_size, read_mask
 from bench.machine.text import read_text
 from bench.types import Array, UserError
 from registry.datasets.formats.plain import best_folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.machine.images import pictures_in
+from bench.machine.pictures.images import pictures_in
 from bench.types import UserError
 from registry.datasets.reading.layout import Layout
 from registry.datasets.reading.photo_set import Photo, PhotoSet, usable

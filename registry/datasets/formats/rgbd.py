@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from bench.core.scenes import nearest
-from bench.machine.depths import read_depth
-from bench.machine.images import photo_size, pictures_in
+from bench.machine.pictures.depths import read_depth
+from bench.machine.pictures.images import photo_size, pictures_in
 from bench.machine.text import path_inside, read_text
 from bench.types import Array, UserError
 from registry.datasets.formats.mvsnet import lens_of

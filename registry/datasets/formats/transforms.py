@@ -11,8 +11,8 @@ import numpy as np
 
 from bench.core.scenes import nearest
 from bench.core.text import listed
-from bench.machine.depths import read_depth
-from bench.machine.images import EXTENSIONS, photo_size, read_mask
+from bench.machine.pictures.depths import read_depth
+from bench.machine.pictures.images import EXTENSIONS, photo_size, read_mask
 from bench.machine.text import path_inside, plain_path, read_json
 from bench.types import Array, SparsePoints, UserError
 from registry.datasets.reading.layout import Layout

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from bench.core.text import listed
-from bench.machine.images import photo_size, read_photo
+from bench.machine.pictures.images import photo_size, read_photo
 from bench.types import Array, MultiViewScene, SceneSource, SparsePoints, UserError, View
 from registry.datasets.reading.lens import Lens, undistorted, undistorted_depth
 from registry.datasets.reading.photos import one_size

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from bench.core.scenes import nearest
-from bench.machine.images import EXTENSIONS, photo_size, pictures_in
+from bench.machine.pictures.images import EXTENSIONS, photo_size, pictures_in
 from bench.machine.text import plain_path
 from bench.types import UserError, View
 from registry.datasets.reading.lens import resized_photo

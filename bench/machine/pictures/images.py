@@ -2,7 +2,7 @@
 
 What is read is what the file says, or one message names the file. Pillow alone would cut a picture of 16 bits a channel to
 white, drop a transparent channel, turn TIFF pictures by their orientation and not JPEG ones, and decode whatever size a
-header claims. Depth pictures are read by bench.machine.depths, on the same ground.
+header claims. Depth pictures are read by bench.machine.pictures.depths, on the same ground.
 """
 
 from __future__ import annotations

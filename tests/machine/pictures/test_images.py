@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 from spoilt import EXAMPLES, spoilt
 
 from bench.core.errors import UserError
-from bench.machine.images import (
+from bench.machine.pictures.images import (
     MOST_PIXELS,
     photo_orientation,
     photo_size,

@@ -16,7 +16,7 @@ from PIL import Image
 from spoilt import EXAMPLES, spoilt
 
 from bench.core.errors import UserError
-from bench.machine.depths import read_depth, read_numpy, read_valid
+from bench.machine.pictures.depths import read_depth, read_numpy, read_valid
 
 MILLIMETRES = np.array([[0, 1234, 65535], [500, 60000, 7]], np.uint16)
 METRES = np.array([[np.nan, 1.25, 80.5], [0.5, np.inf, 7.0]])

@@ -6,13 +6,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from bench.core.errors import Unavailable, UserError
 from bench.core.scenes import Array
-from bench.machine.video import captioned, write_video
+from bench.machine.pictures import video
+from bench.machine.pictures.video import ENDINGS, captioned, write_video
 
 COUNT, HEIGHT, WIDTH = 7, 41, 53
 
@@ -36,7 +38,6 @@ def test_a_gif_holds_every_picture_in_its_time_and_repeats(tmp_path: Path) -> No
 
 
 def test_an_mp4_holds_every_picture_in_its_time(tmp_path: Path) -> None:
-    av = pytest.importorskip("av", reason="MP4 needs the extra `video`")
     write_video(tmp_path / "a.mp4", frames(), 20)
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert container.streams.video[0].average_rate == 20
@@ -55,6 +56,27 @@ def test_nothing_is_left_where_a_picture_cannot_be_made(tmp_path: Path) -> None:
         write_video(tmp_path / "a.gif", broken(), 20)
     with pytest.raises(UserError, match=r"ends in \.gif or \.mp4, not in \.webm"):
         write_video(tmp_path / "a.webm", frames(), 20)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_pictures_are_no_file(tmp_path: Path, ending: str) -> None:
+    with pytest.raises(UserError, match="there is no picture to write"):
+        write_video(tmp_path / f"a{ending}", iter(()), 20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gif_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "_MOST_GIF_PIXELS", 3 * HEIGHT * WIDTH)
+    write_video(tmp_path / "a.gif", list(frames())[:3], 20)
+    with pytest.raises(UserError, match=r"at most 6,519 pixels in all; write an \.mp4"):
+        write_video(tmp_path / "b.gif", frames(), 20)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gif"]
+
+
+def test_what_the_encoder_refuses_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot write these pictures as H\.264"):
+        write_video(tmp_path / "a.mp4", [np.zeros((2, 20_000, 3), np.uint8)], 20)  # H.264 ends at 16,384
     assert list(tmp_path.iterdir()) == []
 
 

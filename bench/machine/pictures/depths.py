@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import UserError
-from bench.machine.images import EXTRA, MOST_PIXELS, open_picture, orientation_of, too_large, turned
+from bench.machine.pictures.images import EXTRA, MOST_PIXELS, open_picture, orientation_of, too_large, turned
 
 Array = NDArray[Any]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bench.machine.files import write_atomically
 
 Array = NDArray[Any]
 ENDINGS = (".gif", ".mp4")
+_MOST_GIF_PIXELS = 2**29  #: of all pictures of a GIF together, which Pillow keeps in memory, a byte a pixel
 _QUALITY = 18  #: constant rate factor of H.264, 0 (no loss) to 51; below 20 hardly anybody sees a loss
 
 
@@ -35,10 +37,10 @@ def check_ending(path: Path) -> None:
 
 
 def write_video(path: Path, frames: Iterable[Array], rate: int) -> None:
-    """Write pictures (H, W, 3) uint8, one by one as they come, as a GIF that repeats or an MP4.
+    """Write pictures (H, W, 3) uint8 as a GIF that repeats or an MP4.
 
-    A GIF has at most 256 colours a picture and times of whole hundredths of a second; an MP4 an even height and width: an
-    odd one repeats its last row or column.
+    A GIF has at most 256 colours a picture and times of whole hundredths of a second, and is kept in memory until it is
+    whole. An MP4 is written picture by picture; its height and width are even: an odd one repeats its last row or column.
 
     Args:
         path: Its ending says which.
@@ -46,11 +48,16 @@ def write_video(path: Path, frames: Iterable[Array], rate: int) -> None:
         rate: Pictures a second.
 
     Raises:
-        UserError, Unavailable: As `check_ending`; where the file cannot be written, and then there is none.
+        UserError, Unavailable: As `check_ending`; where there is no picture, or too many for a GIF; where the file cannot be
+            written. Then there is none.
     """
     check_ending(path)
+    coming = iter(frames)
+    first = next(coming, None)
+    if first is None:
+        raise UserError(f"{path}: there is no picture to write")
     write = _write_gif if path.suffix.lower() == ".gif" else _write_mp4
-    write_atomically(path, lambda temporary: write(temporary, frames, rate))
+    write_atomically(path, lambda temporary: write(temporary, chain([first], coming), rate))
 
 
 def captioned(frame: Array, text: str) -> Array:
@@ -73,7 +80,18 @@ def captioned(frame: Array, text: str) -> Array:
 def _write_gif(path: Path, frames: Iterable[Array], rate: int) -> None:
     from PIL import Image
 
-    pictures = (Image.fromarray(np.ascontiguousarray(frame)) for frame in frames)
+    def bounded() -> Iterator[Image.Image]:
+        pixels = 0
+        for frame in frames:
+            pixels += frame.shape[0] * frame.shape[1]
+            if pixels > _MOST_GIF_PIXELS:
+                raise UserError(
+                    f"a GIF is written of at most {_MOST_GIF_PIXELS:,} pixels in all; "
+                    "write an .mp4, or fewer or smaller pictures"
+                )
+            yield Image.fromarray(np.ascontiguousarray(frame))
+
+    pictures = bounded()
     first = next(pictures)
     first.save(path, "GIF", save_all=True, append_images=pictures, duration=round(100 / rate) * 10, loop=0)
 
@@ -81,12 +99,17 @@ def _write_gif(path: Path, frames: Iterable[Array], rate: int) -> None:
 def _write_mp4(path: Path, frames: Iterable[Array], rate: int) -> None:
     import av
 
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=Fraction(rate), options={"crf": str(_QUALITY)})
-        stream.pix_fmt = "yuv420p"
-        for number, frame in enumerate(frames):
-            even = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
-            if not number:
-                stream.height, stream.width = even.shape[:2]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")))
-        container.mux(stream.encode())
+    try:
+        with av.open(str(path), "w", format="mp4") as container:
+            stream = container.add_stream("libx264", rate=Fraction(rate), options={"crf": str(_QUALITY)})
+            stream.pix_fmt = "yuv420p"
+            for number, frame in enumerate(frames):
+                even = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
+                if not number:
+                    stream.height, stream.width = even.shape[:2]
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")))
+            container.mux(stream.encode())
+    except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
+        if isinstance(error, OSError):  # of the file, not of the pictures
+            raise
+        raise UserError(f"PyAV cannot write these pictures as H.264 ({error}); write smaller ones, or a .gif") from error

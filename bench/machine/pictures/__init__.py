@@ -1,0 +1,1 @@
+"""Pictures as files: photos and masks, depth maps, moving pictures."""
