@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bench.core.errors import UserError
 from bench.machine.files import write_text
@@ -27,9 +28,15 @@ def digest(path: Path) -> str:
     return _digest(path.resolve(), state.st_size, state.st_mtime_ns)
 
 
+def json_digest(parts: Any) -> str:
+    """sha256 of the canonical JSON (names sorted, as Python's json writes it) of dicts, lists, strings and numbers; of
+    anything else in them, of what it is as text."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
 def joint_digest(digests: Mapping[str, str]) -> str:
-    """One sha256 for several contents: of the canonical JSON (sorted, as Python's json writes it) of name -> sha256."""
-    return hashlib.sha256(json.dumps(dict(digests), sort_keys=True).encode()).hexdigest()
+    """One sha256 for several contents: the `json_digest` of name -> sha256."""
+    return json_digest(dict(digests))
 
 
 def folder_digest(folder: Path) -> str:

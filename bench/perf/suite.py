@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from bench.core.cells import Cell, Measurement
+from bench.machine.digests import json_digest
 from bench.machine.provenance import provenance
 from bench.perf import align, raster, readout, step
 from bench.perf.timing import Result, one_thread
-from bench.results.record import CellRecord, digest
+from bench.results.record import CellRecord
 
 PROTOCOL = "perf-v1"
 #: Metric -> (field of a Result, unit, higher is better).
@@ -75,7 +76,7 @@ def cell_record(result: Result) -> CellRecord:
     cell = Cell("perf", result.part, result.case, result.path, "-", "-", PROTOCOL, 0)
     origin = provenance("cpu")
     return CellRecord(
-        key=digest({"cell": asdict(cell), "origin": origin}),
+        key=json_digest({"cell": asdict(cell), "origin": origin}),
         cell=cell,
         status="ok",
         weights="none",

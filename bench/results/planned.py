@@ -17,9 +17,10 @@ from typing import Any
 
 from bench.core.cells import Cell
 from bench.core.errors import UserError
+from bench.machine.digests import json_digest
 from bench.machine.files import unreadable, write_text
 from bench.results.packs import MOST_BYTES
-from bench.results.record import MOST_NAME, Head, digest
+from bench.results.record import MOST_NAME, Head
 from bench.results.schema import KEY
 
 PLANS = "planned"  #: the folder's subfolder of plans
@@ -59,7 +60,7 @@ class Chosen:
 def write_plan(folder: Path, keys: Mapping[Identity, str]) -> None:
     """Take down what a run has planned. The same plan again replaces its older file."""
     entries = sorted([*astuple(cell), weights, key] for (cell, weights), key in keys.items())
-    name = digest(entries)
+    name = json_digest(entries)
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     lines = ",\n".join(json.dumps(entry) for entry in entries)
     write_text(folder / PLANS / f"{name}.json", f'{{"planned": "{now}", "cells": [\n{lines}\n]}}\n')

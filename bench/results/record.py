@@ -7,7 +7,6 @@ scan reads no further. A file may come from a stranger: everything in it is chec
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
 import re
@@ -19,7 +18,7 @@ from typing import Any, Literal, get_args
 from bench.core.cells import EXTRACTION, NO_MODEL, PERF, Cell, Marks, Measurement
 from bench.core.errors import UserError
 from bench.core.names import ModelName
-from bench.machine.digests import joint_digest
+from bench.machine.digests import joint_digest, json_digest
 from bench.machine.files import unreadable
 from bench.results.migration import marks_of_version_1
 from bench.results.packs import CellFile, Packed, bytes_of, first_line_of, remedy
@@ -122,14 +121,9 @@ class Head:
         return self.cell, self.weights
 
 
-def digest(parts: Any) -> str:
-    """sha256 of the canonical JSON of anything made of dicts, lists, strings and numbers."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
 def content_digest(stored: Mapping[str, Any]) -> str:
     """The digest that a cell's file carries of everything else in it."""
-    return digest({name: value for name, value in stored.items() if name != "digest"})
+    return json_digest({name: value for name, value in stored.items() if name != "digest"})
 
 
 def to_text(record: CellRecord) -> str:

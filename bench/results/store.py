@@ -27,6 +27,7 @@ from bench.core.cells import PERF, WHOLE_CELL, Measurement
 from bench.core.errors import UserError
 from bench.core.scenes import Array
 from bench.core.text import counted
+from bench.machine.digests import json_digest
 from bench.machine.files import remove_strays, write_atomically, write_text
 from bench.results import planned
 from bench.results.claims import Claims
@@ -43,7 +44,7 @@ from bench.results.packs import (
 )
 from bench.results.pictures import picture_digest, picture_path
 from bench.results.planned import Chosen, Identity
-from bench.results.record import CellRecord, Head, digest, from_file, head_of, to_text
+from bench.results.record import CellRecord, Head, from_file, head_of, to_text
 from bench.results.schema import ROW_COLUMNS, SCHEMA_VERSION, as_rows, validate_rows
 from bench.results.tables import Chunk, arrow_schema, read_table, rows_file, table_of, to_frame, with_text_once, write_tables
 
@@ -209,7 +210,7 @@ class Store:
         """A digest of what compaction reads, as far as a change of it shows: names, sizes and times of cells and plans."""
         files = (*loose_files(self.folder), *pack_files(self.folder), *planned.plan_files(self.folder))
         found = ((path.name, path.lstat()) for path in files)
-        return digest([SCHEMA_VERSION, *([name, stat.st_size, stat.st_mtime_ns] for name, stat in found)])
+        return json_digest([SCHEMA_VERSION, *([name, stat.st_size, stat.st_mtime_ns] for name, stat in found)])
 
     def row_chunks(self, heads: Sequence[Head]) -> Iterator[pd.DataFrame]:
         """The rows of cells, CHUNK cells at a time, in the order of `heads`."""

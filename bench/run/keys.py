@@ -12,10 +12,10 @@ from bench.core.cells import NOT_APPLICABLE, Cell, Marks, Role, Weights
 from bench.core.lookup import dataset_of, model_classes, protocol_of
 from bench.core.registry import datasets, pointmaps
 from bench.core.track import Settings
+from bench.machine.digests import json_digest
 from bench.machine.provenance import class_identity
 from bench.machine.source import source_digest
 from bench.machine.weights import content, identity
-from bench.results.record import digest
 from bench.run.tracks import track_of
 
 
@@ -37,7 +37,7 @@ def cell_key(cell: Cell, settings: Settings) -> str:
     weights = weights_identities(cell, settings)
     revisions = track_of(cell).revisions(cell)
     models = [{**class_identity(cls), "weights": weights[name]} for name, cls in model_classes(cell)]
-    return digest(
+    return json_digest(
         {
             "cell": asdict(cell),
             "protocol": asdict(protocol_of(cell)),
@@ -54,7 +54,7 @@ def cell_key(cell: Cell, settings: Settings) -> str:
 
 def preparation_key(preparation: Cell, made: str, device: str) -> str:
     """What identifies the cost of a preparation: what was made, and on which device."""
-    return digest({"cell": asdict(preparation), "made": made, "device": device})
+    return json_digest({"cell": asdict(preparation), "made": made, "device": device})
 
 
 def weights_of(cell: Cell, weights: Weights) -> Weights:

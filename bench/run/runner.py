@@ -15,8 +15,8 @@ from bench.core.cells import Cell
 from bench.core.errors import UserError
 from bench.core.residents import Residents
 from bench.core.track import Settings
+from bench.machine.digests import json_digest
 from bench.results.claims import Claims
-from bench.results.record import digest
 from bench.results.store import Store
 from bench.run import limits
 from bench.run.engines.base import Limits, MapGroups, WorkerDied
@@ -76,7 +76,7 @@ class Run:
         """
         wanted = dict.fromkeys(each for cell in sorted(cells) for each in track_of(cell).preparations(cell))
         tasks = [
-            Task(each, digest({"preparation": asdict(each), "device": self.settings.device}), self._seconds(each))
+            Task(each, json_digest({"preparation": asdict(each), "device": self.settings.device}), self._seconds(each))
             for each in wanted
         ]
         initialise = self._initialise(self.threads)

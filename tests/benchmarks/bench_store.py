@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.core.cells import Cell, Marks, Measurement
+from bench.machine.digests import json_digest
 from bench.results.packs import cell_files
-from bench.results.record import CellRecord, digest
+from bench.results.record import CellRecord
 from bench.results.store import Store
 
 METRICS = ("psnr", "ssim", "haarpsi", "lpips", "lpips_rescaled", "visible_share")  #: of each held-out view
@@ -64,7 +65,7 @@ def fill(folder: Path, count: int) -> None:
     marks = Marks("model", "true", True)
     keys = {}
     for number, cell in enumerate(itertools.islice(cells(), count)):
-        key = digest(number)
+        key = json_digest(number)
         rows = measurements(rng)
         record = CellRecord(key, cell, "ok", "none", "", rows, (), 60.0, 900.0, provenance=provenance, marks=marks)
         store.save(record, {"photo.left": picture, "render.left": picture})

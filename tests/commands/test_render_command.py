@@ -15,10 +15,11 @@ from bench.commands.splats.render import render_command
 from bench.core.cells import Cell, Marks
 from bench.core.errors import UserError
 from bench.core.scenes import Array, Camera, MultiViewScene, View
+from bench.machine.digests import json_digest
 from bench.machine.pictures.video import captioned
 from bench.probe.measure.pictures import to_bytes
 from bench.probe.track import ProbeOutcome
-from bench.results.record import CellRecord, digest
+from bench.results.record import CellRecord
 from bench.results.store import Store
 from bench.splat import Gaussians, seen_by
 
@@ -52,7 +53,7 @@ def blobs() -> Gaussians:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stored probe; training it again gives the blobs above, and two cameras."""
     marks = Marks(start="simulated", quick=True)
-    Store(tmp_path / "run").save(CellRecord(digest("a"), CELL, "ok", "random", marks=marks), {})
+    Store(tmp_path / "run").save(CellRecord(json_digest("a"), CELL, "ok", "random", marks=marks), {})
     scene = MultiViewScene("procedural", "room", (view("a", 0), view("b", 0.8)), (view("c", 0.4),))
     outcome = ProbeOutcome((), {}, blobs(), scene)
     monkeypatch.setattr(render, "trained_again", lambda *_: outcome)

@@ -12,8 +12,8 @@ from rich.console import Console
 from bench.commands.run import _Progress
 from bench.commands.running import cells_in_hand, seconds_left
 from bench.core.cells import Cell
+from bench.machine.digests import json_digest
 from bench.results.claims import Claims
-from bench.results.record import digest
 from bench.results.store import Store
 from bench.run.session import Ended, Resumed
 from bench.run.worker import Report
@@ -32,7 +32,7 @@ def test_the_rest_takes_as_long_as_what_is_through(
 
 
 def planned(folder: Path) -> Path:
-    Store(folder).plan({(cell, "none"): digest(cell.scene) for cell in CELLS})
+    Store(folder).plan({(cell, "none"): json_digest(cell.scene) for cell in CELLS})
     return folder
 
 
@@ -42,12 +42,12 @@ def test_cells_in_hand_are_those_that_somebody_holds(tmp_path: Path, monkeypatch
     asked = cells_in_hand(planned(tmp_path))
     assert asked() == []
     claims = Claims(tmp_path)
-    for key in (digest("c"), digest("a"), digest("of another plan")):
+    for key in (json_digest("c"), json_digest("a"), json_digest("of another plan")):
         assert claims.take(key, 60)
     assert asked() == [], "an answer holds for a second: claims are not read at every drawing"
     now += 1
     assert asked() == [CELLS[0], CELLS[2]]
-    claims.release(digest("a"))
+    claims.release(json_digest("a"))
     now += 1
     assert asked() == [CELLS[2]]
 
@@ -63,7 +63,7 @@ def test_a_terminal_shows_the_cells_in_hand_and_the_time_left(tmp_path: Path, mo
     now += 40
     progress(Ended(Report(CELLS[0], "ok", 40.0), 1, 4))
     for cell in CELLS[1:]:
-        Claims(tmp_path).take(digest(cell.scene), 60)
+        Claims(tmp_path).take(json_digest(cell.scene), 60)
     console.print(progress._bar.get_renderable())
     said = screen.getvalue()
     assert "procedural/b · daisy · G; procedural/c · daisy · G; 1 more" in said

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from bench.core.cells import Cell, Marks
+from bench.machine.digests import json_digest
 from bench.report.build import build_report
-from bench.results.record import CellRecord, digest
+from bench.results.record import CellRecord
 from bench.results.store import Store
 from bench.types import Measurement
 
@@ -35,7 +36,12 @@ def fill_store(folder: Path) -> Path:
                 if (scene, model, mode) == ("room", "daisy", "T"):
                     store.save(
                         CellRecord(
-                            digest(str(cell)), cell, "failed", weights, "ValueError: <b>50 %</b> | it_broke", marks=SIMULATED
+                            json_digest(str(cell)),
+                            cell,
+                            "failed",
+                            weights,
+                            "ValueError: <b>50 %</b> | it_broke",
+                            marks=SIMULATED,
                         ),
                         {},
                     )
@@ -51,7 +57,7 @@ def fill_store(folder: Path) -> Path:
                 ]
                 store.save(
                     CellRecord(
-                        digest(str(cell)),
+                        json_digest(str(cell)),
                         cell,
                         "ok",
                         weights,
@@ -79,7 +85,7 @@ def fill_store(folder: Path) -> Path:
                 ]
                 store.save(
                     CellRecord(
-                        digest(str(cell)),
+                        json_digest(str(cell)),
                         cell,
                         "ok",
                         "pretrained",

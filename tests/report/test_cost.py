@@ -10,6 +10,7 @@ import pytest
 from conftest import PROVENANCE, fill_store
 
 from bench.core.cells import Cell
+from bench.machine.digests import json_digest
 from bench.report import write
 from bench.report.build import build_report
 from bench.report.read import load_results
@@ -17,7 +18,7 @@ from bench.report.say.means import table_means
 from bench.report.sections.cost import cost_section
 from bench.report.tables.runs import cost_table
 from bench.results.migration import marks_of_version_1
-from bench.results.record import CellRecord, digest
+from bench.results.record import CellRecord
 from bench.results.store import Store
 from bench.run.verify import verify
 from bench.types import Measurement
@@ -42,7 +43,7 @@ def with_extraction(folder: Path, models: tuple[str, ...] = tuple(COSTS)) -> Pat
                 Measurement("extraction_memory", memory, unit="MB", higher_is_better=False),
             )
             record = CellRecord(
-                digest(str(cell)),
+                json_digest(str(cell)),
                 cell,
                 "ok",
                 weights,  # type: ignore[arg-type]
@@ -92,7 +93,7 @@ def test_without_such_rows_there_is_no_table_and_other_rows_of_the_track_stay_ou
     measured = (Measurement("seconds", 1.0, unit="s"),)
     Store(folder).save(
         CellRecord(
-            digest(str(cell)),
+            json_digest(str(cell)),
             cell,
             "ok",
             "none",

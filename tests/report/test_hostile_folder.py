@@ -13,10 +13,11 @@ import pytest
 
 from bench.core.cells import Cell, Measurement
 from bench.core.errors import UserError
+from bench.machine.digests import json_digest
 from bench.report.build import build_report
 from bench.results.check import check_folder
 from bench.results.pictures import picture_path
-from bench.results.record import CellRecord, digest
+from bench.results.record import CellRecord
 from bench.results.store import Store
 
 PAYLOADS = (
@@ -55,11 +56,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         provenance = {"code_version": f"{payload}code", "device_name": f"{payload}device"}
         record = CellRecord(
-            digest(payload), cell, "ok", "none", measurements=measured, provenance=provenance, device=payload
+            json_digest(payload), cell, "ok", "none", measurements=measured, provenance=provenance, device=payload
         )
         store.save(record, {f"photo.{payload}": PICTURE, f"render.{payload}": PICTURE})
         lost = replace(cell, scene="other")
-        store.save(replace(record, key=digest([payload]), cell=lost, status="failed", error=payload, measurements=()), {})
+        store.save(
+            replace(record, key=json_digest([payload]), cell=lost, status="failed", error=payload, measurements=()), {}
+        )
     return place
 
 
@@ -86,7 +89,7 @@ def test_no_word_of_a_folder_becomes_markup(folder: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("payload", [payload for payload in PAYLOADS if payload != "javascript:window.broken"])
 def test_a_name_that_no_model_can_have_is_refused_with_its_file(payload: str, tmp_path: Path) -> None:
     cell = Cell("probe", "llff", "fern", payload, "G", "sparse", "quick-v1", 0)
-    record = CellRecord(digest(payload), cell, "failed", "none", "no end")
+    record = CellRecord(json_digest(payload), cell, "failed", "none", "no end")
     Store(tmp_path).save(record, {})
     assert any(record.key in problem and "a name is written" in problem for problem in check_folder(tmp_path).problems)
     with pytest.raises(UserError, match=record.key):
@@ -97,7 +100,7 @@ def test_nothing_is_copied_from_outside(folder: Path, tmp_path: Path) -> None:
     """A picture that is a link to a file of the reader's, in a folder that links elsewhere."""
     place = tmp_path / "linked"
     store = Store(place)
-    record = CellRecord(digest("x"), Cell("probe", "llff", "fern", "rgb", "G", "sparse", "quick-v1", 0), "ok", "none")
+    record = CellRecord(json_digest("x"), Cell("probe", "llff", "fern", "rgb", "G", "sparse", "quick-v1", 0), "ok", "none")
     store.save(replace(record, measurements=(Measurement("psnr", 20.0, "a", "dB", True),)), {"photo.a": PICTURE})
     path = picture_path(place, record.key, "photo.a")
     secret = tmp_path / "secret.png"

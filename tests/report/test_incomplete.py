@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.core.cells import Cell
+from bench.machine.digests import json_digest
 from bench.report import write
 from bench.report.build import build_report
 from bench.report.leaderboard.page import leaderboard_data
@@ -19,7 +20,7 @@ from bench.report.tables import papers as paper_tables
 from bench.report.tables.model import Line
 from bench.report.tables.runs import pose_table
 from bench.results.migration import marks_of_version_1
-from bench.results.record import CellRecord, digest
+from bench.results.record import CellRecord
 from bench.results.store import Store, rows_of
 from bench.types import Measurement
 
@@ -39,7 +40,7 @@ def _save(store: Store, cell: Cell, measurements: list[Measurement] | None, lost
     status, error = ("failed", "out of memory") if measurements is None else ("ok", "")
     store.save(
         CellRecord(
-            digest(str(cell)),
+            json_digest(str(cell)),
             cell,
             status,
             "none",
@@ -147,7 +148,7 @@ def test_where_nothing_could_be_measured_there_are_no_ranks() -> None:
     ]
     found = Measurement("rel", 0.3, "a", "share", False, "depth_scale_invariant")
     cell = Cell("geometry", "nyuv2", "a", "plane", "-", "-", "moge-v1", 0)
-    means = table_means(rows_of([CellRecord(digest("x"), cell, "ok", "none", "", (*lost, found))]))
+    means = table_means(rows_of([CellRecord(json_digest("x"), cell, "ok", "none", "", (*lost, found))]))
     ranks = means[means["metric"] == "rank"].set_index("alignment")["value"].to_dict()
     assert ranks == {"depth_scale_invariant": 1.0}
     short = means[means["value"].isna()]

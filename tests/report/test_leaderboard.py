@@ -19,13 +19,14 @@ import pytest
 from browser import Page, start_browser
 
 from bench.core.cells import Cell
+from bench.machine.digests import json_digest
 from bench.report.figures.gallery import Stored
 from bench.report.leaderboard.data import leaderboard_data, scene_intervals
 from bench.report.leaderboard.page import to_page, write_leaderboard
 from bench.report.leaderboard.pictures import embedded_pictures
 from bench.report.say.means import table_means
 from bench.results.migration import marks_of_version_1
-from bench.results.record import CellRecord, digest, to_text
+from bench.results.record import CellRecord, to_text
 from bench.results.schema import ROW_COLUMNS
 from bench.results.store import Store, rows_of
 from bench.stats.aggregate import unit_table
@@ -39,7 +40,7 @@ SCRIPT_NOTE = "boom </script><script>window.broken = 1</script>"
 
 
 def _record(store: Store, cell: Cell, measurements: list[Measurement], weights: str = "none", error: str = "") -> CellRecord:
-    random = np.random.default_rng(int(digest(str(cell))[:8], 16))
+    random = np.random.default_rng(int(json_digest(str(cell))[:8], 16))
     kinds = ("photo", "render", "depth-truth", "depth") if cell.track == "probe" else ("photo", "depth-truth", "depth")
     truth = np.random.default_rng(SCENES.index(cell.scene) if cell.scene in SCENES else 9)
     pictures = {}
@@ -49,7 +50,7 @@ def _record(store: Store, cell: Cell, measurements: list[Measurement], weights: 
     status = "failed" if error else "ok"
     found = () if error else tuple(measurements)
     record = CellRecord(
-        digest(str(cell)),
+        json_digest(str(cell)),
         cell,
         status,
         weights,

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from bench.core.cells import INSTANTSPLAT, NO_MODEL, Cell
+from bench.machine.digests import json_digest
 from bench.report.figures import gallery
 from bench.report.figures.gallery import SCENES, Stored, galleries, pictured
-from bench.results.record import CellRecord, digest, from_file
+from bench.results.record import CellRecord, from_file
 from bench.results.store import Store
 
 CELL = Cell("probe", "llff", "s0", "daisy", "G", "sparse", "quick-v1", 0)
@@ -25,7 +26,7 @@ def _stored(folder: Path, scenes: int, seeds: int, bare: tuple[tuple[int, int], 
         for model in ("daisy", "rgb"):
             for seed in range(seeds):
                 cell = replace(CELL, scene=f"s{scene}", model=model, seed=seed)
-                record = CellRecord(digest(str(cell)), cell, "ok", "none")
+                record = CellRecord(json_digest(str(cell)), cell, "ok", "none")
                 store.save(record, {} if (scene, seed) in bare else {"photo.a": PICTURE})
                 found.append(Stored(folder, record.key, cell, "none"))
     return found
@@ -43,8 +44,8 @@ def test_the_first_scenes_and_the_first_seed_with_pictures_are_shown(tmp_path: P
 def test_instantsplat_stands_beside_the_features_under_its_name(tmp_path: Path) -> None:
     stored = _stored(tmp_path, 1, 1)
     cell = replace(CELL, model=NO_MODEL, mode=INSTANTSPLAT)
-    Store(tmp_path).save(CellRecord(digest("baseline"), cell, "ok", "none"), {"photo.a": PICTURE, "render.a": PICTURE})
-    named = Stored(tmp_path, digest("baseline"), replace(cell, model=INSTANTSPLAT), "none")  # as rows have it
+    Store(tmp_path).save(CellRecord(json_digest("baseline"), cell, "ok", "none"), {"photo.a": PICTURE, "render.a": PICTURE})
+    named = Stored(tmp_path, json_digest("baseline"), replace(cell, model=INSTANTSPLAT), "none")  # as rows have it
     (shown,) = galleries([*stored, named])
     assert sorted(row.label for row in shown.rows) == ["DAISY", "InstantSplat", "RGB"]
 

@@ -11,8 +11,9 @@ import yaml
 
 from bench.core.cells import Cell, Marks
 from bench.core.errors import UserError
+from bench.machine.digests import json_digest
 from bench.report.publish import publish
-from bench.results.record import CellRecord, digest
+from bench.results.record import CellRecord
 from bench.results.store import Store
 from bench.run.verify import verify
 from bench.types import Measurement
@@ -26,7 +27,7 @@ def _save(store: Store, cell: Cell, values: dict[str, float], weights: str, mark
     higher = {"rel": False, "delta": True, "psnr": True}
     units = {"rel": "share", "delta": "share", "psnr": "dB"}
     found = [Measurement(name, value, "a", units[name], higher[name], block) for name, value in values.items()]
-    key = digest(str((cell, weights)))
+    key = json_digest(str((cell, weights)))
     store.save(CellRecord(key, cell, "ok", weights, "", tuple(found), (), 1.0, 1.0, "cpu", PROVENANCE, marks=marks), {})
 
 

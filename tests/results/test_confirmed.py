@@ -10,13 +10,14 @@ import pytest
 
 from bench.core.cells import Cell, Marks
 from bench.core.errors import UserError
+from bench.machine.digests import json_digest
 from bench.report.leaderboard.data import ROW_FIELDS, leaderboard_data
 from bench.report.read import load_results
 from bench.report.say.means import table_means
 from bench.results import confirmed
 from bench.results.confirmed import add_confirmations, confirmation, confirmed_keys, is_other_machine, read_confirmations
 from bench.results.merge import merge
-from bench.results.record import CellRecord, digest, file_and_digest
+from bench.results.record import CellRecord, file_and_digest
 from bench.results.store import Store
 from bench.types import Measurement
 
@@ -33,21 +34,23 @@ def store(tmp_path: Path) -> Store:
     made = Store(tmp_path / "results")
     for scene in ("fern", "room"):
         measured = (Measurement("psnr", 20.0, "a", "dB", True),)
-        record = CellRecord(digest(scene), _cell(scene), "ok", "pretrained", "", measured, provenance=THEIRS, marks=Marks())
+        record = CellRecord(
+            json_digest(scene), _cell(scene), "ok", "pretrained", "", measured, provenance=THEIRS, marks=Marks()
+        )
         made.save(record, {})
     made.compact()
     return made
 
 
 def _confirm(store: Store, *scenes: str) -> None:
-    cells = [file_and_digest(store.path(digest(scene))) for scene in scenes]
+    cells = [file_and_digest(store.path(json_digest(scene))) for scene in scenes]
     add_confirmations(
         store.folder, [confirmation(record, content, HERE, "2025-01-01T00:00:00") for record, content in cells]
     )
 
 
 def test_another_machine_is_one_of_another_processor_or_system(store: Store) -> None:
-    record, _ = file_and_digest(store.path(digest("fern")))
+    record, _ = file_and_digest(store.path(json_digest("fern")))
     assert is_other_machine(record, HERE)
     assert is_other_machine(record, {**THEIRS, "platform": "macOS-15"})
     assert not is_other_machine(record, {**THEIRS, "code_version": "0.9"})
@@ -58,26 +61,28 @@ def test_what_is_confirmed_is_known_as_long_as_it_is_unchanged(store: Store) -> 
     _confirm(store, "fern")
     _confirm(store, "fern", "room")
     assert len(read_confirmations(store.folder)) == 2, "the same again is not written twice"
-    assert confirmed_keys(store.folder) == {digest("fern"), digest("room")}
-    path = store.path(digest("room"))
+    assert confirmed_keys(store.folder) == {json_digest("fern"), json_digest("room")}
+    path = store.path(json_digest("room"))
     record, _ = file_and_digest(path)
     store.save(replace(record, measurements=(replace(record.measurements[0], value=99.0),)), {})
-    assert confirmed_keys(store.folder) == {digest("fern")}
+    assert confirmed_keys(store.folder) == {json_digest("fern")}
     path.unlink()
-    assert confirmed_keys(store.folder) == {digest("fern")}
+    assert confirmed_keys(store.folder) == {json_digest("fern")}
 
 
 def test_confirmations_of_merged_folders_go_with_their_cells(store: Store, tmp_path: Path) -> None:
     other = Store(tmp_path / "other")
     for scene in ("fern", "table"):
-        record, _ = file_and_digest(store.path(digest("room")))
-        other.save(replace(record, key=digest(scene), cell=_cell(scene), seconds=2.0), {})
+        record, _ = file_and_digest(store.path(json_digest("room")))
+        other.save(replace(record, key=json_digest(scene), cell=_cell(scene), seconds=2.0), {})
     _confirm(store, "room")
     _confirm(other, "fern", "table")
     merge([store.folder, other.folder], tmp_path / "whole")
-    assert confirmed_keys(tmp_path / "whole") == {digest("room"), digest("table")}, "fern was taken from the first folder"
+    assert confirmed_keys(tmp_path / "whole") == {json_digest("room"), json_digest("table")}, (
+        "fern was taken from the first folder"
+    )
     store.pack()
-    assert confirmed_keys(store.folder) == {digest("room")}
+    assert confirmed_keys(store.folder) == {json_digest("room")}
     (other.folder / confirmed.FILE).write_text("{")
     with pytest.raises(UserError, match=r"confirmed\.json"):
         merge([store.folder, other.folder], tmp_path / "again")

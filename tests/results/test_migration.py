@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from bench.core.cells import INSTANTSPLAT, NO_MODEL, Cell, Marks
+from bench.machine.digests import json_digest
 from bench.report.build import build_report
 from bench.results.migration import marks_of_version_1, migrated
-from bench.results.record import CellRecord, digest
+from bench.results.record import CellRecord
 from bench.results.schema import DIGESTS
 from bench.results.store import Store, read_rows
 from bench.results.tables import ROWS_FILES, Chunk, write_tables
@@ -40,7 +41,7 @@ def test_rows_without_marks_are_read(tmp_path: Path) -> None:
     store = Store(tmp_path)
     marks = Marks("oracle", "simulated", True)
     cell = Cell("probe", "procedural", "room", "oracle-xyz", "G", "simulated", "quick-v1", 0)
-    store.save(CellRecord(digest("a"), cell, "failed", "none", "broken", marks=marks), {})
+    store.save(CellRecord(json_digest("a"), cell, "failed", "none", "broken", marks=marks), {})
     store.compact()
     rows = read_rows(tmp_path)
     old = tmp_path / "old"
@@ -61,8 +62,8 @@ def test_a_folder_of_cells_of_the_first_format_is_read_verified_and_reported(tmp
     for scene, value in (("room", 20.0), ("table", 22.0)):
         cell = Cell("probe", "procedural", scene, "oracle-xyz", "G", "simulated", "quick-v1", 0)
         measured = (Measurement("psnr", value, "front", "dB", True),)
-        store.save(CellRecord(digest(scene), cell, "ok", "none", "", measured, seconds=1.0, peak_memory_mb=1.0), {})
-        path = store.path(digest(scene))
+        store.save(CellRecord(json_digest(scene), cell, "ok", "none", "", measured, seconds=1.0, peak_memory_mb=1.0), {})
+        path = store.path(json_digest(scene))
         old = json.loads(path.read_text(encoding="utf-8"))
         for added in ("marks", "digest", "picture_digests", "schema"):
             del old[added]
@@ -82,7 +83,7 @@ def test_instantsplat_has_its_name_in_rows_whatever_wrote_them(tmp_path: Path) -
     store = Store(tmp_path / "run")
     cell = Cell("probe", "procedural", "room", NO_MODEL, INSTANTSPLAT, "simulated", "quick-v1", 0)
     measured = (Measurement("psnr", 20.0, "front", "dB", True),)
-    store.save(CellRecord(digest("a"), cell, "ok", "none", "", measured, seconds=1.0, peak_memory_mb=1.0), {})
+    store.save(CellRecord(json_digest("a"), cell, "ok", "none", "", measured, seconds=1.0, peak_memory_mb=1.0), {})
     store.compact()
     assert [record.cell for record in store.records()] == [cell]
     rows = read_rows(store.folder)

@@ -21,6 +21,7 @@ from rich.console import Console
 from bench.commands.results.pack import pack_command
 from bench.core.cells import Cell, Measurement
 from bench.core.errors import UserError
+from bench.machine.digests import json_digest
 from bench.machine.files import strays
 from bench.results import packs
 from bench.results.check import check_folder
@@ -39,7 +40,7 @@ from bench.results.packs import (
     write_packs,
 )
 from bench.results.pictures import picture_path
-from bench.results.record import CellRecord, digest, from_file, head_of
+from bench.results.record import CellRecord, from_file, head_of
 from bench.results.store import Packing, Store, read_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
@@ -57,9 +58,9 @@ def folder(tmp_path: Path) -> Path:
     for seed in range(COUNT):
         rows = (Measurement("psnr", 20.0 + seed / 3, "left", "dB", True),)
         store.save(
-            CellRecord(digest(seed), replace(CELL, seed=seed), "ok", "none", measurements=rows), {"photo.left": PICTURE}
+            CellRecord(json_digest(seed), replace(CELL, seed=seed), "ok", "none", measurements=rows), {"photo.left": PICTURE}
         )
-    store.save(CellRecord(digest("failed"), replace(CELL, seed=COUNT), "failed", "none", "it failed"), {})
+    store.save(CellRecord(json_digest("failed"), replace(CELL, seed=COUNT), "failed", "none", "it failed"), {})
     store.compact()
     return tmp_path / "results"
 
@@ -76,10 +77,10 @@ def test_a_packed_folder_is_read_as_before(folder: Path, tmp_path: Path) -> None
     pd.testing.assert_frame_equal(read_rows(folder), rows)
     store = Store(folder)
     assert store.chosen() == chosen
-    assert store.finished_among([digest(0), digest("failed"), digest("another")]) == {digest(0)}
-    assert store.finished(digest(1))
-    assert not store.finished(digest("failed"))
-    assert store.read(digest(2)) == from_file(packed_files(folder)[digest(2)])
+    assert store.finished_among([json_digest(0), json_digest("failed"), json_digest("another")]) == {json_digest(0)}
+    assert store.finished(json_digest(1))
+    assert not store.finished(json_digest("failed"))
+    assert store.read(json_digest(2)) == from_file(packed_files(folder)[json_digest(2)])
     checked = check_folder(folder)
     assert (checked.problems, checked.cells, len(checked.finished)) == ((), COUNT + 1, COUNT)
     (folder / "rows.parquet").unlink()
@@ -92,7 +93,7 @@ def test_what_is_stored_after_packing_is_read_and_packed_too(folder: Path) -> No
     store = Store(folder)
     store.pack()
     rows = (Measurement("psnr", 9.0, "left", "dB", True),)
-    again = CellRecord(digest("failed"), replace(CELL, seed=COUNT), "ok", "none", measurements=rows)
+    again = CellRecord(json_digest("failed"), replace(CELL, seed=COUNT), "ok", "none", measurements=rows)
     store.save(again, {})
     assert store.finished(again.key)
     assert store.pack() == Packing(1, COUNT + 1, 0, 0)
@@ -285,11 +286,11 @@ def _stem(file: CellFile) -> str:
 
 def test_nothing_is_packed_while_a_run_writes(folder: Path) -> None:
     claims = Claims(folder)
-    assert claims.take(digest("in hand"), 60.0)
+    assert claims.take(json_digest("in hand"), 60.0)
     with pytest.raises(UserError, match=r"a run writes into it \(1 cell in hand\)"):
         Store(folder).pack()
     assert not pack_files(folder)
-    claims.release(digest("in hand"))
+    claims.release(json_digest("in hand"))
     assert Store(folder).pack().written == 1
 
 
@@ -297,26 +298,26 @@ def test_a_file_that_its_pack_holds_otherwise_or_damaged_stays_and_is_told(folde
     loose = {path: path.read_bytes() for path in loose_files(folder)}
     Store(folder).pack()
     (pack,) = pack_files(folder)
-    record = Store(folder).read(digest(0))
+    record = Store(folder).read(json_digest(0))
     assert record is not None
     Store(folder).save(replace(record, seconds=7.0), {"photo.left": PICTURE})
     console = Console(file=io.StringIO(), width=200)
     pack_command(folder, console)
     assert "1 cell that did not end well, 1 cell that a pack holds otherwise" in console.file.getvalue()  # type: ignore[attr-defined]
-    (folder / "cells" / f"{digest(0)}.json").unlink()
+    (folder / "cells" / f"{json_digest(0)}.json").unlink()
     for path, content in loose.items():
         path.write_bytes(content)
     _flipped(pack)
     spoilt = {each.stem for each in cells_of(pack) if not packs._holds(each, loose[folder / "cells" / each.name])}
     assert len(spoilt) == 1
     assert write_packs(folder, [path for path in loose if head_of(path).status == "ok"], 2) == 0
-    assert {path.stem for path in loose_files(folder)} == {digest("failed"), *spoilt}
+    assert {path.stem for path in loose_files(folder)} == {json_digest("failed"), *spoilt}
 
 
 def test_a_value_that_is_changed_beside_the_pack_is_told(folder: Path) -> None:
     """The loose file is the one that is read: it cannot take a packed cell's place unseen."""
     Store(folder).pack()
-    record = Store(folder).read(digest(0))
+    record = Store(folder).read(json_digest(0))
     assert record is not None
     Store(folder).save(
         replace(record, measurements=(Measurement("psnr", 99.0, "left", "dB", True),)), {"photo.left": PICTURE}
@@ -324,5 +325,5 @@ def test_a_value_that_is_changed_beside_the_pack_is_told(folder: Path) -> None:
     Store(folder).compact()
     (problem,) = check_folder(folder).problems
     assert "other numbers" in problem
-    assert digest(0) in problem
-    assert picture_path(folder, digest(0), "photo.left").is_file()
+    assert json_digest(0) in problem
+    assert picture_path(folder, json_digest(0), "photo.left").is_file()

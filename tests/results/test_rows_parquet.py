@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.core.cells import Cell
+from bench.machine.digests import json_digest
 from bench.results import store as store_module
-from bench.results.record import CellRecord, digest, from_file, to_text
+from bench.results.record import CellRecord, from_file, to_text
 from bench.results.schema import ROW_COLUMNS
 from bench.results.store import Store, read_rows, rows_of
 from bench.results.tables import to_frame
@@ -33,7 +34,7 @@ def _record(model: str, scene: str, value: float, **changes: Any) -> CellRecord:
         Measurement("psnr", value + 1, "right", "dB", True),
         Measurement("lpips", float("nan"), "left", "", False, status="unavailable", note="no weights"),
     )
-    made = CellRecord(digest(str(cell)), cell, "ok", "none", "", measured, provenance={"device_name": f"of {scene}"})
+    made = CellRecord(json_digest(str(cell)), cell, "ok", "none", "", measured, provenance={"device_name": f"of {scene}"})
     return replace(made, **changes)
 
 
@@ -77,7 +78,7 @@ def test_of_a_compacted_folder_all_rows_are_read_without_opening_a_cell(folder: 
 
 
 def _edited(folder: Path) -> None:
-    path = Store(folder).path(digest(str(replace(CELL, model="c"))))
+    path = Store(folder).path(json_digest(str(replace(CELL, model="c"))))
     path.write_text(path.read_text().replace("20.0", "29.0"), encoding="utf-8")
 
 
@@ -86,7 +87,7 @@ def _another(folder: Path) -> None:
 
 
 def _removed(folder: Path) -> None:
-    Store(folder).path(digest(str(replace(CELL, model="c")))).unlink()
+    Store(folder).path(json_digest(str(replace(CELL, model="c")))).unlink()
 
 
 def _planned_anew(folder: Path) -> None:

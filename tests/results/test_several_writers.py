@@ -18,12 +18,13 @@ import pytest
 
 from bench.core.cells import Cell, Measurement
 from bench.core.errors import UserError
+from bench.machine.digests import json_digest
 from bench.machine.files import strays, write_text
 from bench.report.build import build_report
 from bench.results.check import check_folder
 from bench.results.claims import Claims
 from bench.results.merge import merge
-from bench.results.record import CellRecord, digest, from_file, head_of
+from bench.results.record import CellRecord, from_file, head_of
 from bench.results.store import Store, read_rows
 
 CELL = Cell("probe", "procedural", "room", "iuvrgb", "G", "ground-truth", "quick-v1", 0)
@@ -31,7 +32,7 @@ CELL = Cell("probe", "procedural", "room", "iuvrgb", "G", "ground-truth", "quick
 
 def record(name: str, value: float = 20.0, cell: Cell = CELL, **changes: object) -> CellRecord:
     measurements = (Measurement("psnr", value, "left", "dB", True), Measurement("ssim", 0.5, "left", "", True))
-    made = CellRecord(digest(name), cell, "ok", "none", measurements=measurements, seconds=1.0, peak_memory_mb=10.0)
+    made = CellRecord(json_digest(name), cell, "ok", "none", measurements=measurements, seconds=1.0, peak_memory_mb=10.0)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -66,7 +67,7 @@ def test_a_cell_planned_anew_and_not_run_yet_has_no_stale_rows(tmp_path: Path) -
     other = replace(CELL, mode="T")
     for each in (record("version 1", 14.0), record("other", 17.0, other)):
         store.save(each, {})
-    store.plan({(CELL, "none"): digest("version 2")})
+    store.plan({(CELL, "none"): json_digest("version 2")})
     store.compact()
     assert psnr(tmp_path) == [17.0]
     assert any("planned anew" in remark for remark in check_folder(tmp_path).remarks)
@@ -147,7 +148,7 @@ def _claim(folder: Path, key: str, answer: multiprocessing.Queue[bool]) -> None:
 
 
 def test_a_claim_is_held_by_one_and_lapses_with_its_process(tmp_path: Path) -> None:
-    key, claims = digest("a cell"), Claims(tmp_path)
+    key, claims = json_digest("a cell"), Claims(tmp_path)
     context = multiprocessing.get_context("fork")
     answer = context.Queue()
     other = context.Process(target=_claim, args=(tmp_path, key, answer))
@@ -190,7 +191,7 @@ def test_folders_are_merged_and_conflicts_named_before_anything_is_written(tmp_p
 
 
 def test_lapsed_claims_are_removed_and_living_ones_are_not(tmp_path: Path) -> None:
-    claims, own, dead = Claims(tmp_path), digest("own"), digest("dead")
+    claims, own, dead = Claims(tmp_path), json_digest("own"), json_digest("dead")
     claims.remove_lapsed()  # there is no folder yet
     assert claims.take(own, 60.0)
     writer = multiprocessing.get_context("fork").Process(target=Claims(tmp_path).take, args=(dead, 60.0))

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from bench.core.cells import Cell
-from bench.results.record import CellRecord, digest
+from bench.machine.digests import json_digest
+from bench.results.record import CellRecord
 from bench.results.schema import ROW_COLUMNS, validate_rows
 from bench.results.store import Store, read_rows, rows_of
 from bench.types import Measurement, UserError
@@ -24,7 +25,7 @@ CELL = Cell("probe", "procedural", "room", "iuvrgb", "G", "ground-truth", "quick
 
 def record(cell: Cell = CELL, **changes: object) -> CellRecord:
     made = CellRecord(
-        key=digest(str(cell)),
+        key=json_digest(str(cell)),
         cell=cell,
         status="ok",
         weights="none",
@@ -108,7 +109,7 @@ def test_failed_cells_are_due_again(tmp_path: Path) -> None:
 def test_a_newer_cell_of_the_same_identity_replaces_the_older_one(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.save(record(), {})
-    newer = record(key=digest("other code"), measurements=(Measurement("psnr", 30.0),))
+    newer = record(key=json_digest("other code"), measurements=(Measurement("psnr", 30.0),))
     store.save(newer, {})
     assert [each.key for each in store.records()] == [newer.key]
 

@@ -16,9 +16,10 @@ import pytest
 
 from bench.core.cells import Cell, Measurement
 from bench.core.errors import UserError
+from bench.machine.digests import json_digest
 from bench.results.check import check_folder
 from bench.results.pictures import checked_picture, opened, picture_path
-from bench.results.record import CellRecord, content_digest, digest, from_file
+from bench.results.record import CellRecord, content_digest, from_file
 from bench.results.store import Store, cell_files, read_rows
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
@@ -36,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
             Measurement("ssim", 0.5, "left", "", True),
             Measurement("lpips", float("nan"), "left", "", False, status="unavailable", note="no backbone"),
         )
-        record = CellRecord(digest(str(cell)), cell, "ok", "none", measurements=measurements, seconds=1.0)
+        record = CellRecord(json_digest(str(cell)), cell, "ok", "none", measurements=measurements, seconds=1.0)
         store.save(record, dict.fromkeys(NAMES, PICTURE))
     store.compact()
     return tmp_path / "submission"

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from bench.core.errors import UserError
 from bench.core.interfaces import FeatureInput
+from bench.machine.digests import json_digest
 from bench.machine.files import write_atomically
 
 VERSION = 2  #: raised when the numerics of the providers or the format of the files change
@@ -71,7 +72,7 @@ def feature_key(provider: str, code: Mapping[str, Any], weights_digest: str, sce
         "images": _digest(scene.images),
         "points": None if scene.points is None else _digest(scene.points),
     }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return json_digest(identity)
 
 
 def cached_features(folder: Path, key: str, compute: Callable[[], tuple[Tensor, ExtractionCost]]) -> Extracted:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -60,8 +61,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def _started(kind: Any, head: dict[str, Any]) -> Any:
     """A cluster; on a machine that has much to do Ray gives up after half a minute, so it is asked again."""
     for _ in range(3):
-        with contextlib.suppress(Exception):
+        try:
             return kind(initialize_head=True, head_node_args=head)
+        except Exception as error:  # Ray has no class of its own for a start that took too long
+            if not re.search("timed out|startup|have started", str(error), re.IGNORECASE):
+                raise
     return kind(initialize_head=True, head_node_args=head)
 
 
