@@ -19,9 +19,11 @@ DEMO_MODELS := $(subst $(SPACE),$(COMMA),$(foreach name,$(TRAINED),$(name) $(nam
 demo: setup
 	$(BIN)/bench run --models $(DEMO_MODELS) --modes G,T,instantsplat --out results/demo --report reports/demo
 
-# What the README shows: the demo's rows, their report in Markdown, some pictures, a chart of published values.
+# What the README shows: the demo's rows, their report in Markdown, some pictures, a chart of published values; and what its
+# cells took, for the first word on how long a run will take.
 embedded: demo
 	mkdir -p results/embedded && cp results/demo/rows.csv results/embedded
+	$(BIN)/python -m bench.perf.costs results/demo results/reproduced/costs.csv
 	rm -rf reports/embedded && $(BIN)/bench report results/embedded --out reports/embedded --format md
 	rm -rf reports/embedded/tables reports/embedded/figures/*.svg reports/embedded/figures/*.pdf
 	$(BIN)/python -m bench.report.figures.excerpt results/demo room reports/embedded/pictures

@@ -275,21 +275,22 @@ def test_all_lists_what_cannot_run_here_and_a_name_stops_the_run(
 def test_a_dry_run_says_what_it_will_take(
     plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Weights that are not here (an untrained twin needs none), time and memory of like cells, protocols for a GPU."""
+    """Weights that are not here (an untrained twin needs none), time, memory, disk, protocols for a GPU."""
     out = tmp_path / "results"
     dry = ["run", "--modes", "G", "--scenes", "room", "--device", "cpu", "--out", str(out), "--dry-run"]
     monkeypatch.setattr("bench.machine.weights.cached", lambda source: None)
     assert bench(*dry, "--models", "dino,dino@untrained,rgb", "--protocol", "paper-v1", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
-    assert "weights to be fetched first: dino, LPIPS;" in said
-    assert f"how long they take is not known: {out} holds no cell like them" in said
+    assert "to be fetched first: dino, LPIPS;" in said
+    assert re.search(r"for all of them, time: about [\d.]+ (hours|days), .* by a twentieth of the protocol's time limit", said)
+    assert re.search(r"memory: at most \d+ GB a worker; disk: not known", said)
     assert "paper-v1 is made for a GPU: 8000 iterations" in said
     assert not out.exists()
     assert bench(*probe(plugin, out), "--no-report", monkeypatch=monkeypatch) == 0
     capsys.readouterr()
     assert bench(*probe(plugin, out), "--no-report", "--dry-run", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out.replace("\n", " ")
-    assert re.search(r"about 0\.\d\d hours on one worker, up to \d+ MB", said)
+    assert re.search(r"for all of them, time: about \d+ s, .* by cells that are stored here", said)
     assert "fetched first: LPIPS;" in said
     assert "made for a GPU" not in said
 

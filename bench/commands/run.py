@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import shlex
 import signal
 import sys
@@ -12,12 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
-from bench.commands.running import Left, Now, cells_in_hand
+from bench.commands.running import Left, Now, cells_in_hand, duration
 from bench.core.cells import NO_MODEL, Cell
 from bench.core.protocols import DEFAULT_PROBE, PROBE_PROTOCOLS
 from bench.core.text import counted, listed
 from bench.machine.files import check_writable
 from bench.results.store import stored_rows
+from bench.run.planning.expected import Expected, expected
+from bench.run.planning.needs import need_of
 from bench.run.planning.plan import LeftOut, Plan
 from bench.run.planning.planfile import Estimate, estimated
 from bench.run.request import Request
@@ -30,7 +34,9 @@ from bench.run.session import (
     Lacking,
     Planned,
     Resumed,
+    logger,
     plan_of,
+    run_of,
     run_request,
     to_be_fetched,
 )
@@ -58,8 +64,9 @@ def run_command(
         request = request.placed()
         plan = plan_of(request, cells=cells, fetching=False, elsewhere=request.elsewhere)
         print_plan(plan, console)
-        _print_needs(plan, request, console)
+        _print_needs(plan, request, console, planned)
         return 0
+    logger.addHandler(logging.NullHandler())  # what it would say is printed
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop by a scheduler, say: as by Ctrl-C
     try:
         with _Progress(console, request.out) as listen:
@@ -120,13 +127,16 @@ class _Progress:
                 self._describe(what)
             case Planned(plan):
                 print_plan(plan, self.console)
-            case Resumed(stored, planned):
+            case Resumed(stored, planned, found, workers):
                 self.due = planned - stored
                 self._now.asked = cells_in_hand(self.folder)
                 self._left.begin()
                 self._bar.update(self._task, total=self.due)
                 if stored:
                     self.console.print(f"{stored} of {planned} cells are stored already", highlight=False)
+                if found is not None:
+                    self._left.expected = found.seconds / workers if workers else None
+                    self.console.print(time_expected(found, workers), highlight=False, soft_wrap=True)
             case Fetching(name, source):
                 said = f"fetching the weights that {name} needs, once: {source.partition(':')[2]}"
                 self.console.print(escape(said), highlight=False, soft_wrap=True)
@@ -162,20 +172,27 @@ def print_plan(plan: Plan, console: Console) -> None:
     print_left_out(plan.left_out, console)
 
 
-def _print_needs(plan: Plan, request: Request, console: Console) -> None:
-    """What the cells will take: downloads, time and memory as far as stored cells tell, a GPU."""
+def time_expected(found: Expected, workers: int) -> str:
+    """How long cells are expected to take, so many at a time (0: as many as a cluster has room for), and what says so."""
+    how = f"{counted(workers, 'cell')} at a time" if workers else "one after the other"
+    return f"time: about {duration(found.seconds / max(workers, 1))}, {how}, by {found.basis}"
+
+
+def _print_needs(plan: Plan, request: Request, console: Console, planned: Sequence[tuple[Cell, Estimate]] | None) -> None:
+    """What the cells will take: downloads, time, memory, disk, a GPU."""
     said = []
     if missing := to_be_fetched(plan, request):
-        said.append(f"weights to be fetched first: {listed(missing)}; `bench weights check` asks how large they are")
-    costs = [
-        estimate for _, estimate in estimated(plan.cells, request.device, stored_rows(request.out)) if not estimate.guessed
-    ]
-    if costs:
-        hours, memory = sum(cost.seconds for cost in costs) / 3600, max(cost.memory_mb for cost in costs)
-        of = "" if len(costs) == len(plan.cells) else f" for {len(costs)} of the cells"
-        said.append(f"about {hours:.2f} hours on one worker{of}, up to {memory:.0f} MB, by cells that {request.out} holds")
-    else:
-        said.append(f"how long they take is not known: {request.out} holds no cell like them (`bench plan --like RESULTS`)")
+        said.append(f"to be fetched first: {listed(missing)}; `bench weights check --online` asks how large they are")
+    known = dict(planned or estimated(plan.cells, request.device, stored_rows(request.out)))
+    costs = [(cell, known[cell]) for cell in plan.cells]
+    found = expected(costs, request.device)
+    jobs = request.jobs if request.elsewhere else run_of(request).jobs
+    said.append(f"for all of them, {time_expected(found, min(jobs, len(plan.cells)))}")
+    memory = max((need_of(cell, estimate, request.device).memory_gb for cell, estimate in costs), default=0)
+    said.append(
+        f"memory: at most {memory} GB a worker; disk: "
+        + ("not known" if math.isnan(found.stored_mb) else f"about {max(1, round(found.stored_mb))} MB in {request.out}")
+    )
     probes = {cell.protocol for cell in plan.cells if cell.track == "probe"}
     slow = [name for name in probes if not PROBE_PROTOCOLS[name].quick and not request.on_gpu]
     for name in sorted(slow):

@@ -40,18 +40,21 @@ def cells_in_hand(folder: Path) -> Callable[[], list[Cell]]:
     return asked
 
 
-def seconds_left(elapsed: float, done: int, running: int, due: int) -> float | None:
+def seconds_left(elapsed: float, done: int, running: int, due: int, expected: float | None = None) -> float | None:
     """How long the cells that are not done will take, if they go on as before; those in hand are taken to be half done.
 
     Args:
         elapsed: Seconds since the first of them began.
         done, running, due: How many have ended, are in hand, and are to be run.
+        expected: Seconds that all were expected to take, which counts while none has ended.
 
     Returns:
-        None while none has ended.
+        None where nothing is known, or while what was expected is over and none has ended.
     """
+    if not done:
+        return expected - elapsed if expected is not None and expected > elapsed else None
     through = done + running / 2
-    return None if not done else elapsed * max(due - through, 0) / through
+    return elapsed * max(due - through, 0) / through
 
 
 class Now(ProgressColumn):
@@ -68,11 +71,16 @@ class Now(ProgressColumn):
 
 
 class Left(ProgressColumn):
-    """About how long the rest takes (`seconds_left`); nothing while that is not known."""
+    """About how long the rest takes (`seconds_left`); nothing while that is not known.
+
+    Attributes:
+        expected: Seconds that all cells are expected to take; None where that is not known.
+    """
 
     def __init__(self, now: Now) -> None:
         super().__init__()
         self._now, self._since = now, time.monotonic()
+        self.expected: float | None = None
 
     def begin(self) -> None:
         """Cells begin now."""
@@ -82,11 +90,14 @@ class Left(ProgressColumn):
         if task.total is None:
             return Text()
         elapsed = time.monotonic() - self._since
-        seconds = seconds_left(elapsed, int(task.completed), len(self._now.asked()), int(task.total))
-        return Text("" if seconds is None else f"about {_told(seconds)} left")
+        seconds = seconds_left(elapsed, int(task.completed), len(self._now.asked()), int(task.total), self.expected)
+        return Text("" if seconds is None else f"about {duration(seconds)} left")
 
 
-def _told(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """ "40 s", "5 minutes", "2.5 hours", "3 days"."""
+    if seconds >= 48 * 3600:
+        return f"{seconds / 86400:.0f} days"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return counted(round(seconds / 60), "minute") if seconds < 5400 else f"{seconds / 3600:.1f} hours"

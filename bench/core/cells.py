@@ -98,6 +98,14 @@ def collapsed_note(value: float) -> str:
     return f"{_COLLAPSED}{value:.4g}"
 
 
+def shared_note(note: str) -> str:
+    """The note without the value of its own, so that several of one reason read alike."""
+    if not note.startswith(_COLLAPSED):
+        return note
+    _, semicolon, more = note.removeprefix(_COLLAPSED).partition(";")
+    return _COLLAPSED.partition(";")[0] + semicolon + more
+
+
 def value_in_note(note: str) -> float:
     """The value that the note of a collapsed measurement tells; NaN where it tells none."""
     return float(note.removeprefix(_COLLAPSED).partition(";")[0]) if note.startswith(_COLLAPSED) else math.nan

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.core.cells import INSTANTSPLAT, WHOLE_CELL
+from bench.core.text import counted
 from bench.report.leaderboard.page import write_leaderboard
 from bench.report.model_pages import model_files, write_model_pages
 from bench.report.page.page import Page, Section
@@ -93,12 +94,27 @@ def summary(results: Results) -> str:
     if len(rows):
         cells = rows.drop_duplicates("key")
         failed = set(rows[rows["metric"] == WHOLE_CELL]["key"])
-        models = set(rows["model"]) - {INSTANTSPLAT}
         datasets = ", ".join(map(dataset_title, datasets_in_order(rows["dataset"])))
-        said.append(f"{len(cells) - len(failed)} of {len(cells)} cells finished: {len(models)} models on {datasets}.")
+        said.append(f"{len(cells) - len(failed)} of {len(cells)} cells finished: {_contenders(rows)} on {datasets}.")
     if results.published:
         said.append("The tables of Feat2GS and MoGe as published, regenerated from results/published.")
     return " ".join(said)
+
+
+def _contenders(rows: pd.DataFrame) -> str:
+    """ "3 models, 2 with random weights, 4 controls, 1 oracle"."""
+    own = rows[rows["model"] != INSTANTSPLAT].drop_duplicates(["model", "weights", "role"])
+    random = (own["role"] == "model") & (own["weights"] == "random")
+    said = [
+        counted(own[(own["role"] == "model") & ~random]["model"].nunique(), "model"),
+        *([f"{own[random]['model'].nunique()} with random weights"] if random.any() else []),
+        *(
+            counted(own[own["role"].isin(roles)]["model"].nunique(), name)
+            for name, roles in {"control": ["control", "floor"], "oracle": ["oracle"]}.items()
+            if own["role"].isin(roles).any()
+        ),
+    ]
+    return ", ".join(said)
 
 
 def page_marks(results: Results) -> tuple[str, ...]:

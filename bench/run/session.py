@@ -28,6 +28,7 @@ from bench.run.engines import local, ray
 from bench.run.engines.base import MapGroups
 from bench.run.keys import fingerprint
 from bench.run.machines.cluster import cells_per_gpu, check_machines
+from bench.run.planning.expected import Expected, expected
 from bench.run.planning.plan import Plan, keep_available, keep_readable, make_plan, models_and_initialiser, with_notes
 from bench.run.planning.planfile import Estimate, estimated
 from bench.run.request import Request
@@ -55,10 +56,17 @@ class Planned:
 
 @dataclass(frozen=True)
 class Resumed:
-    """How many of the planned cells are stored already."""
+    """How many of the planned cells are stored already.
+
+    Attributes:
+        expected: What the others are expected to take; None where there are none.
+        workers: How many cells are run at a time; 0 where a cluster decides.
+    """
 
     stored: int
     planned: int
+    expected: Expected | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -203,7 +211,7 @@ def run_request(
     failures: list[Report] = []
     interrupted = False
     try:
-        reports = _reports_of_cluster(request, plan, told, estimates) if on_cluster else _reports(request, plan, told)
+        reports = (_reports_of_cluster if on_cluster else _reports)(request, plan, told, estimates)
         for report in _closing(reports):
             if report.status != "ok":
                 failures.append(report)
@@ -228,10 +236,11 @@ def run_of(request: Request) -> Run:
     )
 
 
-def _reports(request: Request, plan: Plan, told: Listener) -> Iterator[Report]:
+def _reports(request: Request, plan: Plan, told: Listener, estimates: Mapping[Cell, Estimate] | None) -> Iterator[Report]:
     """Run what is due on this machine and pass on how each cell ended."""
     run = run_of(request)
-    return _run(run, _due(run, plan, told), local.map_groups, told)
+    due, _ = _due(run, plan, told, estimates)
+    return _run(run, due, local.map_groups, told)
 
 
 def _reports_of_cluster(
@@ -242,27 +251,35 @@ def _reports_of_cluster(
         run = replace(run_of(request), jobs=request.jobs, threads=1, elsewhere=True)
         told(Doing("asking the machines of the cluster"))
         machines = check_machines(request.out, run.settings)
-        due = _due(run, plan, told)
+        due, costs = _due(run, plan, told, estimates)
         packed = 1
         if request.on_gpu:
-            known = estimates or dict(estimated(due, request.device, stored_rows(request.out)))
-            packed = cells_per_gpu([known[cell] for cell in due], list(machines.values()))
+            packed = cells_per_gpu([cost for _, cost in costs], list(machines.values()))
             run = replace(run, settings=replace(run.settings, cells_per_gpu=packed))
         map_groups = functools.partial(ray.map_groups, gpus=1 / packed if request.on_gpu else 0)
         yield from _run(run, due, map_groups, told)
 
 
-def _due(run: Run, plan: Plan, told: Listener) -> list[Cell]:
+def _due(
+    run: Run, plan: Plan, told: Listener, estimates: Mapping[Cell, Estimate] | None
+) -> tuple[list[Cell], list[tuple[Cell, Estimate]]]:
+    """The cells that are not stored yet, and what they are expected to cost: by their plan, else by like cells here."""
     told(Doing("looking at what is stored"))
     due = run.due(plan.cells)
-    told(Resumed(len(plan.cells) - len(due), len(plan.cells)))
+    device = run.settings.device
+    if estimates is None:
+        costs = estimated(due, device, stored_rows(run.out) if due else None)
+    else:
+        costs = [(cell, estimates[cell]) for cell in due]
+    stored = len(plan.cells) - len(due)
+    told(Resumed(stored, len(plan.cells), expected(costs, device) if due else None, min(run.jobs, len(due))))
     for name, source in _weights_of_metrics(due).items():
         try:
             told(Fetching(name, source))
             locate(source, name)
         except Unavailable as error:
             told(Lacking(name, f"{source.partition(':')[2]} cannot be fetched ({error.__cause__ or error})"))
-    return due
+    return due, costs
 
 
 def _run(run: Run, due: Sequence[Cell], map_groups: MapGroups, told: Listener) -> Iterator[Report]:
@@ -294,7 +311,7 @@ def _logged(listen: Listener | None) -> Listener:
                 logger.debug(what)
             case Planned(plan):
                 logger.info("%d cells planned, %d left out", len(plan.cells), len(plan.left_out))
-            case Resumed(stored, planned):
+            case Resumed(stored, planned, _, _):
                 logger.info("%d of %d cells are stored already", stored, planned)
             case Fetching(name, source):
                 logger.info("fetching what %s needs: %s", name, source)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from bench.core.cells import NOT_APPLICABLE, WHOLE_CELL
+from bench.core.cells import NOT_APPLICABLE, WHOLE_CELL, shared_note
 from bench.core.text import listed
 
 #: What a row of the data set table is about; everything else is averaged over.
@@ -226,7 +226,7 @@ def _carried(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
 
 def _reduce(work: pd.DataFrame, keys: list[str], ok: pd.Series) -> pd.DataFrame:
     """Group by `keys`: mean value, sums of the counts, the first unit and direction, and how the group fared."""
-    work = work.assign(_status=work["status"].where(~ok, ""), _note=work["note"].where(~ok, ""))
+    work = work.assign(_status=work["status"].where(~ok, ""), _note=work["note"].where(~ok, "").map(shared_note))
     grouped = work.groupby(keys, sort=False, dropna=False, observed=True)
     table = grouped.agg(
         value=("value", "mean"),

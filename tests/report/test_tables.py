@@ -130,8 +130,9 @@ def test_a_share_keeps_three_digits_and_its_value(value: float) -> None:
 
 
 def test_words_that_lack_are_shown_as_missing() -> None:
-    table = words_table("w", "Words", ("a", "b"), [("x", ["yes", ""])])
+    table = words_table("w", "Words", ("a", "b", "c"), [("x", ["yes", "", ""]), ("y", ["", "no", ""])])
     assert [entry.text for entry in table.lines[0].entries] == ["yes", MISSING]
+    assert [heading.text for heading in table.header[0]] == ["a", "b"]  # nobody has a c
     assert table.words
 
 

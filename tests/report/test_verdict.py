@@ -8,9 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.core.cells import collapsed_note
+from bench.report.figures.drawing import Drawer
 from bench.report.figures.models import training_gains_plot
+from bench.report.parts.ranks import rank_figures
+from bench.report.say.marks import scenes_by_model
 from bench.report.say.means import table_means
 from bench.report.say.verdict import training_gains, verdicts
+from bench.report.sections.overview import overview_section
 from bench.report.tables.beside import BLOCKS
 from bench.report.tables.model import coverage
 from bench.report.tables.papers import GTA
@@ -56,7 +61,7 @@ def test_every_comparison_is_named_with_its_size() -> None:
         "The floor is flat (14.50 dB): +13.00 dB",
         "Its training adds +3.00 dB [+3.00, +3.00] to the same network untrained.",
         "Against InstantSplat, which sees no feature and optimises everything: -1.00 dB",
-        "truth (31.50 dB) reads the truth: +4.00 dB",
+        "truth (31.50 dB), which reads the truth, is +4.00 dB",
     ):
         assert expected in text
 
@@ -99,7 +104,10 @@ def test_nothing_beats_the_control_is_an_answer() -> None:
 
 def test_an_oracle_below_the_best_model_is_no_bound() -> None:
     text = said(rows_of({**STANDARD, "truth": ("G", "oracle", "none", 4.5)}, spread=0.0))
-    assert "truth (27.00 dB) reads the truth: -0.50 dB [-0.50, -0.50] no bound here, below the best model." in text
+    assert (
+        "truth (27.00 dB), which reads the truth, is no bound here: the best model is +0.50 dB [+0.50, +0.50] above it."
+        in text
+    )
     assert "left to gain" not in text
 
 
@@ -144,3 +152,30 @@ def test_training_gains_stand_in_a_table_and_a_figure_with_their_intervals() -> 
     (axes,) = training_gains_plot(gains).axes
     assert [tuple(offset) for offset in axes.collections[1].get_offsets()] == [pytest.approx((3.0, 0.0))]
     assert training_gains(rows_of({"weak": STANDARD["weak"]}), {"G": "Geometry"}) == []
+
+
+def test_a_floor_without_a_value_is_named_with_the_reason() -> None:
+    rows = rows_of(STANDARD, spread=0.0)
+    flat = rows["model"] == "flat"
+    rows.loc[flat, "value"] = np.nan
+    rows.loc[flat, ["role", "status", "note"]] = ["floor", "collapsed", collapsed_note(7.0)]
+    rows.loc[flat & (rows["scene"] == "s2"), "note"] = collapsed_note(6.0)
+    text = said(rows)
+    assert "The floor, flat, has no value: the render is of one colour." in text
+    assert "would be" not in text  # each view has a value of its own
+
+
+def test_in_brief_stand_only_conditions_in_which_something_is_ranked() -> None:
+    rows = rows_of({**STANDARD, "other": ("T", "control", "none", 1.0), "third": ("T", "oracle", "none", 1.0)})
+    section = overview_section(rows, table_means(rows))
+    assert [line.label for table in section.tables for line in table.lines] == ["Geometry"]
+
+
+def test_ranks_are_drawn_of_models_and_critical_differences_where_there_can_be_one() -> None:
+    def drawn(models: dict[str, tuple[str, str, str, float]], scenes: int) -> list[str]:
+        units = scenes_by_model(rows_of(models, scenes), "psnr", "G")
+        return [figure.name for figure in rank_figures(units, "psnr", "PSNR", Drawer("here", ()))]
+
+    assert drawn(STANDARD, 8) == ["here-ranks-psnr", "here-critical-difference-psnr"]
+    assert drawn(STANDARD, 2) == ["here-ranks-psnr"]  # six models on two scenes: no ranks are far enough apart
+    assert drawn({name: each for name, each in STANDARD.items() if each[1] != "model" or each[2] == "random"}, 8) == []

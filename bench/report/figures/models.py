@@ -26,7 +26,8 @@ def rank_interval_plot(units: pd.DataFrame, higher_is_better: bool, labels: Sequ
     """
     table = rank_intervals(units, higher_is_better).assign(label=list(labels)).dropna(subset=["rank"])
     table = table.sort_values("rank", kind="stable")
-    figure, ((axes,),) = canvas(4.6, 0.24 * len(table) + 1.0)
+    beside = 0.07 * max(map(len, table["label"]), default=0)  # inches that the names take
+    figure, ((axes,),) = canvas(3.4 + beside, 0.24 * len(table) + 1.0)
     places = np.arange(len(table))
     axes.hlines(places, table["low"], table["high"], color=_BLUE, linewidth=2.2, alpha=0.45)
     axes.scatter(table["rank"], places, color=_BLUE, s=22, zorder=3)
@@ -93,9 +94,10 @@ def _cliques(ranks: Sequence[float], reach: float) -> list[tuple[float, float]]:
 
 
 def cost_against_quality(table: pd.DataFrame, metric: str) -> Any:
-    """A dot a model with its interval: seconds and peak memory of a cell against a metric; a line along the Pareto front.
+    """A dot a model with its interval: seconds and peak memory of a cell against a metric; a line along the Pareto front of
+    the ranked ones.
 
-    table: label, seconds, peak_memory_mb, value, low, high (NaN where there is no interval).
+    table: label, seconds, peak_memory_mb, value, low, high (NaN where there is no interval), ranked.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -108,7 +110,8 @@ def cost_against_quality(table: pd.DataFrame, metric: str) -> Any:
         own = kept[kept[column] > 0]
         axes.scatter(own[column], own["value"], s=18, color=_BLUE, zorder=3)
         axes.vlines(own[column], own["low"], own["high"], color=_BLUE, linewidth=1.6, alpha=0.35)
-        front = pareto_front(own[column], own["value"], bool(METRICS[metric].higher_is_better))
+        ranked = own[own["ranked"]]
+        front = pareto_front(ranked[column], ranked["value"], bool(METRICS[metric].higher_is_better))
         axes.plot(own.loc[front, column], own.loc[front, "value"], color=COLOURS[1], linewidth=1, zorder=2)
         wide = len(own) and own[column].max() > 8 * own[column].min()
         if wide:

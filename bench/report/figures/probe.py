@@ -111,7 +111,9 @@ def mode_bars(means: pd.DataFrame, datasets: Sequence[str], metric: str) -> Any:
     columns = min(2, len(datasets))
     lines = -(-len(datasets) // columns)
     width = max(4.8, 0.46 * len(models) + 1)
-    figure, grid = canvas(columns * width, 2.5 * lines + 0.4, lines, columns)
+    names = [title_of(model) for model in models]
+    below = 0.04 * max(map(len, names), default=0)  # inches that the slanted names take
+    figure, grid = canvas(columns * width, (2.0 + below) * lines + 0.4, lines, columns)
     cut = METRICS[metric].unit == "dB"
     for axes, dataset in zip(grid.flat, datasets, strict=False):
         part = rows[rows["dataset"] == dataset]
@@ -134,7 +136,7 @@ def mode_bars(means: pd.DataFrame, datasets: Sequence[str], metric: str) -> Any:
         shown = part[part["mode"].isin([*modes, INSTANTSPLAT])]["value"]
         floor = max(0.0, np.floor(shown.min() - 2)) if cut and len(shown) else 0.0
         axes.set_ylim(bottom=floor)
-        axes.set_xticks(np.arange(len(models)), [title_of(model) for model in models], rotation=40, ha="right", fontsize=7.5)
+        axes.set_xticks(np.arange(len(models)), names, rotation=40, ha="right", fontsize=7.5)
         axes.set_title(dataset_title(dataset))
         axes.set_ylabel(arrow(METRICS[metric]) + (f" in dB, from {floor:.0f}" if cut else ""), fontsize=8)
     for axes in list(grid.flat)[len(datasets) :]:

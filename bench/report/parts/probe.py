@@ -58,7 +58,7 @@ def clouds_part(means: pd.DataFrame, draw: Drawer) -> Part:
     tables: list[Table] = list(paper_tables.cloud_tables(means, first, second))
     drawn: list[Figure] = []
     for dataset in datasets_in_order(means[means["metric"].isin(second)]["dataset"]):
-        table = conditions.wide(means, [*first, *second], dataset)
+        table = conditions.wide(means, [*first, *second], dataset).dropna(how="all")
         flat, deep = [m for m in first if m in table], [m for m in second if m in table]
         if len(table) < FEWEST_MODELS or not flat or not deep:
             continue

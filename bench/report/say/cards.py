@@ -104,10 +104,15 @@ def title_of(model: str, track: str = "probe") -> str:
     if track == "geometry" and model in METHODS:
         return METHODS[model]
     parts = _parsed(model).parts
-    random = " (random weights)" if model.endswith(RANDOM) else ""
+    random = " (random weights)" if model.endswith(RANDOM) and not _parsed(model).untrained else ""
     if {*PROBED[:-1]} == {*map(str, parts)}:
         return f"all ten joined{random}"
     return " + ".join(map(_part_title, parts)) + random
+
+
+def named(model: str, weights: str) -> str:
+    """The name that a chart goes by: random weights are not the model that the row names."""
+    return model + (RANDOM if weights == "random" else "")
 
 
 @functools.cache

@@ -23,7 +23,7 @@ MEANINGS = {
     "simulated point map": "the Gaussians start from true depth with simulated errors, not from a reconstruction",
     "point map from ground truth": "the Gaussians start from true depth and cameras, some with noise added",
     "random weights": "the network without its trained weights: the row shows that the code runs, not what the model knows",
-    _ROLES["oracle"]: "an oracle that sees the ground truth: an upper bound, not a model",
+    _ROLES["oracle"]: "an oracle that is given the ground truth: what others are held against, not a model",
     _ROLES["control"]: "it knows nothing of the photos' 3D by design: what a model must beat",
     _ROLES["floor"]: "it knows nothing at all: a number below its own is no score",
 }

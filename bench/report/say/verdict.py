@@ -15,7 +15,7 @@ from bench.core.cells import INSTANTSPLAT, OVER_DATASETS
 from bench.core.names import ModelName
 from bench.core.text import listed
 from bench.metrics.catalogue import Metric, headline
-from bench.report.say.cards import RANDOM, title_of
+from bench.report.say.cards import named, title_of
 from bench.report.say.marks import (
     cells_below_floor,
     marks_of_conditions,
@@ -168,27 +168,32 @@ def _sentences(
     held = held.sort_values("value", ascending=not metric.higher_is_better, kind="stable")
     ranked: list[Contender] = [(str(r["model"]), str(r["weights"]), str(r["role"])) for r in held.to_dict("records")]
 
-    def named(contender: Contender) -> str:
+    def told(contender: Contender) -> str:
         return f"{title_of(contender[0], track)} ({metric.told(values.get(contender, float('nan')))})"
 
     controls = [each for each in contenders if each[2] in ("control", "floor") and each[1] != "random" and each in values]
     controls.sort(key=lambda each: values[each], reverse=bool(metric.higher_is_better))
     if not ranked:
-        strongest = f" The strongest control is {named(controls[0])}." if controls else ""
+        strongest = f" The strongest control is {told(controls[0])}." if controls else ""
         yield f"No model was measured that can be ranked: controls, oracles, random weights or incomplete rows.{strongest}"
         return
     best = ranked[0]
     if len(ranked) == 1:
-        yield f"{named(best)} is the only model that can be ranked."
+        yield f"{told(best)} is the only model that can be ranked."
     else:
         ahead = lead(units, best, ranked[1], metric)
         if ahead.sure:
-            yield f"{named(best)} is best, {ahead} ahead of {named(ranked[1])}."
+            yield f"{told(best)} is best, {ahead} ahead of {told(ranked[1])}."
         elif ahead.scenes < FEWEST_SCENES:
-            yield f"{named(best)} is ahead of {named(ranked[1])} by {ahead}; {_few(ahead.scenes)} not settle the order."
+            yield f"{told(best)} is ahead of {told(ranked[1])} by {ahead}; {_few(ahead.scenes)} not settle the order."
         else:
-            yield f"{named(best)} leads {named(ranked[1])} by {ahead}, which the choice of scenes alone can explain."
-    yield from _against_controls(units, best, controls, metric, named)
+            yield f"{told(best)} leads {told(ranked[1])} by {ahead}, which the choice of scenes alone can explain."
+    yield from _against_controls(units, best, controls, metric, told)
+    valueless = averages[(averages["role"] == "floor") & averages["value"].isna()]
+    for row in valueless.drop_duplicates("model").to_dict("records"):
+        yield f"The floor, {title_of(str(row['model']), track)}, has no value" + (
+            f": {row['note']}." if row["note"] else "."
+        )
     twin = twin_of(best[0], contenders)
     if twin is not None:
         gain = lead(units, best, twin, metric)
@@ -202,10 +207,11 @@ def _sentences(
     if oracles:
         top = max(oracles, key=lambda each: values[each] * (1 if metric.higher_is_better else -1))
         above = lead(units, top, best, metric)
-        said = (
-            "over the best model is what is left to gain" if above.difference > 0 else "no bound here, below the best model"
-        )
-        yield f"{named(top)} reads the truth: {above} {said}."
+        if above.difference > 0:
+            yield f"{told(top)}, which reads the truth, is {above} above the best model: what is left to gain."
+        else:
+            under = lead(units, best, top, metric)
+            yield f"{told(top)}, which reads the truth, is no bound here: the best model is {under} above it."
     lost = sorted(
         {title_of(each[0], track) for each in contenders if each[2] == "model" and each[1] != "random"}
         - {title_of(each[0], track) for each in ranked}
@@ -221,7 +227,7 @@ def _contenders(units: pd.DataFrame) -> list[Contender]:
 
 
 def _against_controls(
-    units: pd.DataFrame, best: Contender, controls: list[Contender], metric: Metric, named: Callable[[Contender], str]
+    units: pd.DataFrame, best: Contender, controls: list[Contender], metric: Metric, told: Callable[[Contender], str]
 ) -> Iterator[str]:
     if not controls:
         yield "No control has a value here, so nothing says what a feature without knowledge would reach."
@@ -231,15 +237,15 @@ def _against_controls(
     over = lead(units, best, strongest, metric)
     if over.difference <= 0:
         short = lead(units, strongest, best, metric)
-        yield f"Nothing beats the control {named(strongest)}: it is {short} above the best model."
+        yield f"Nothing beats the control {told(strongest)}: it is {short} above the best model."
     elif over.sure:
-        yield f"It beats the strongest control, {named(strongest)}, by {over}."
+        yield f"It beats the strongest control, {told(strongest)}, by {over}."
     elif over.scenes < FEWEST_SCENES:
-        yield f"It is {over} above the strongest control, {named(strongest)}; {_few(over.scenes)} not prove it better."
+        yield f"It is {over} above the strongest control, {told(strongest)}; {_few(over.scenes)} not prove it better."
     else:
-        yield f"Nothing beats the control {named(strongest)} for sure: the best model is {over} above it."
+        yield f"Nothing beats the control {told(strongest)} for sure: the best model is {over} above it."
     if weakest != strongest:
-        yield f"The floor is {named(weakest)}: {lead(units, best, weakest, metric)}."
+        yield f"The floor is {told(weakest)}: {lead(units, best, weakest, metric)}."
 
 
 def _below_floor(rows: pd.DataFrame, mode: str, metric: Metric) -> Iterator[str]:
@@ -248,7 +254,7 @@ def _below_floor(rows: pd.DataFrame, mode: str, metric: Metric) -> Iterator[str]
     if len(cells):
         models = cells.groupby(["model", "weights"], sort=True)
         told = [
-            f"{title_of(str(model))}{RANDOM if weights == 'random' else ''} ({metric.told(part['value'].mean())} on "
+            f"{title_of(named(str(model), str(weights)))} ({metric.told(part['value'].mean())} on "
             f"{listed(sorted(set(part['scene'])))}, floor {metric.told(part['floor'].mean())})"
             for (model, weights), part in models
         ]

@@ -14,7 +14,7 @@ from bench.report.figures import models as charts_models
 from bench.report.figures.drawing import Drawer, Figure
 from bench.report.page.page import Part, Section, section
 from bench.report.say import marks as conditions
-from bench.report.say.cards import RANDOM, title_of
+from bench.report.say.cards import named, title_of
 from bench.report.say.registered import registered_model
 from bench.report.tables import runs as run_tables
 from bench.report.tables.beside import headline_alignment
@@ -96,24 +96,25 @@ def _intervals(rows: pd.DataFrame, metric: str, mode: str, alignment: str) -> pd
     for model, weights, role in map(tuple, units.columns):
         values = units[(model, weights, role)]
         interval = stratified_difference(values, values * 0)
-        found[str(model) + (RANDOM if weights == "random" else "")] = (interval["low"], interval["high"])
+        found[named(str(model), str(weights))] = (interval["low"], interval["high"])
     return pd.DataFrame.from_dict(found, orient="index", columns=["low", "high"]) * METRICS[metric].factor
 
 
 def _figure(
     costs: pd.DataFrame, means: pd.DataFrame, metric: str, name: str, title: str, what: str, marks: tuple[str, ...]
 ) -> Iterator[Figure]:
-    """Seconds and memory against a metric, averaged over data sets; none for fewer than two models."""
+    """Seconds and memory against a metric, averaged over data sets; none for fewer than two models or none ranked."""
     chosen = conditions.random_named(conditions.complete_averages(means[means["metric"] == metric]))
-    quality = chosen.drop_duplicates("model").set_index("model")["value"] * METRICS[metric].factor
-    table = costs.assign(value=quality).dropna(subset=["seconds", "peak_memory_mb", "value"]).reset_index(names="model")
-    if len(table) < 2:
+    known = chosen.drop_duplicates("model").set_index("model")
+    table = costs.join(known[["ranked"]], how="inner").assign(value=known["value"] * METRICS[metric].factor)
+    table = table.dropna(subset=["seconds", "peak_memory_mb", "value"]).reset_index(names="model")
+    if len(table) < 2 or not table["ranked"].any():
         return
     track = METRICS[metric].track
     caption = (
         f"{name}. Mean seconds and largest peak memory over cells; the metric is the average over data sets, of models that "
-        "lack no scene, with the 95 % bootstrap interval over scenes where there are several. The line joins models that no "
-        f"cheaper one beats. {what}"
+        "lack no scene, with the 95 % bootstrap interval over scenes where there are several. The line joins ranked models "
+        f"that no cheaper one beats. {what}"
     )
     yield Drawer("cost", marks)(
         f"{metric}-{name}",

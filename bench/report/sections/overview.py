@@ -26,7 +26,7 @@ MOST_BESIDE = 5  #: rows that are named beside the best; the tables have them al
 
 
 def overview_section(rows: pd.DataFrame, means: pd.DataFrame) -> Section:
-    """What the run says, in sentences, and the best and the second of every mode and alignment.
+    """What the run says, in sentences, and the best and the second of every mode and alignment in which something is ranked.
 
     Args:
         rows: Measured rows.
@@ -34,8 +34,7 @@ def overview_section(rows: pd.DataFrame, means: pd.DataFrame) -> Section:
             complete.
     """
     said = [
-        Part(verdict.title, (" ".join(verdict.sentences),), marks=verdict.marks)
-        for verdict in verdicts(rows, means, {**GTA, **BLOCKS})
+        Part(verdict.title, verdict.sentences, marks=verdict.marks) for verdict in verdicts(rows, means, {**GTA, **BLOCKS})
     ]
     table = Table(
         "headlines",
@@ -59,7 +58,7 @@ def _lines(means: pd.DataFrame) -> Iterator[Line]:
         column = "mode" if track == "probe" else "alignment"
         for name, title in (GTA if track == "probe" else BLOCKS).items():
             rows = shown[shown[column] == name]
-            if rows["value"].notna().any():
+            if (rows["ranked"] & rows["value"].notna()).any():
                 beside = shown[shown["model"] == INSTANTSPLAT] if track == "probe" else shown[:0]
                 marks = conditions.marks_of_conditions(rows)
                 group = conditions.title_of_conditions(track, protocol, pointmap)

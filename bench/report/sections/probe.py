@@ -24,6 +24,7 @@ from bench.report.tables.aggregations import aggregation_table
 from bench.report.tables.beside import beside_tables, joined
 from bench.report.tables.scenes import among_published, scene_tables
 
+BESIDE = "Published numbers have their own protocol."
 HEADLINE = headline("probe")  #: the metric that ranks are drawn for
 
 
@@ -56,7 +57,7 @@ def probe_sections(
                 _ranking_part(part, draw),
                 Part("Training poses", tables=(run_tables.pose_table(means),)),
                 Part("Scene by scene", tables=tuple(scene_tables(part, metrics))),
-                Part("Beside the published numbers", ("Published numbers have their own protocol.",), tuple(beside)),
+                Part("Beside the published numbers", (BESIDE,) if beside else (), tuple(beside)),
                 Part("Among the published rows", tables=tuple(among_published(part, means, published, of_kind("2d", "3d")))),
                 Part("Pictures", galleries=tuple(galleries(members, marks))),
             ],

@@ -21,6 +21,8 @@ from bench.stats.rank import best_and_second
 Emphasis = Literal["", "best", "second"]
 MISSING = "–"
 FAILED = "✗"
+RANKED = "Rank: mean over data sets and metrics, ties share the average rank."
+NO_RANKS = "Nothing here takes part in ranks."
 
 
 @dataclass(frozen=True)
@@ -168,8 +170,9 @@ def without_empty_columns(table: Table, columns: Sequence[Column]) -> Table:
         header.append(tuple(kept))
     kept_of = [tuple(entry for entry, keep in zip(line.entries, held, strict=True) if keep) for line in table.lines]
     lines = tuple(replace(line, entries=own) for line, own in zip(table.lines, kept_of, strict=True))
-    said = [": ".join([f"{metric.label} has no value", *reasons[metric]]) + "." for metric in empty]
-    return replace(table, header=tuple(header), lines=lines, caption=" ".join(filter(None, [table.caption, *said])))
+    said = [": ".join([f"{metric.label} has no value", *reasons[metric]]) + "." for metric in empty if metric != RANK]
+    caption = table.caption.replace(RANKED, NO_RANKS if RANK in empty else RANKED)
+    return replace(table, header=tuple(header), lines=lines, caption=" ".join(filter(None, [caption, *said])))
 
 
 def _entry(mean: Mapping[Any, Any] | None, metric: Metric) -> Entry:
@@ -242,9 +245,11 @@ def words_table(
     caption: str = "",
     corner: str = "",
 ) -> Table:
-    """A table of text: `lines` are (label, entries); "" is shown as missing."""
-    made = tuple(words_line(label, entries) for label, entries in lines)
-    return Table(name, title, caption, (tuple(Heading(text) for text in header),), made, corner, words=True)
+    """A table of text: `lines` are (label, entries); "" is shown as missing, a column without any text not at all."""
+    given = list(lines)
+    held = [place for place in range(len(header)) if any(entries[place] for _, entries in given)]
+    made = tuple(words_line(label, [entries[place] for place in held]) for label, entries in given)
+    return Table(name, title, caption, (tuple(Heading(header[place]) for place in held),), made, corner, words=True)
 
 
 def words_line(label: str, entries: Sequence[str | Entry], marks: tuple[str, ...] = (), group: str = "") -> Line:

@@ -24,7 +24,7 @@ from bench.report.say.cards import (
     title_of,
 )
 from bench.report.say.marks import row_marks
-from bench.report.tables.model import Column, Heading, Row, Table, arrow, fill, words_table
+from bench.report.tables.model import RANKED, Column, Heading, Row, Table, arrow, fill, words_table
 from bench.results.reference.published import published_cards
 
 GTA = {"G": "Geometry", "T": "Texture", "A": "All"}
@@ -53,7 +53,7 @@ SUMMARY = {
     "Disparity": (("disparity_affine_invariant", "Affine-inv."),),
 }
 DATASETS_A_TABLE = 3  #: as many stand side by side in the papers
-AVERAGES = "Average: over data sets. Rank: mean over data sets and metrics, ties share the average rank."
+AVERAGES = f"Average: over data sets. {RANKED}"
 
 
 def model_rows(means: pd.DataFrame, group: str = "") -> list[Row]:

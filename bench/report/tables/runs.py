@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.cells import INSTANTSPLAT, OVER_DATASETS, WHOLE_CELL
+from bench.core.cells import INSTANTSPLAT, OVER_DATASETS, WHOLE_CELL, shared_note
 from bench.core.interfaces import Card
 from bench.metrics.catalogue import CATALOGUE, METRICS
 from bench.report.say.cards import (
@@ -279,6 +279,7 @@ def extraction_table(rows: pd.DataFrame) -> Table:
 def gap_table(bad: pd.DataFrame) -> Table:
     """What could not be measured, grouped by reason. bad: the rows whose status is not ok."""
     lines = []
+    bad = bad.assign(note=bad["note"].map(shared_note))
     for (status, metric, note), rows in bad.groupby(["status", "metric", "note"], sort=True, observed=True):
         cells = rows[["dataset", "scene", "model", "mode"]].drop_duplicates()
         first = " ".join(part for part in cells.iloc[0] if part != "-")

@@ -29,3 +29,21 @@ def expected_values(name: str) -> pd.DataFrame:
     """What a run of our own must give: PLACE and value, as results/reproduced/<name>.csv has them."""
     text = shipped_table(REPRODUCED, name)
     return text.assign(value=pd.to_numeric(text["value"]))
+
+
+@functools.cache
+def measured_costs(device: str) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """What a cell of the suite's own run took (results/reproduced/costs.csv), by track, protocol and mode.
+
+    Args:
+        device: "cpu" or "cuda".
+
+    Returns:
+        Median seconds, and MB in the results folder with its pictures; under the mode "", the mean over the modes.
+    """
+    text = shipped_table(REPRODUCED, "costs")
+    costs = text[text["device"] == device].astype({"seconds": float, "stored_mb": float})
+    means = costs.groupby(["track", "protocol"], as_index=False)[["seconds", "stored_mb"]].mean().assign(mode="")
+    columns = ["track", "protocol", "mode", "seconds", "stored_mb"]
+    rows = pd.concat([costs[columns], means[columns]]).itertuples(index=False, name=None)
+    return {(track, protocol, mode): (seconds, stored) for track, protocol, mode, seconds, stored in rows}
