@@ -23,6 +23,7 @@ from bench.core.scenes import (
     SceneSource,
     SparsePoints,
     View,
+    rigid_inverse,
 )
 
 __all__ = [
@@ -50,4 +51,5 @@ __all__ = [
     "UserError",
     "View",
     "Weights",
+    "rigid_inverse",
 ]

@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 
 from bench.core.cells import INSTANTSPLAT
 from bench.core.errors import UserError
-from bench.core.families import member
+from bench.core.families import Family, member
 from bench.core.interfaces import Dataset, FeatureProvider, GeometryEstimator, PointmapInitialiser
 from bench.core.names import BASE_PATTERN, ModelName, Part
 
@@ -101,24 +101,19 @@ class Registry(Generic[T]):
             UserError: For a name, a size or a setting that there is not.
         """
         discover()
-        if name in self._former:
-            name = str(self._former[name])
-        if name not in self._classes and isinstance(part := _part_of(name), Part):
-            part = self.current(part)
-            if part.base in self._classes:
-                return member(self._classes[part.base], part)  # type: ignore[type-var]
-        if name not in self._classes:
-            near = difflib.get_close_matches(name, self._classes, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(self._classes))}"
-            raise UserError(f"no {self.kind} is named {name!r}; {hint}")
-        return self._classes[name]
+        if name in self._classes:
+            return self._classes[name]
+        part = _part_of(name) if issubclass(self.base, Family) else None  # data sets have neither sizes nor settings
+        today = None if part is None else self.current(part)
+        if today is not None and today.base in self._classes:
+            return member(self._classes[today.base], today)  # type: ignore[type-var]
+        near = difflib.get_close_matches(name, self._classes, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(self._classes))}"
+        raise UserError(f"no {self.kind} is named {name!r}; {hint}")
 
     def __contains__(self, name: object) -> bool:
-        discover()
-        if name in self._classes or name in self._former:
-            return True
         try:
-            return isinstance(name, str) and _part_of(name) is not None and self[name] is not None
+            return isinstance(name, str) and self[name] is not None
         except UserError:
             return False
 
@@ -140,10 +135,10 @@ def _lacking_loaders(cls: type) -> list[str]:
     return [name for name, method in found if getattr(cls, name) is method]
 
 
-def _part_of(name: object) -> Part | None:
-    """The one part of a name that says more than what is registered; None for all other names, also malformed ones."""
+def _part_of(name: str) -> Part | None:
+    """The one part of a name, if nothing is done to its features; None for all other names, also malformed ones."""
     try:
-        parts = ModelName.parse(name).parts if isinstance(name, str) and (":" in name or "@" in name) else ()
+        parts = ModelName.parse(name).parts
     except UserError:
         return None
     return parts[0] if len(parts) == 1 and parts[0] == parts[0].model else None

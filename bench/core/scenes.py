@@ -27,6 +27,15 @@ def nearest(layer: Array, height: int, width: int) -> Array:
     return layer[rows][:, columns]
 
 
+def rigid_inverse(pose: Array) -> Array:
+    """(4, 4) float64, the inverse of a rotation with a translation (4, 4)."""
+    rotation, translation = pose[:3, :3], pose[:3, 3]
+    inverse = np.eye(4)
+    inverse[:3, :3] = rotation.T
+    inverse[:3, 3] = -rotation.T @ translation
+    return inverse
+
+
 @dataclass(frozen=True, eq=False)
 class Camera:
     """A pinhole camera.
@@ -42,11 +51,7 @@ class Camera:
     @property
     def camera_to_world(self) -> Array:
         """(4, 4) float64, the inverse of the rigid `world_to_camera`."""
-        rotation, translation = self.world_to_camera[:3, :3], self.world_to_camera[:3, 3]
-        inverse = np.eye(4)
-        inverse[:3, :3] = rotation.T
-        inverse[:3, 3] = -rotation.T @ translation
-        return inverse
+        return rigid_inverse(self.world_to_camera)
 
     @property
     def centre(self) -> Array:

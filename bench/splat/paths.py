@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from bench.core.scenes import Array, Camera
+from bench.core.scenes import Array, Camera, rigid_inverse
 from bench.splat.gaussians import Gaussians, SplatError
 from bench.splat.visibility import seen_by
 
@@ -123,6 +123,5 @@ def _looking(ahead: Array, down: Array) -> Array:
 def _world_to_camera(rotation: Array, place: Array) -> Array:
     """(4, 4) from a camera's rotation to the world (3, 3) and its place (3,)."""
     pose = np.eye(4)
-    pose[:3, :3] = rotation.T
-    pose[:3, 3] = -rotation.T @ place
-    return pose
+    pose[:3, :3], pose[:3, 3] = rotation, place
+    return rigid_inverse(pose)

@@ -70,6 +70,13 @@ def test_an_unknown_name_gets_a_hint() -> None:
         models["zzz"]
 
 
+@pytest.mark.parametrize("name", ["procedural:L", "procedural@untrained", "procedural@layer=3", "procedural+llff", ""])
+def test_a_data_set_has_no_sizes(name: str) -> None:
+    assert name not in registry.datasets
+    with pytest.raises(UserError, match="no dataset is named"):
+        registry.datasets[name]
+
+
 def test_a_class_without_the_method_of_its_kind_is_refused_when_it_registers() -> None:
     with pytest.raises(UserError, match=r"abstract class Unfinished .* abstract method 'extract'"):
         Registry("model", FeatureProvider).register("unfinished")(Unfinished)

@@ -14,7 +14,7 @@ from bench.commands.checkpoints import checkpoints
 from bench.commands.splats.again import scene_of, trained_again
 from bench.commands.splats.clouds import MOST_CLOUDS, clouds_page, predicted
 from bench.commands.splats.view import MOST_MODELS, check_viser, shown, viewer_page
-from bench.core.cells import Track
+from bench.core.cells import NOT_APPLICABLE, Track
 from bench.core.errors import Unavailable, UserError
 from bench.core.residents import Residents
 from bench.machine.files import check_writable, write_text
@@ -26,6 +26,7 @@ from bench.results.store import Store
 
 VIEWER, POINTS = "viewer.html", "points.html"  #: beside the report
 FEWEST_MODELS = 2  #: probes of a scene; one prediction already has the truth beside it
+_MODES = ("G", NOT_APPLICABLE)  #: of cells on the pages: geometry alone, and predictions
 Again = TypeVar("Again")
 
 
@@ -43,7 +44,7 @@ def add_viewer(
     """
     check_viser()
     stored = load_results(folders).stored
-    found = [Store(each.folder, create=False).read(each.key) for each in stored if each.cell.mode in ("G", "-")]
+    found = [Store(each.folder, create=False).read(each.key) for each in stored if each.cell.mode in _MODES]
     records = [record for record in found if record]
     probes = best_shared(records, "probe", FEWEST_MODELS, MOST_MODELS)
     photos = best_shared(records, "geometry", 1, MOST_CLOUDS)
@@ -77,7 +78,7 @@ def best_shared(records: Sequence[CellRecord], track: Track, fewest: int, places
     scenes: dict[tuple[object, ...], list[CellRecord]] = {}
     for record in records:
         cell = record.cell
-        if cell.track == track and cell.mode in ("G", "-") and record.status == "ok":
+        if cell.track == track and cell.mode in _MODES and record.status == "ok":
             where = (cell.dataset, cell.scene, cell.pointmap, cell.protocol, cell.seed)
             scenes.setdefault(where, []).append(record)
     most = max(scenes.values(), key=len, default=[])

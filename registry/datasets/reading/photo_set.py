@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.core.text import listed
 from bench.machine.pictures.images import photo_size, read_photo
-from bench.types import Array, MultiViewScene, SceneSource, SparsePoints, UserError, View
+from bench.types import Array, MultiViewScene, SceneSource, SparsePoints, UserError, View, rigid_inverse
 from registry.datasets.reading.lens import Lens, undistorted, undistorted_depth
 from registry.datasets.reading.photos import one_size
 from registry.datasets.reading.splits import Split, spread_split
@@ -113,7 +113,7 @@ class PhotoSet:
         if any(pose is None for pose in poses):
             positions = np.arange(len(self.photos), dtype=np.float64)[:, None]
         else:
-            positions = np.stack([-pose[:3, :3].T @ pose[:3, 3] for pose in poses if pose is not None])
+            positions = np.stack([rigid_inverse(pose)[:3, 3] for pose in poses if pose is not None])
         split = spread_split(list(self.by_name), positions, train, test, self.held_out)
         if not split.train or not split.test:
             half = "test" if split.train else "training"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.types import Array, UserError
+from bench.types import Array, UserError, rigid_inverse
 
 #: How far a matrix of a file may be from a rotation: files carry three digits or more.
 TOLERANCE = 1e-3
@@ -68,10 +68,7 @@ def from_camera_to_world(matrix: Any, tolerance: float = TOLERANCE) -> Array:
         UserError: As `rigid`.
     """
     pose, _ = rigid(matrix, tolerance)
-    inverse = np.eye(4)
-    inverse[:3, :3] = pose[:3, :3].T
-    inverse[:3, 3] = -inverse[:3, :3] @ pose[:3, 3]
-    return inverse
+    return rigid_inverse(pose)
 
 
 def from_world_to_camera(matrix: Any, tolerance: float = TOLERANCE) -> Array:
