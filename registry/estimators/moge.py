@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from bench.geometry.camera import intrinsics_from_focal, points_from_depth, recover_focal_and_shift
+from bench.machine.tensors import read_content
 from bench.registry import estimators
 from bench.types import Array, Card, GeometryEstimator, Prediction, UserError
 from registry.networks.moge import Configuration, MoGeNetwork, configuration, official_names
-from registry.support.checkpoints import load_strictly, read_content, read_state
+from registry.support.checkpoints import load_strictly, read_state
 from registry.support.images import to_tensor
 from registry.support.packages import LibraryModel
 from registry.support.seeding import seeded

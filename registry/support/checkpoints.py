@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
-import pickle
 import re
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from bench.core.text import listed
+from bench.machine.tensors import Inert, read_content, unreadable
 from bench.types import Unavailable, UserError
 
 State = dict[str, Tensor]
@@ -66,55 +62,13 @@ def read_state(path: Path) -> State:
     return tensors
 
 
-class Inert:
-    """Stands in for an object, or for a function's answer, of which a file has no more than the name: keeps nothing of what
-    it is given, and does nothing with it."""
-
-    def __init__(self, *arguments: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-def read_content(path: Path, foreign: bool = True) -> Any:
-    """What a file in PyTorch's format holds, read without importing or calling anything that it names.
-
-    PyTorch's reader makes objects of a fixed list of classes, argparse's namespaces besides; every other name in the file
-    means `Inert` here, so that settings and optimisers that lie beside the weights are in nobody's way.
-
-    Args:
-        path: The file. One of PyTorch before 1.6, which wrote no archive, may hold no other names.
-        foreign: False where such other names are an error: where the file is given to code that would follow them.
-
-    Raises:
-        UserError: Where it cannot be read like that.
-    """
-    archive = zipfile.is_zipfile(path)
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            named = torch.serialization.get_unsafe_globals_in_checkpoint(path) if archive else []
-            if named and not foreign:
-                raise pickle.UnpicklingError(f"it names {listed(sorted(named), _LISTED)}, which would be followed")
-            with torch.serialization.safe_globals([(Inert, name) for name in named]):
-                return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
-    except Exception as error:  # whatever a damaged file raises
-        raise _unreadable(path, error) from error
-
-
 def _tensors(path: Path) -> State:
     from safetensors.torch import load_file
 
     try:
         return load_file(path)
     except Exception as error:  # whatever a damaged file raises
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    # What PyTorch says around its reason is how to read the file without any care.
-    reason = next(iter(str(error).rpartition("WeightsUnpickler error: ")[2].splitlines()), "")
-    return UserError(f"{path}: not a checkpoint that can be read safely ({type(error).__name__}: {reason})")
+        raise unreadable(path, error) from error
 
 
 def must_build_only(path: Path, classes: Sequence[str], constants: Sequence[str], *arguments: str) -> None:
@@ -133,7 +87,7 @@ def must_build_only(path: Path, classes: Sequence[str], constants: Sequence[str]
     try:
         trees = [ast.parse(getattr(content["args"], name), mode="eval") for name in arguments]
     except Exception as error:  # whatever stands there in their place
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     allowed = {*classes, *constants, "float", "inf"}
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Attribute):

@@ -48,7 +48,7 @@ def test_names() -> None:
         ("", "a name is missing"),
         ("daisy+daisy", "only once"),
         ("dinno", "did you mean dino"),
-        ("daisy@liftup", "no variant is named 'liftup'; there are jbu, anyup, naf, loftup, featup, untrained"),
+        ("daisy@liftup", "no variant is named 'liftup'; there are jbu, anyup, naf, loftup, jafar, featup, untrained"),
         ("daisy@featup", "FeatUp's authors published weights for dino:S, dinov2:S, clip, not for daisy"),
         ("dino@loftup", "LoftUp's authors published weights for dinov2:S.*not for dino"),
         ("dino@anyup@jbu", "upsampled by anyup and jbu; name one"),

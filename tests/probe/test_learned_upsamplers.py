@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.core.cells import Cell
+from bench.core.names import Part
 from bench.core.track import Settings
 from bench.probe.features import composite, learned
 from bench.probe.features.composite import build_provider, card_of, parse_features
 from bench.probe.features.learned import UPSAMPLERS
 from bench.run.keys import cell_key
-from bench.types import FeatureInput, Unavailable
+from bench.types import FeatureInput, Unavailable, UserError
 
 CPU = torch.device("cpu")
 #: What each hub has: functions with these parameters, and the forward of what they give. All enlarge bilinearly, and add the
@@ -58,6 +59,29 @@ def loftup_dinov2s(pretrained=True, progress=True, **kwargs):
 """,
 }
 
+#: src/upsampler/jafar.py and utils/img.py: modules of no package, coordinates on a GPU unless it is asked otherwise.
+_JAFAR = {
+    "utils/img.py": """
+import torch
+def create_coordinate(h, w, start=0, end=1, device="cuda", dtype=torch.float32):
+    assert device is None
+    return torch.linspace(start, end, h, device=device, dtype=dtype)
+""",
+    "src/upsampler/__init__.py": "from .jafar import JAFAR",
+    "src/upsampler/jafar.py": """
+import torch, torch.nn.functional as F
+from utils.img import create_coordinate
+class JAFAR(torch.nn.Module):
+    def __init__(self, input_dim=3, qk_dim=128, v_dim=384, feature_dim=None, kernel_size=1, num_heads=4, **kwargs):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.rand(v_dim))
+    def forward(self, image, features, output_size):
+        assert create_coordinate(*image.shape[-2:]).device == image.device
+        fine = F.interpolate(features, size=output_size, mode="bilinear")
+        return self.scale[:, None, None] * fine + image.mean()
+""",
+}
+
 
 @pytest.fixture
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +89,10 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, code in _HUBS.items():
         UPSAMPLERS[name].folder.mkdir()
         (UPSAMPLERS[name].folder / "hubconf.py").write_text(_NETWORK + code)
+    for file, text in _JAFAR.items():
+        place = UPSAMPLERS["jafar"].folder / file
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
     package, module = types.ModuleType("featup"), types.ModuleType("featup.upsamplers")
 
     def get_upsampler(upsampler: str, dim: int) -> nn.Module:
@@ -97,6 +125,19 @@ def _provider(name: str, weights: Any = "random") -> Any:
     return provider
 
 
+def _fetched(content: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every file of weights is one of this content. The sources that are asked for."""
+    asked: list[str] = []
+    torch.save(content, folder / "weights.pth")
+
+    def locate(source: str, name: str) -> Path:
+        asked.append(source)
+        return folder / "weights.pth"
+
+    monkeypatch.setattr(learned, "locate", locate)
+    return asked
+
+
 def _photos() -> Tensor:
     return torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
 
@@ -122,15 +163,10 @@ def test_each_is_called_by_its_own_signature_photo_by_photo(name: str) -> None:
 
 
 @pytest.mark.usefixtures("_installed")
-def test_featup_is_its_package_and_its_sixteen_vectors_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def fetched(url: str, **options: Any) -> dict[str, Any]:
-        asked.append(url)
-        own = {"upsampler.fixup_proj.weight": torch.zeros(384, 384, 1, 1), "upsampler.fixup_proj.bias": torch.zeros(384)}
-        return {"state_dict": {**own, "model.1.norm.weight": torch.ones(384), "scale_net.x": torch.ones(1)}}
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetched)
+def test_featup_is_its_package_and_its_sixteen_vectors_are_averaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"upsampler.fixup_proj.weight": torch.zeros(384, 384, 1, 1), "upsampler.fixup_proj.bias": torch.zeros(384)}
+    content = {"state_dict": {**own, "model.1.norm.weight": torch.ones(384), "scale_net.x": torch.ones(1)}}
+    asked = _fetched(content, tmp_path, monkeypatch)
     provider = _provider("dino:S@featup", "pretrained")
     provider.load(CPU)
     assert [url.rpartition("/")[2] for url in asked] == ["dino16_jbu_stack_cocostuff.ckpt"]
@@ -138,6 +174,27 @@ def test_featup_is_its_package_and_its_sixteen_vectors_are_averaged(monkeypatch:
     offset = _guides(_photos()).mean(dim=(1, 2, 3))[:, None, None, None]
     expected = fine.unflatten(2, (16, 4)).unflatten(4, (24, 4)).mean(dim=(3, 5)).permute(0, 2, 3, 1) + offset
     assert torch.allclose(provider.extract_scene(FeatureInput(_photos())), expected, atol=1e-5)
+
+
+@pytest.mark.usefixtures("_installed")
+def test_jafar_is_its_repositorys_module_and_leaves_other_modules_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {"jafar": {"scale": torch.full((384,), 2.0)}, "optimizer_jafar": {}, "cfg": Part("what the trainer was told")}
+    asked = _fetched(content, tmp_path, monkeypatch)
+    other = types.ModuleType("utils")
+    monkeypatch.setitem(sys.modules, "utils", other)
+    provider = _provider("dinov2:S@jafar", "pretrained")
+    provider.load(CPU)
+    assert [url.rpartition("/")[2] for url in asked] == ["vit_small_patch14_dinov2.lvd142m.pth"]
+    fine = F.interpolate(provider.grid.permute(0, 3, 1, 2), scale_factor=4.0, mode="bilinear").permute(0, 2, 3, 1)
+    offset = _guides(_photos()).mean(dim=(1, 2, 3))[:, None, None, None]
+    assert torch.allclose(provider.extract_scene(FeatureInput(_photos())), 2 * fine + offset, atol=1e-5)
+    assert sys.modules["utils"] is other
+    assert not [name for name in sys.modules if name.startswith(("src", "utils."))]
+    assert str(UPSAMPLERS["jafar"].folder) not in sys.path
+    with pytest.raises(UserError, match="published weights for dinov2:S, dinov2, dinov2-reg:S, not for clip"):
+        UPSAMPLERS["jafar"].entry(Part("clip"))
 
 
 @pytest.mark.usefixtures("_installed")
@@ -163,6 +220,8 @@ def test_absent_code_is_told_with_the_command_that_fetches_it(tmp_path: Path, mo
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(Unavailable, match=r"AnyUp: needs.*torch\.hub\.list\('wimmerth/anyup:[0-9a-f]{40}'"):
         parse_features("daisy@anyup")
+    with pytest.raises(Unavailable, match=r"JAFAR: needs.*git clone https://github.com/PaulCouairon/JAFAR .*94d4d54"):
+        parse_features("dinov2:S@jafar")
     monkeypatch.setattr(learned, "find_spec", lambda package: None)
     with pytest.raises(Unavailable, match=r"FeatUp: needs the package featup; see https://github.com/mhamilton723/FeatUp"):
         parse_features("clip@featup")

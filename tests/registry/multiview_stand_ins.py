@@ -347,9 +347,18 @@ class Answer:
     def __init__(self, ress, views):
         self.ress, self.views = ress, views
 
+class cuRoPE2D(torch.nn.Module):
+    pass
+
+class RoPE2D(torch.nn.Module):
+    pass
+
 class ARCroco3DStereo(Network):
+    rope_class = cuRoPE2D  # src/croco/models/pos_embed.py: RoPE2D where the kernels are not compiled
+
     def __init__(self, config):
         super().__init__()
+        self.rope = self.rope_class()
         self.width = config.dec_embed_dim
         self.dec_norm = torch.nn.Identity()
 

@@ -18,8 +18,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from bench.machine.tensors import Inert, read_content
 from bench.types import Unavailable, UserError
-from registry.support.checkpoints import Inert, must_build_only, read_content, read_state, renamed, without
+from registry.support.checkpoints import must_build_only, read_state, renamed, without
 
 
 @pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "state_dict_ema"])

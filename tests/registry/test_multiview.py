@@ -161,7 +161,11 @@ def test_a_package_of_the_same_name_is_told(install: Callable[[MultiViewScene], 
         Unavailable, match=r"DUSt3R: .*model.py has no AsymmetricCroCo3DStereo: it is another package dust3r"
     ):
         pointmaps["dust3r"]().load(CPU)
-    sys.modules["dust3r.model"].__dict__.pop("ARCroco3DStereo")
+    model: Any = sys.modules["dust3r.model"]
+    model.ARCroco3DStereo.rope_class = model.RoPE2D
+    with pytest.raises(Unavailable, match=r"CUT3R: its kernels are not compiled.*src/croco/models/curope"):
+        estimators["cut3r"]().load(CPU)
+    del model.ARCroco3DStereo
     with pytest.raises(Unavailable, match=r"CUT3R: .*model.py has no ARCroco3DStereo: .*github.com/CUT3R/CUT3R"):
         estimators["cut3r"]().load(CPU)
 

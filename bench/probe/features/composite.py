@@ -2,7 +2,7 @@
 
 `@jbu` is the probe's "+" variant with a classical upsampler in place of a learned one: joint bilateral upsampling (Kopf et
 al., "Joint Bilateral Upsampling", SIGGRAPH 2007), guided by the photo. It needs no weights and learns nothing. The learned
-ones (`@anyup`, `@naf`, `@loftup`, `@featup`) are their authors' (bench.probe.features.learned).
+ones (`@anyup`, `@naf`, `@loftup`, `@jafar`, `@featup`) are their authors' (bench.probe.features.learned).
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
-"""Learned upsamplers of features, through their authors' code: AnyUp, NAF, LoftUp and FeatUp.
+"""Learned upsamplers of features, through their authors' code: AnyUp, NAF, LoftUp, JAFAR and FeatUp.
 
-None is on the Python package index. Three are read from PyTorch's hub folder, at a pinned commit that the user puts there;
+None is on the Python package index. Four are read from PyTorch's hub folder, at a pinned commit that the user puts there;
 FeatUp is the package that its repository installs. Nothing is fetched but their weights, by their own code. Each map is
 brought to FACTOR vectors along a token's side, as the classical filter's is.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,13 +23,16 @@ from torch import Tensor, nn
 
 from bench.core.errors import Unavailable, UserError
 from bench.core.names import Part
+from bench.machine.tensors import read_content
+from bench.machine.weights import locate
 
 FACTOR = 4
 ANY_MODEL = ""  #: stands for every model, where an upsampler is for none in particular
-_FEATUP = "https://marhamilresearch4.blob.core.windows.net/feature-upsampling-public/pretrained/no_norm/"
+_FEATUP = "torchhub:https://marhamilresearch4.blob.core.windows.net/feature-upsampling-public/pretrained/no_norm/"
 #: Mean and deviation of the photos that all of them guide by: ImageNet's.
 _STATISTICS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _SEED = 0
+_JAFAR = "torchhub:https://github.com/PaulCouairon/JAFAR/releases/download/Weights/"
 
 Apply = Callable[[Any, Tensor, Tensor, tuple[int, int]], Tensor]
 
@@ -45,7 +50,8 @@ class Upsampler:
         entries: What its hub calls the weights for a model, by the model's name here, or for ANY_MODEL.
         packages: What it imports beyond PyTorch.
         apply: (network, features (B, C, h, w), photos (B, 3, H, W), size) -> (B, C, h', w'), through its own signature.
-        build: (entry, channels, whether trained) -> the network; None where the hub builds it.
+        code: A file of its repository that must be in the hub's folder; "" where its repository installs a package.
+        build: (folder, entry, channels, whether trained) -> the network; None where the hub builds it.
     """
 
     title: str
@@ -56,7 +62,8 @@ class Upsampler:
     entries: Mapping[str, str]
     packages: tuple[str, ...]
     apply: Apply
-    build: Callable[[str, int, bool], nn.Module] | None = None
+    code: str = "hubconf.py"
+    build: Callable[[Path, str, int, bool], nn.Module] | None = None
 
     @property
     def folder(self) -> Path:
@@ -75,11 +82,14 @@ class Upsampler:
 
     def check(self) -> None:
         """Raises Unavailable, saying what to install, where its code is not on this machine."""
-        if self.build is None and not (self.folder / "hubconf.py").is_file():
-            name = f"{self.repository}:{self.commit}"
+        if self.code and not (self.folder / self.code).is_file():
+            name, folder = f"{self.repository}:{self.commit}", self.folder
+            # PyTorch fetches repositories for its hub alone.
+            by_hub = f"python -c \"import torch; torch.hub.list('{name}', skip_validation=True, trust_repo=True)\""
+            by_git = f"git clone https://github.com/{self.repository} {folder} && git -C {folder} checkout {self.commit}"
+            command = by_hub if self.build is None else by_git
             raise Unavailable(
-                f"{self.title}: needs its authors' code in PyTorch's hub folder ({self.folder}); fetch it with "
-                f"python -c \"import torch; torch.hub.list('{name}', skip_validation=True, trust_repo=True)\""
+                f"{self.title}: needs its authors' code in PyTorch's hub folder ({folder}); fetch it with {command}"
             )
         for package in self.packages:
             if find_spec(package) is None:
@@ -92,7 +102,7 @@ class Upsampler:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_SEED)
             if self.build is not None:
-                network = self.build(entry, channels, trained)
+                network = self.build(self.folder, entry, channels, trained)
             else:
                 network = torch.hub.load(str(self.folder), entry, source="local", pretrained=trained)
         return network.eval().requires_grad_(False)
@@ -127,11 +137,43 @@ def _by_sixteen(network: Any, features: Tensor, photos: Tensor, size: tuple[int,
     return result
 
 
-def _featup(entry: str, channels: int, trained: bool) -> nn.Module:
+def _on_the_photos_device(network: Any, features: Tensor, photos: Tensor, size: tuple[int, int]) -> Tensor:
+    """JAFAR makes coordinates on the default device."""
+    with photos.device:
+        result: Tensor = network(photos, features, size)
+    return result
+
+
+def _jafar(folder: Path, entry: str, channels: int, trained: bool) -> nn.Module:
+    module = _imported(folder, "src.upsampler.jafar", ("src", "utils"))
+    # Its own code asks for them on a GPU, wherever the network is.
+    module.create_coordinate = functools.partial(module.create_coordinate, device=None)
+    network: nn.Module = module.JAFAR(v_dim=channels)
+    if trained:
+        network.load_state_dict(read_content(locate(f"{_JAFAR}{entry}.pth", "JAFAR"))["jafar"])
+    return network
+
+
+def _imported(folder: Path, module: str, names: tuple[str, ...]) -> Any:
+    """A module of a repository that is no package. names: its top folders, for this import alone."""
+
+    def taken() -> dict[str, Any]:
+        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in names}
+
+    others = taken()
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(module)
+    finally:
+        sys.path.remove(str(folder))
+        taken()
+        sys.modules.update(others)
+
+
+def _featup(folder: Path, entry: str, channels: int, trained: bool) -> nn.Module:
     network: nn.Module = importlib.import_module("featup.upsamplers").get_upsampler("jbu_stack", channels)
     if trained:
-        url = f"{_FEATUP}{entry}_jbu_stack_cocostuff.ckpt"
-        state = torch.hub.load_state_dict_from_url(url, map_location="cpu", weights_only=True)["state_dict"]
+        state = read_content(locate(f"{_FEATUP}{entry}_jbu_stack_cocostuff.ckpt", "FeatUp"))["state_dict"]
         prefix = "upsampler."
         network.load_state_dict({k.removeprefix(prefix): value for k, value in state.items() if k.startswith(prefix)})
     return network
@@ -178,6 +220,24 @@ UPSAMPLERS = MappingProxyType(
             packages=("einops",),
             apply=_to_photo,
         ),
+        "jafar": Upsampler(
+            title="JAFAR",
+            license="Apache-2.0",
+            paper="arXiv:2506.11136",
+            repository="PaulCouairon/JAFAR",
+            commit="94d4d5456ff3c719d111b9a26ead3813e089302b",
+            entries=MappingProxyType(
+                {
+                    "dinov2:S": "vit_small_patch14_dinov2.lvd142m",
+                    "dinov2": "vit_base_patch14_dinov2.lvd142m",
+                    "dinov2-reg:S": "vit_small_patch14_reg4_dinov2",
+                }
+            ),
+            packages=("einops",),
+            apply=_on_the_photos_device,
+            code="src/upsampler/jafar.py",
+            build=_jafar,
+        ),
         "featup": Upsampler(
             title="FeatUp",
             license="MIT",
@@ -187,6 +247,7 @@ UPSAMPLERS = MappingProxyType(
             entries=MappingProxyType({"dino:S": "dino16", "dinov2:S": "dinov2", "clip": "clip"}),
             packages=("featup",),
             apply=_by_sixteen,
+            code="",
             build=_featup,
         ),
     }

@@ -27,7 +27,7 @@ MODES_IN_WORDS = (
 COMPLETE = "Averages over data sets, of what lacks no scene"  #: what charts of averages show
 PANELS = 3  #: so many metrics a figure, the papers' first
 #: the papers' upsampler and the others, in a model's name
-_UPSAMPLED = r"@(?:anyup|featup|jbu|loftup|naf)(?=@|$)"
+_UPSAMPLED = r"@(?:anyup|featup|jafar|jbu|loftup|naf)(?=@|$)"
 FEWEST_MODELS = 3  #: below, a correlation or a ranking says nothing
 
 

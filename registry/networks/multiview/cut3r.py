@@ -16,19 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.types import Array, Card
+from bench.types import Array, Card, Unavailable, UserError
 from registry.support.checkpoints import State, load_strictly, read_state, select
 from registry.support.images import HALF, long_side_at, normalised, resampled, to_tensors
 from registry.support.multiview import MultiviewNetwork, Views, inverse_poses
 from registry.support.packages import attribute_of
 
 LONG_SIDE, PATCH = 512, 16
+_COMPILED = "cuRoPE2D"  #: what its rotary positions are called where they are compiled
 #: Pixels of lower confidence (which is at least 1) get no Gaussian: where the authors' demonstration starts.
 LEAST_CONFIDENCE = 1.5
 NEEDS = MappingProxyType(
     {
-        "dust3r": "clone github.com/CUT3R/CUT3R, install its requirements and put its folder src on PYTHONPATH, before any "
-        "other package dust3r (licence: CC BY-NC-SA 4.0, non-commercial)"
+        "dust3r": "clone github.com/CUT3R/CUT3R, install its requirements, compile the kernels in src/croco/models/curope "
+        "and put src on PYTHONPATH, before any other package dust3r (licence: CC BY-NC-SA 4.0, non-commercial)"
     }
 )
 CARD = Card(name="CUT3R", arch="ViT-L/16", stride=PATCH, supervision="Point Regression", domain="3D", data=("CUT3R-Mix",),
@@ -64,11 +65,16 @@ _SETTINGS = MappingProxyType(
 
 
 def build(remedy: str = NEEDS["dust3r"]) -> Any:
-    """The network, initialised at random. Raises Unavailable where the package is not here."""
+    """The network, initialised at random. Raises Unavailable where the package is not here, or not compiled."""
     network, configuration = (
         attribute_of("dust3r.model", name, CARD.name, remedy) for name in ("ARCroco3DStereo", "ARCroco3DStereoConfig")
     )
-    return network(configuration(**_SETTINGS))
+    built = network(configuration(**_SETTINGS))
+    if type(built.rope).__name__ != _COMPILED:
+        raise Unavailable(
+            f"{CARD.name}: its kernels are not compiled, and fail uncompiled at the pose's position, -1; {remedy}"
+        )
+    return built
 
 
 def weights_of(state: State) -> State:
@@ -120,8 +126,11 @@ class CUT3R(MultiviewNetwork):
             torch.cat([view[key].float() for view in found]) for key in ("pts3d_in_self_view", "conf_self", "camera_pose")
         )
         centre = torch.tensor([[columns / 2, rows / 2]]).repeat(len(found), 1)
+        focals = self._focals(points, centre, focal_mode="weiszfeld").numpy()
+        if not (focals > 0).all():  # the package cuts focal lengths off at 0
+            raise UserError(f"{CARD.name}: no camera fits the points of photo {np.argmin(focals > 0) + 1} of {len(found)}")
         intrinsics = np.tile(np.eye(3), (len(found), 1, 1))
-        intrinsics[:, [0, 1], [0, 1]] = self._focals(points, centre, focal_mode="weiszfeld").numpy()[:, None]
+        intrinsics[:, [0, 1], [0, 1]] = focals[:, None]
         intrinsics[:, :2, 2] = columns / 2 + 0.5, rows / 2 + 0.5
         poses = inverse_poses(self._poses(codes).numpy())
         return Views(points.numpy(), intrinsics, poses, confidence.numpy() >= LEAST_CONFIDENCE)
