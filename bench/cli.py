@@ -64,6 +64,11 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:  # permissions, a full or failing disk, where no command has more to say of it
+        if error.filename is None:
+            raise
+        errors.print(f"[bold red]error[/]: {escape(str(error.filename))}: {error.strerror}", highlight=False, soft_wrap=True)
+        sys.exit(2)
 
 
 Models = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -97,6 +98,19 @@ def bench(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
 def probe(plugin: Path, out: Path, model: str = "grid-colour", protocol: str = "short-v1") -> list[str]:
     run = ["run", "--plugin", str(plugin), "--models", model, "--modes", "T,instantsplat", "--scenes", "room"]
     return [*run, "--protocol", protocol, "--device", "cpu", "--jobs", "1", "--out", str(out)]
+
+
+def test_what_the_system_refuses_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cells").mkdir()
+
+    def refused(place: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(place))
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert bench("verify", str(tmp_path), monkeypatch=monkeypatch) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / 'cells'}: Permission denied\n"
 
 
 def test_a_plugin_runs_stands_in_the_report_and_is_not_run_twice(
@@ -282,7 +296,9 @@ def test_a_dry_run_says_what_it_will_take(
     assert bench(*dry, "--models", "dino,dino@untrained,rgb", "--protocol", "paper-v1", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
     assert "to be fetched first: dino, LPIPS;" in said
-    assert re.search(r"for all of them, time: about [\d.]+ (hours|days), .* by a twentieth of the protocol's time limit", said)
+    assert re.search(
+        r"for all of them, time: about [\d.]+ (hours|days), .* by a twentieth of the protocol's time limit", said
+    )
     assert re.search(r"memory: at most \d+ GB a worker; disk: not known", said)
     assert "paper-v1 is made for a GPU: 8000 iterations" in said
     assert not out.exists()

@@ -24,7 +24,7 @@ from bench.report.read import load_results
 from bench.report.say.cards import dataset_title, loaded, registered_card
 from bench.report.say.means import table_means
 from bench.results.confirmed import FILE as CONFIRMED
-from bench.results.packs import PACKS
+from bench.results.packs import PACKS, holds_cells
 from bench.results.planned import PLANS
 from bench.results.schema import PUBLISHED
 from bench.stats.aggregate import SETTING
@@ -69,7 +69,7 @@ def publish(folder: Path, benchmark: str, out: Path, source: str = "") -> Public
         raise UserError(f"--benchmark {benchmark!r}: expected owner/name, a data set's repository on the hub")
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not empty; choose another folder by --out")
-    if not (folder / "cells").is_dir():
+    if not holds_cells(folder):
         raise UserError(f"{folder} holds no cells: rows alone cannot be checked by others")
     results = load_results([folder])
     means, left_out = publishable(table_means(results.rows))

@@ -15,6 +15,7 @@ from bench.core.errors import UserError
 from bench.report.figures.gallery import Stored
 from bench.report.say.cards import read_cards_of
 from bench.results.confirmed import confirmed_keys
+from bench.results.packs import holds_cells
 from bench.results.schema import IDENTITY, PUBLISHED, ROW_COLUMNS
 from bench.results.store import Held, Store, read_rows
 from bench.results.tables import arrow_schema, to_frame, with_text_once
@@ -41,7 +42,7 @@ class Results:
 
 def is_published(folder: Path) -> bool:
     """True where `published` names the papers' tables: always, unless a results folder of that name lies here."""
-    return folder == Path(PUBLISHED) and not (folder / "cells").is_dir()
+    return folder == Path(PUBLISHED) and not holds_cells(folder)
 
 
 def load_results(folders: Sequence[Path]) -> Results:
@@ -88,7 +89,7 @@ def _held(folder: Path) -> Held:
     """What a folder holds; one without cells has its rows alone."""
     import pyarrow as pa
 
-    if (folder / "cells").is_dir():
+    if holds_cells(folder):
         return Store(folder, create=False).held()
     rows = pa.Table.from_pandas(read_rows(folder), schema=arrow_schema(), preserve_index=False)
     return Held(with_text_once(rows), (), ())
@@ -101,7 +102,7 @@ def _stored(rows: pd.DataFrame, folders: Sequence[Path], lengths: Sequence[int])
     for folder, length in zip(folders, lengths, strict=True):
         part = rows.iloc[start : start + length]
         start += length
-        if (folder / "cells").is_dir():
+        if holds_cells(folder):
             first = part[~part["key"].duplicated() & (part["track"] != PERF)]
             cells = plain(first[[*names, "weights", "key"]]).itertuples(index=False, name=None)
             yield from (Stored(folder, row[-1], Cell(*row[:-2]), row[-2]) for row in cells)

@@ -18,7 +18,7 @@ from bench.core.cells import PERF
 from bench.core.errors import UserError
 from bench.metrics.catalogue import METRICS
 from bench.results import planned
-from bench.results.packs import PACKS, CellFile, bytes_of, cells_of, loose_files, pack_files
+from bench.results.packs import PACKS, CellFile, bytes_of, cells_of, holds_cells, loose_files, pack_files
 from bench.results.pictures import checked_picture, picture_digest
 from bench.results.record import CellRecord, Head, file_and_digest
 from bench.results.schema import IDENTITY, ROW_COLUMNS, as_rows, validate_rows
@@ -72,7 +72,7 @@ def check_folder(folder: Path) -> Checked:
     Raises:
         UserError: Where the folder holds no results.
     """
-    return _check_cells(folder) if (folder / "cells").is_dir() else _check_rows_only(folder)
+    return _check_cells(folder) if holds_cells(folder) else _check_rows_only(folder)
 
 
 # -------------------------------------------------------------------------------------------------------------- cells

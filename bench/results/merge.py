@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.core.errors import UserError
 from bench.machine.files import write_atomically, write_text
 from bench.results.confirmed import add_confirmations, read_confirmations
-from bench.results.packs import CellFile, bytes_of, cell_files, cell_path
+from bench.results.packs import CellFile, bytes_of, cell_files, cell_path, holds_cells
 from bench.results.pictures import checked_picture, picture_path
 from bench.results.planned import PLANS, plan_files, planned_keys
 from bench.results.record import CellRecord, from_file
@@ -49,7 +49,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     """
     stores = [Store(folder, create=False) for folder in folders]
     confirmed = [each for folder in folders for each in read_confirmations(folder)]
-    there = {path.stem: path for path in cell_files(out)} if (out / "cells").is_dir() else {}
+    there = {path.stem: path for path in cell_files(out)} if holds_cells(out) else {}
     chosen: dict[str, tuple[CellFile, Path]] = {key: (path, out) for key, path in there.items()}
     conflicts: list[str] = []
     known = 0

@@ -79,8 +79,15 @@ def remedy(file: CellFile) -> str:
     return _REMEDY if isinstance(file, Packed) else "remove it and run again"
 
 
+def holds_cells(folder: Path) -> bool:
+    """True for a folder of cells, in files of their own or in packs: of an empty `cells` git, for one, keeps nothing."""
+    return (folder / "cells").is_dir() or (folder / PACKS).is_dir()
+
+
 def loose_files(folder: Path) -> list[Path]:
     """The cells of a folder that have files of their own, sorted by key; temporary files are not among them."""
+    if not (folder / "cells").is_dir():
+        return []
     with os.scandir(folder / "cells") as entries:
         names = [entry.name for entry in entries if entry.name.endswith(SUFFIX) and not entry.name.startswith(".")]
     return [folder / "cells" / name for name in sorted(names)]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from bench.core.errors import UserError
+from bench.machine.files import unreadable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -62,11 +63,14 @@ def checked_picture(folder: Path, key: str, name: str) -> tuple[Path, tuple[int,
         raise UserError(f"{path} is missing: the results folder was changed; run the cell again")
     if not path.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{path} lies outside of {folder}")
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(24)
+    except OSError as error:
+        raise unreadable(path, error) from error
     if size > MOST_BYTES:
         raise UserError(f"{path} has {size:,} bytes; a picture has at most {MOST_BYTES:,}")
-    with path.open("rb") as file:
-        head = file.read(24)
     if len(head) < 24 or head[:8] != _SIGNATURE or head[12:16] != b"IHDR":
         raise UserError(f"{path} is not a PNG picture")
     width, height = struct.unpack(">II", head[16:24])
@@ -83,6 +87,8 @@ def opened(path: Path) -> Image.Image:
         with Image.open(path, formats=["PNG"]) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the system; what Pillow says of a file's content has none
+            raise unreadable(path, error) from error
         raise UserError(f"{path} is a damaged picture ({error}); run the cell again") from error
 
 

@@ -37,6 +37,7 @@ from bench.results.packs import (
     cell_file,
     cell_files,
     cell_path,
+    holds_cells,
     loose_files,
     pack_files,
     packed_files,
@@ -93,7 +94,7 @@ class Store:
         if create:
             write_text(folder / "cells" / ".writable", "")
             (folder / "cells" / ".writable").unlink(missing_ok=True)
-        elif not (folder / "cells").is_dir():
+        elif not holds_cells(folder):
             raise UserError(f"{folder} holds no results (there is no folder {folder / 'cells'})")
 
     # ------------------------------------------------------------------------------------------------------ one cell
@@ -254,7 +255,7 @@ def read_rows(folder: Path) -> pd.DataFrame:
 
     Raises UserError, naming the file, where the folder holds neither or where what they hold are no valid rows.
     """
-    if (folder / "cells").is_dir():
+    if holds_cells(folder):
         return as_rows(to_frame([Store(folder, create=False).held().rows]))
     path = rows_file(folder)
     frame = read_table(path)
@@ -269,4 +270,4 @@ def read_rows(folder: Path) -> pd.DataFrame:
 
 def stored_rows(folder: Path) -> pd.DataFrame:
     """The rows of a results folder; none where nothing is stored there yet. Raises as `read_rows`."""
-    return read_rows(folder) if (folder / "cells").is_dir() else rows_of(())
+    return read_rows(folder) if holds_cells(folder) else rows_of(())

@@ -159,8 +159,10 @@ def test_two_processes_that_want_one_file_share_it(tmp_path: Path, publisher: tu
         time.sleep(0.02)
     (part,) = tmp_path.iterdir()
     with subprocess.Popen([sys.executable, "-c", code, url, str(path)]) as second:
+        deadline = time.monotonic() + 120
         while len(handler.asked) < 2:
             assert second.poll() is None
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         assert not path.exists()
         handler.go_on.set()

@@ -23,6 +23,7 @@ from bench.core.cells import Cell, Measurement
 from bench.core.errors import UserError
 from bench.machine.digests import json_digest
 from bench.machine.files import strays
+from bench.report.read import load_results
 from bench.results import packs
 from bench.results.check import check_folder
 from bench.results.claims import Claims
@@ -282,6 +283,21 @@ def test_a_reader_finds_a_cell_that_is_packed_after_it_was_listed(folder: Path) 
 
 def _stem(file: CellFile) -> str:
     return file.stem
+
+
+def test_packs_are_cells_also_where_git_kept_no_empty_folder(folder: Path) -> None:
+    rows = read_rows(folder)
+    Store(folder).pack()
+    (folder / "cells" / f"{json_digest('failed')}.json").unlink()
+    (folder / "cells").rmdir()
+    (folder / "rows.parquet").unlink()
+    assert len(read_rows(folder)) == len(rows) - 1
+    assert Store(folder, create=False).finished(json_digest(0))
+    checked = check_folder(folder)
+    assert (checked.cells, len(checked.finished)) == (COUNT, COUNT)
+    assert merge([folder], folder.with_name("merged")).taken == COUNT
+    assert load_results([folder]).stored
+    assert Store(folder).pack() == Packing(0, COUNT, 0, 0)
 
 
 def test_nothing_is_packed_while_a_run_writes(folder: Path) -> None:

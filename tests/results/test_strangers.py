@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import shutil
@@ -147,6 +148,20 @@ def test_a_picture_that_is_cut_off_is_named_and_a_whole_one_is_read(folder: Path
     with pytest.raises(UserError, match="damaged picture"):
         opened(path)
     assert any("not the one that was stored" in problem for problem in check_folder(folder).problems)
+
+
+def test_a_picture_that_cannot_be_read_now_is_not_called_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = checked_picture(folder, _first(folder).stem, "photo.left")
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("PIL.Image.open", refused)
+    with pytest.raises(UserError, match=r"photo\.left\.png: cannot be read \(Permission denied\)$"):
+        opened(path)
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(UserError, match=r"photo\.left\.png: cannot be read \(Permission denied\)$"):
+        checked_picture(folder, path.parent.name, "photo.left")
 
 
 def test_links_are_refused(folder: Path, tmp_path: Path) -> None:

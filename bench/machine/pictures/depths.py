@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import UserError
+from bench.machine.files import unreadable
 from bench.machine.pictures.images import EXTRA, MOST_PIXELS, open_picture, orientation_of, too_large, turned
 
 Array = NDArray[Any]
@@ -216,5 +217,7 @@ def _bounded(path: Path, shape: tuple[int, ...]) -> None:
 def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path}: not a readable depth map: there is no such file")
+    if isinstance(error, OSError) and error.errno:  # of the system, not of what the file holds
+        return unreadable(path, error)
     reason = str(error) or type(error).__name__
     return UserError(f"{path}: not a readable depth map ({reason[:200]}); replace the file")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import UserError
+from bench.machine.files import unreadable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -170,6 +171,8 @@ def open_picture(path: Path, formats: tuple[str, ...] = _FORMATS) -> Iterator[Im
         reason = f"its content is not {', '.join(formats)}"
         raise UserError(f"{path}: not a readable image: {reason}; replace the file or remove it") from error
     except Exception as error:  # decoders raise whatever a broken file leads them to
+        if isinstance(error, OSError) and error.errno:  # of the system; what Pillow says of a file's content has none
+            raise unreadable(path, error) from error
         reason = str(error) or type(error).__name__
         raise UserError(f"{path}: not a readable image ({reason[:200]}); replace the file or remove it") from error
 

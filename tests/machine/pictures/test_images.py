@@ -196,7 +196,7 @@ def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"none\.png: not a readable image: there is no such file"):
         read_photo(tmp_path / "none.png", upright=True)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(UserError, match=r"folder\.png: not a readable image"):
+    with pytest.raises(UserError, match=r"folder\.png: cannot be read \(Is a directory\)"):
         read_photo(tmp_path / "folder.png", upright=True)
 
 

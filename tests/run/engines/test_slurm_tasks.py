@@ -105,9 +105,8 @@ def test_a_run_that_is_told_to_stop_says_how_to_go_on_and_gives_its_cells_up(tmp
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.cli", *asked.split()], env=environment, stderr=subprocess.PIPE, text=True
     )
-    while process.poll() is None and not (out / "cells").exists():
-        time.sleep(0.05)
-    while process.poll() is None and not any((out / "cells").glob("*.json")):
+    end = time.monotonic() + 300
+    while process.poll() is None and not any((out / "cells").glob("*.json")) and time.monotonic() < end:
         time.sleep(0.05)
     process.terminate()
     _, said = process.communicate(timeout=300)
