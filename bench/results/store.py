@@ -13,6 +13,7 @@ folder. A failed cell is stored with its error and tried again by the next run.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -209,9 +210,12 @@ class Store:
 
     def state(self) -> str:
         """A digest of what compaction reads, as far as a change of it shows: names, sizes and times of cells and plans."""
-        files = (*loose_files(self.folder), *pack_files(self.folder), *planned.plan_files(self.folder))
-        found = ((path.name, path.lstat()) for path in files)
-        return json_digest([SCHEMA_VERSION, *([name, stat.st_size, stat.st_mtime_ns] for name, stat in found)])
+        found: list[Any] = [SCHEMA_VERSION]
+        for path in (*loose_files(self.folder), *pack_files(self.folder), *planned.plan_files(self.folder)):
+            with contextlib.suppress(FileNotFoundError):  # packed since it was listed
+                stat = path.lstat()
+                found.append([path.name, stat.st_size, stat.st_mtime_ns])
+        return json_digest(found)
 
     def row_chunks(self, heads: Sequence[Head]) -> Iterator[pd.DataFrame]:
         """The rows of cells, CHUNK cells at a time, in the order of `heads`."""
