@@ -90,7 +90,10 @@ def write_model_pages(stored: Sequence[Stored], rows: pd.DataFrame, means: pd.Da
     about = Section(
         "about", "A page each", text=("Every network that was measured by itself, with all its sizes, layers and twins.",)
     )
-    write_text(out / INDEX, to_html(Page("Models", f"{len(links)} models.", (about,), links=tuple(links)), ()))
+    write_text(
+        out / INDEX,
+        to_html(Page("Models", f"{len(links)} pages, of models, controls and oracles.", (about,), links=tuple(links)), ()),
+    )
     return INDEX
 
 

@@ -271,6 +271,15 @@ def test_opens_with_the_best_first(page: Page) -> None:
     assert page.js("return [...document.querySelectorAll('tbody tr:not(.group) th')].every((th) => th.scope === 'row')")
 
 
+def test_what_no_row_has_is_said_once_and_can_be_shown(page: Page) -> None:
+    assert page.heading("LPIPS") is None
+    assert "LPIPS has no value: no weights here." in page.find("#about").text
+    page.find(".menu summary").click()
+    page.find("#columns input[value='probe/lpips']").click()
+    assert set(page.column("LPIPS")) == {"n/a"}
+    assert set(page.column("Scenes")) == {"3/3"}  # what is not available is no scene that failed
+
+
 def test_sorts_by_mouse_and_keyboard(page: Page) -> None:
     page.heading("PSNR").click()
     page.sorted_by("PSNR", "ascending")
@@ -361,7 +370,7 @@ def test_columns_csv_and_theme(page: Page) -> None:
     assert [float(row["psnr"]) for row in found] == [25, 18, 17, 15]
     assert found[1]["marks"] == "quick protocol; simulated point map; random weights"
     assert "ssim" not in found[0]
-    assert found[0]["lpips_status"] == "unavailable"
+    assert "lpips" not in found[0]  # no row has it
     light = page.js("return getComputedStyle(document.body).backgroundColor")
     page.find("#theme").click()
     assert page.js("return getComputedStyle(document.body).backgroundColor") != light

@@ -59,8 +59,8 @@ def leaderboard_data(
     entries = _entries(rows, means)
     tracks = [_track(name, entries[entries["track"] == name]) for name in ("probe", "geometry")]
     texts: dict[str, int] = {}
-    conditions = entries.drop_duplicates(["protocol", "pointmap", "weights"]).reset_index(drop=True)
-    named = conditions[["protocol", "pointmap", "weights"]]
+    conditions = entries.drop_duplicates(["protocol", "pointmap", "weights", "ablation"]).reset_index(drop=True)
+    named = conditions[["protocol", "pointmap", "weights", "ablation"]]
     index = {key: place for place, key in enumerate(named.itertuples(index=False, name=None))}
     metrics = [*(metric["id"] for track in tracks for metric in track["metrics"]), *_WHOLE_CELLS]
     places = {name: place for place, name in enumerate(metrics)}
@@ -76,7 +76,7 @@ def leaderboard_data(
             known = costs.get(setting, ())
             source = texts.setdefault(row["source"], len(texts))
             seen = texts.setdefault(row["overlap"], len(texts)) if row["overlap"] else None
-            condition = index[protocol, pointmap, weights]
+            condition = index[protocol, pointmap, weights, model in ABLATION]
             more = [seen, verified.get(setting), *known]
             lines[key] = [track, dataset, model, block, condition, source, [], *more]
         lines[key][packed].append([places[f"{row['track']}/{row['column']}"], *_cell(row, texts)])
@@ -100,17 +100,19 @@ def leaderboard_data(
 def _condition(row: dict[Any, Any]) -> dict[str, Any]:
     """A protocol, point map and kind of weights, with its marks and the place of the group that it belongs to.
 
-    Rows of one protocol and point map are comparable: they are numbered together, apart from all others. Full protocols
-    stand before quick ones, estimated point maps before those from the truth, what was measured before what a paper printed.
+    Rows of one protocol and point map are comparable: they are numbered together, apart from all others; the variants of a
+    network that a paper compares with each other are a group of their own. Full protocols stand before quick ones, estimated
+    point maps before those from the truth, what was measured before what a paper printed.
     """
     protocol, pointmap = row["protocol"], row["pointmap"]
     marks = condition_marks(protocol, row["start"], bool(row["quick"]))
-    order = (protocol == PUBLISHED, len(marks), protocol, pointmap)
+    order = (protocol == PUBLISHED, len(marks))
     about = "as published" if protocol == PUBLISHED else f"protocol {protocol}"
     title = about + (f", point map {pointmap}" if pointmap != NOT_APPLICABLE else "")
+    title += ", ablation" if row["ablation"] else ""
     return {
         **{name: row[name] for name in ("protocol", "pointmap", "weights")},
-        "group": f"{order[0]:d}{order[1]} {protocol} {pointmap}",
+        "group": f"{order[0]:d}{order[1]} {protocol} {pointmap}" + (" ablation" if row["ablation"] else ""),
         "groupTitle": title[0].upper() + title[1:],
         "groupMarks": [*marks],
         "marks": [*marks, *row_marks("model", row["weights"])],
@@ -141,6 +143,7 @@ def _entries(rows: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
         metric_named(name).printed(value) if name != WHOLE_CELL and math.isfinite(value) else ""
         for value, name in zip(means["value"], means["metric"], strict=True)
     ]
+    means["ablation"] = means["model"].isin(list(ABLATION))
     return means.assign(best=_emphasis(means))
 
 
@@ -180,13 +183,13 @@ def scene_intervals(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _emphasis(means: pd.DataFrame) -> pd.Series:
-    """1 for the best and 2 for the second best printed value of each column under equal conditions and, for published rows,
-    in the same table of a paper; else 0: the rule of the report's tables."""
+    """1 for the best and 2 for the second best printed value of each column within a group of the page; else 0: the rule of
+    the report's tables."""
     higher = means["metric"].map(lambda name: metric_named(name).higher_is_better if name != WHOLE_CELL else None)
     sign = higher.map({True: -1.0, False: 1.0}).astype(float)
     numbers = pd.to_numeric(means["text"], errors="coerce") * sign
     numbers = numbers.where(means["ranked"])
-    groups = ("track", "dataset", "block", "column", "protocol", "pointmap", "source")
+    groups = ("track", "dataset", "block", "column", "protocol", "pointmap", "ablation")
     return best_and_second(numbers, [means[name] for name in groups])
 
 

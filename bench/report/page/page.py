@@ -59,6 +59,10 @@ class Page:
     links: tuple[tuple[str, str], ...] = ()
 
     @property
+    def has_tables(self) -> bool:
+        return any(section.tables for section in self.sections)
+
+    @property
     def legend(self) -> list[tuple[str, str]]:
         """The marks that stand somewhere on the page, each with its meaning."""
         tables = [table for section in self.sections for table in section.tables]

@@ -130,7 +130,8 @@ function selectedRows(condition = fits) {
   return [...merged.values()];
 }
 
-/** The value columns on offer: those that a selected row has something to say on. */
+/** The value columns on offer: those that a selected row has something to say on; hidden where all say that it is not
+ * available, which the text above the table says once. */
 function offeredColumns(chosen) {
   const track = tracks[state.track], held = new Set(chosen.flatMap((row) => Object.keys(row.cells)));
   const metric = track.metrics.find(({ id }) => id === state.metric);
@@ -138,7 +139,12 @@ function offeredColumns(chosen) {
   const byDataset = ([id, title]) => ({ ...metric, id, label: label(id, title), about: title, unit: "", shown: true });
   const all = state.layout === "metrics" ? track.metrics : [...track.datasets.slice(1), track.datasets[0]].map(byDataset);
   const failed = held.has(`${track.id}/cell`);
-  return all.filter(({ id, shown }) => held.has(id) || (failed && shown)).map((column) => ({ ...column }));
+  const offered = all.filter(({ id, shown }) => held.has(id) || (failed && shown));
+  return offered.map((column) => {
+    const cells = chosen.flatMap((row) => row.cells[column.id] ?? []);
+    const lacking = cells.length > 0 && cells.every((cell) => cell.status === "unavailable") && reasonOf(cells[0]);
+    return { ...column, shown: column.shown && !lacking, lacking };
+  });
 }
 
 const switched = () => new Set(state.columns ? state.columns.split(",") : []);
@@ -237,7 +243,8 @@ function headHtml({ label, about, higher, unit }) {
 
 /** "1/2": how many scenes (or data sets) have every value that the row has, of how many. */
 function covered(row) {
-  const counted = ([id, cell]) => cell.total != null && cell.text != null && !id.endsWith("/rank"); // a rank counts columns
+  const asked = (cell) => cell.total != null && cell.status !== "unavailable" && cell.status !== "absent";
+  const counted = ([id, cell]) => asked(cell) && !id.endsWith("/rank"); // a rank counts columns
   const found = Object.entries(row.cells).filter(counted), of = (name) => found.map(([, cell]) => cell[name]);
   return found.length ? `${Math.min(...of("ok"))}/${Math.max(...of("total"))}` : null;
 }
@@ -280,6 +287,8 @@ function showTable() {
   shownRows = selectedRows();
   const offered = offeredColumns(shownRows);
   showColumnMenu(offered);
+  const lacking = offered.filter((each) => each.lacking).map(({ label, lacking }) => ` ${label} has no value: ${lacking}.`);
+  el("about").textContent = `${tracks[state.track].about}.${lacking.join("")}`;
   shownColumns = offered.filter(isShown);
   for (const shown of shownColumns) measure(shown, shownRows);
   const columns = tableColumns(), [wanted, direction] = state.sort.split(":");
@@ -368,7 +377,6 @@ function show() {
   const dataset = state.dataset === ANY ? "Every data set" : datasetTitles[state.dataset];
   const what = state.layout === "metrics" ? dataset : `${metric.label}${metric.unit && ` in ${metric.unit}`}${direction}`;
   el("view").textContent = `${capital(what)} · ${block}`;
-  el("about").textContent = `${track.about}.`;
   el("status").textContent = `${shownRows.length} rows: ${what}, ${block}`;
   showGallery();
   writeHash();
