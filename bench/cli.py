@@ -22,6 +22,7 @@ from bench.commands.options import (
 from bench.commands.places import data_app, weights_app
 from bench.commands.results.app import results_app
 from bench.commands.splats.app import splats_app
+from bench.core.absent import INSTALL, LIBRARY, is_absent
 from bench.core.errors import UserError
 from bench.core.names import names_in
 from bench.core.version import VERSION
@@ -56,11 +57,10 @@ def main() -> None:
         errors.print(f"[bold red]error[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if not is_absent():
             raise
-        errors.print(
-            "[bold red]error[/]: this needs PyTorch, which is not installed: pip install vfm3d-bench", soft_wrap=True
-        )
+        needed = "PyTorch" if error.name == LIBRARY else error.name
+        errors.print(f"[bold red]error[/]: this needs {needed}, which is not installed: {INSTALL}", soft_wrap=True)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)

@@ -274,7 +274,7 @@ def test_a_feature_with_nan_fails_its_cells_with_the_reason(
 def test_all_lists_what_cannot_run_here_and_a_name_stops_the_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == "vggt" else True)
+    monkeypatch.setattr(requirements, "is_installed", lambda name: name != "vggt")
     monkeypatch.setattr(requirements, "free_bytes", lambda device: 10**9)
     arguments = ["run", "--weights", "random", "--modes", "G", "--scenes", "room", "--dry-run"]
     assert bench(*arguments, "--models", "all", monkeypatch=monkeypatch) == 0

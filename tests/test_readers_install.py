@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,8 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+
+from bench.commands.listing import listing_json
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,6 +52,7 @@ def absent() -> list[str]:
         (["verify", "results/embedded"], "rows", 0),
         (["doctor"], "results can be read, reported and compared, nothing can be run", 0),
         (["run", "--models", "iuvrgb", "--out", "{out}"], "this needs PyTorch", 2),
+        (["weights", "check", "--models", "dinov2"], "which is not installed: pip install", 2),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )
@@ -59,5 +63,23 @@ def test_results_are_read_without_what_measuring_needs(arguments: list[str], sai
     )
     assert ran.returncode == code, ran.stderr
     assert said in ran.stdout + ran.stderr
-    if words[0] == "report" and "results/embedded" in words:
+    if words[0] == "report":
         assert (tmp_path / "out" / "leaderboard.html").is_file()
+        assert "| DAISY |" in (tmp_path / "out" / "report.md").read_text(), "titles stand on classes that need PyTorch"
+
+
+@pytest.mark.parametrize("kind", ["models", "estimators", "pointmaps", "datasets"])
+def test_cards_are_those_that_the_libraries_give(kind: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT, ",".join(absent()), "list", kind, "--json"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    assert not ran.stderr, "no plug-in is left out"
+    found, wanted = json.loads(ran.stdout), json.loads(listing_json(kind))
+    assert {card.pop("state") for card in found.values() if "state" in card} <= {"package absent"}
+    for card in wanted.values():
+        card.pop("state", None)
+    assert found == wanted

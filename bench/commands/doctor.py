@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench import native
+from bench.core.absent import is_installed
 from bench.core.protocols import DEFAULT_PROBE
 from bench.core.text import counted
 from bench.machine.locations import cache_root, user_folder
@@ -48,7 +48,7 @@ def doctor_command(console: Console) -> None:
 def _optional() -> Iterator[tuple[str, str, str]]:
     """Packages of the extras."""
     for package, extra in OPTIONAL.items():
-        if importlib.util.find_spec(package) is None:
+        if not is_installed(package):
             yield package, "not installed", f"pip install 'vfm3d-bench{extra}'"
             continue
         try:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
+from bench.core.absent import cards_can_be_read
 from bench.core.cells import INSTANTSPLAT
 from bench.core.errors import UserError
 from bench.core.families import Family, member
@@ -192,8 +193,9 @@ def discover() -> None:
     if _discovered:
         return
     _discovered = True
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        _import_tree(entry.value)
+    with cards_can_be_read():
+        for entry in entry_points(group=ENTRY_POINT_GROUP):
+            _import_tree(entry.value)
 
 
 def _import_tree(module_name: str) -> None:
@@ -211,22 +213,27 @@ def _import_tree(module_name: str) -> None:
 def load_plugin(file_or_module: str) -> None:
     """Import a user's plug-in: a Python file or a module name. Raises UserError with the reason where that fails."""
     discover()
-    path = Path(file_or_module)
     try:
-        if path.suffix == ".py":
-            name = f"bench_plugin_{path.stem}"
-            spec = importlib.util.spec_from_file_location(name, path.resolve())
-            if spec is None or spec.loader is None or not path.is_file():
-                raise FileNotFoundError(f"no such file: {path}")
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
-            spec.loader.exec_module(module)
-        else:
-            importlib.import_module(file_or_module)
+        with cards_can_be_read():
+            _import_plugin(file_or_module)
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"plug-in {file_or_module}: {_reason(error)}") from error
+
+
+def _import_plugin(file_or_module: str) -> None:
+    path = Path(file_or_module)
+    if path.suffix != ".py":
+        importlib.import_module(file_or_module)
+        return
+    name = f"bench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
 
 
 def _reason(error: Exception) -> str:

@@ -7,10 +7,9 @@ come on top; a model that fails on those is a failed cell with its reason.
 from __future__ import annotations
 
 import os
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
+from bench.core.absent import INSTALL, LIBRARY, is_installed
 from bench.core.cells import Weights
 from bench.core.errors import Unavailable
 from bench.core.interfaces import Model
@@ -36,9 +35,9 @@ def check(name: str, model: type[Model], weights: Weights, device: str | None) -
 
 
 def check_packages(name: str, model: type[Model]) -> None:
-    """Raises Unavailable for the first missing one of the packages that the model `needs`."""
-    for package, remedy in model.needs.items():
-        if package not in sys.modules and find_spec(package) is None:
+    """Raises Unavailable for the first missing one of the packages that the model `needs`, PyTorch before all."""
+    for package, remedy in {LIBRARY: INSTALL, **model.needs}.items():
+        if not is_installed(package):
             raise Unavailable(f"{name} needs the package {package}: {remedy}")
 
 

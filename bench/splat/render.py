@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bench import native
+from bench.core.absent import is_installed
 from bench.core.errors import Unavailable
 from bench.splat import gsplat_backend, native_backend, torch_backend
 from bench.splat.gaussians import Gaussians, SplatError
@@ -95,7 +95,7 @@ def backend_reasons() -> dict[str, str]:
 def _gsplat_missing() -> str:
     if not torch.cuda.is_available():
         return "PyTorch sees no CUDA device"
-    if importlib.util.find_spec("gsplat") is None:
+    if not is_installed("gsplat"):
         return "the package gsplat is not installed"
     return ""
 

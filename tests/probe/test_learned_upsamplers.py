@@ -113,7 +113,7 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module.get_upsampler = get_upsampler  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "featup", package)
     monkeypatch.setitem(sys.modules, "featup.upsamplers", module)
-    monkeypatch.setattr(learned, "find_spec", lambda package: object())
+    monkeypatch.setattr(learned, "is_installed", lambda package: True)
 
 
 def _provider(name: str, weights: Any = "random") -> Any:
@@ -222,7 +222,7 @@ def test_absent_code_is_told_with_the_command_that_fetches_it(tmp_path: Path, mo
         parse_features("daisy@anyup")
     with pytest.raises(Unavailable, match=r"JAFAR: needs.*git clone https://github.com/PaulCouairon/JAFAR .*94d4d54"):
         parse_features("dinov2:S@jafar")
-    monkeypatch.setattr(learned, "find_spec", lambda package: None)
+    monkeypatch.setattr(learned, "is_installed", lambda package: False)
     with pytest.raises(Unavailable, match=r"FeatUp: needs the package featup; see https://github.com/mhamilton723/FeatUp"):
         parse_features("clip@featup")
 

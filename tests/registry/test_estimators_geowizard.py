@@ -299,9 +299,7 @@ def test_without_the_libraries_it_says_what_to_install(monkeypatch: pytest.Monke
             with pytest.raises(Unavailable, match=rf"needs the package {package}.*vfm3d-bench\[sd\]"):
                 Tiny(weights="random").load(CPU)
             patch.delitem(sys.modules, package)
-            patch.setattr(
-                "bench.machine.requirements.find_spec", lambda name, absent=package: None if name == absent else True
-            )
+            patch.setattr("bench.machine.requirements.is_installed", lambda name, absent=package: name != absent)
             with pytest.raises(Unavailable, match=rf"geowizard needs the package {package}"):
                 check("geowizard", REGISTERED, "random", "cpu")
 

@@ -447,7 +447,7 @@ def test_what_parameters_take_is_told_without_building_them() -> None:
 
 
 def test_a_missing_package_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
+    monkeypatch.setattr(requirements, "is_installed", lambda name: name == "torch")
     for package in ("transformers", "diffusers"):
         monkeypatch.delitem(sys.modules, package, raising=False)
     for name, wanted in (

@@ -12,7 +12,6 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.core.absent import is_installed
 from bench.core.errors import Unavailable, UserError
 from bench.core.names import Part
 from bench.machine.tensors import read_content
@@ -92,7 +92,7 @@ class Upsampler:
                 f"{self.title}: needs its authors' code in PyTorch's hub folder ({folder}); fetch it with {command}"
             )
         for package in self.packages:
-            if find_spec(package) is None:
+            if not is_installed(package):
                 raise Unavailable(f"{self.title}: needs the package {package}; see https://github.com/{self.repository}")
 
     def load(self, part: Part, channels: int, trained: bool) -> Any:
