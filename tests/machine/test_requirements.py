@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class _Large(FeatureProvider):
 def test_an_absent_package_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unavailable, match="needy needs the package no-such-package: pip install it"):
         check("needy", _Needy, "random", "cpu")
-    monkeypatch.setitem(requirements.sys.modules, "no-such-package", types.ModuleType("no-such-package"))
+    monkeypatch.setitem(sys.modules, "no-such-package", types.ModuleType("no-such-package"))
     check("needy", _Needy, "random", "cpu")
 
 
