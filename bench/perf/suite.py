@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from bench.core.cells import Cell, Measurement
+from bench.core.cells import NOT_APPLICABLE, PERF, Cell, Measurement
 from bench.machine.digests import json_digest
 from bench.machine.provenance import provenance
 from bench.perf import align, raster, readout, step
@@ -73,7 +73,7 @@ def cell_record(result: Result) -> CellRecord:
 
     Its key stands for what was measured on which machine by which code; measuring again replaces it.
     """
-    cell = Cell("perf", result.part, result.case, result.path, "-", "-", PROTOCOL, 0)
+    cell = Cell(PERF, result.part, result.case, result.path, NOT_APPLICABLE, NOT_APPLICABLE, PROTOCOL, 0)
     origin = provenance("cpu")
     return CellRecord(
         key=json_digest({"cell": asdict(cell), "origin": origin}),

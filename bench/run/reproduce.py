@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bench.core.cells import PERF
 from bench.core.errors import UserError
 from bench.results.reference.published import published_rows
 from bench.results.reference.reproduced import PLACE, expected_values
@@ -111,7 +112,7 @@ def reproduction_named(name: str) -> Reproduction:
 
 def measured_means(rows: pd.DataFrame) -> pd.DataFrame:
     """Data set means of rows as expected values are given: the columns PLACE and value, failures without a value."""
-    means = per_dataset(rows[rows["track"] != "perf"])
+    means = per_dataset(rows[rows["track"] != PERF])
     complete = means["n_ok"] == means["n_total"]
     return means.assign(value=means["value"].where(complete))[[*PLACE, "value"]]
 
