@@ -218,19 +218,6 @@ def plan(
 
 
 @app.command()
-def status(
-    folder: Annotated[Path, typer.Argument(help="Results folder.")] = Path("results/run"),
-    plan_file: Annotated[
-        Path | None, typer.Option("--plan", help="The plan file; by default what runs have planned there.")
-    ] = None,
-) -> None:
-    """Say how many planned cells are done, failed, running and missing; exit code 1 where one has failed."""
-    from bench.commands.plan import status_command
-
-    raise typer.Exit(status_command(folder, plan_file, console))
-
-
-@app.command()
 def reproduce(
     name: Annotated[str, typer.Argument(help="Of `bench reproduce list`; `list` shows them.")] = "list",
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; by default what the reproduction asks for.")] = None,

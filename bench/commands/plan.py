@@ -1,4 +1,4 @@
-"""`bench plan` and `bench status`: what a run will cost, and how far it is."""
+"""`bench plan`: what a run will cost."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from rich.table import Table
 from bench.commands.run import print_left_out
 from bench.core.cells import Cell, Weights
 from bench.core.errors import UserError
-from bench.core.text import counted, listed
+from bench.core.text import counted
 from bench.results.store import read_rows
 from bench.run.planning.needs import by_need
 from bench.run.planning.planfile import Estimate, PlanFile, estimated, read_plan_file, shard, totals, write_plan_file
-from bench.run.planning.progress import progress_of
 from bench.run.request import AUTO, Request
 from bench.run.session import plan_of
 
@@ -72,33 +71,3 @@ def cells_of(path: Path, part: str | None, request: Request) -> tuple[Request, l
         raise UserError(f"--shard {part}: write I/N, for example 1/8")
     mine = set(shard(plan.cells, int(number), int(count)))
     return request, [(cell, estimate) for cell, estimate in plan.cells if cell in mine]
-
-
-def status_command(folder: Path, plan: Path | None, console: Console) -> int:
-    """Print how far a folder is; returns the exit code: 1 where a cell failed."""
-    found = progress_of(folder, None if plan is None else read_plan_file(plan).cells)
-    counts = {name: len(getattr(found, name)) for name in ("done", "failed", "running", "missing")}
-    console.print(", ".join(f"{count} {name}" for name, count in counts.items()), highlight=False)
-    if found.failed:
-        console.print(
-            f"failed: {listed([cell.label for cell in found.failed])}", highlight=False, soft_wrap=True, markup=False
-        )
-    if found.missing and not found.running and (folder / "slurm").is_dir():
-        console.print(
-            f"what SLURM's tasks printed: {folder / 'slurm'}/*/*.out", highlight=False, soft_wrap=True, markup=False
-        )
-    if found.expected_seconds and found.taken_seconds:
-        share = found.taken_seconds / found.expected_seconds
-        console.print(
-            f"what is done was expected to take {found.expected_seconds / 3600:.3g} hours and took "
-            f"{found.taken_seconds / 3600:.3g} ({share:.2g} times as much)",
-            highlight=False,
-            soft_wrap=True,
-        )
-    if found.left_seconds:
-        workers = max(1, len(found.running))
-        console.print(
-            f"about {found.left_seconds / workers / 3600:.2f} hours are left, {counted(workers, 'cell')} at a time",
-            highlight=False,
-        )
-    return 1 if found.failed else 0

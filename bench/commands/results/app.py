@@ -1,4 +1,4 @@
-"""Commands about results that are there: compare, publish, merge, pack, verify."""
+"""Commands about results that are there: compare, publish, merge, pack, verify, status."""
 
 from __future__ import annotations
 
@@ -76,3 +76,16 @@ def verify(
     if recompute:
         load_plugins(plugin)
     raise typer.Exit(verify_command(folder, recompute, data_root, console, checkpoint or (), confirm))
+
+
+@results_app.command()
+def status(
+    folder: Annotated[Path, typer.Argument(help="Results folder.")] = Path("results/run"),
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", help="The plan file; by default what runs have planned there.")
+    ] = None,
+) -> None:
+    """Say how many planned cells are done, failed, running and missing; exit code 1 where one has failed."""
+    from bench.commands.results.status import status_command
+
+    raise typer.Exit(status_command(folder, plan_file, console))
