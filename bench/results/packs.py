@@ -193,10 +193,12 @@ def _flush(folder: Path) -> None:
     """Bring the names of a results folder's packs, and of the folder that they lie in, to the disk, where its file system
     can."""
     for place in (folder / PACKS, folder):
-        handle = os.open(place, os.O_RDONLY)
         with contextlib.suppress(OSError):
-            os.fsync(handle)
-        os.close(handle)
+            handle = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 @contextlib.contextmanager

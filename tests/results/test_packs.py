@@ -143,6 +143,38 @@ def test_packing_that_is_killed_at_any_instant_loses_nothing(folder: Path, tmp_p
     pd.testing.assert_frame_equal(read_rows(copy), rows)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what a handle is of")
+@pytest.mark.parametrize("again", [False, True])
+def test_the_disk_has_a_pack_and_its_name_before_a_file_is_removed(
+    folder: Path, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """again: after a process that was ended between renaming a pack and removing what it holds."""
+    files = [path for path in loose_files(folder) if head_of(path).status == "ok"]
+    if again:
+        contents = {path: path.read_bytes() for path in files}
+        write_packs(folder, files, COUNT)
+        for path, content in contents.items():
+            path.write_bytes(content)
+    done: list[str] = []
+    fsync, unlink = os.fsync, Path.unlink
+
+    def flushed(handle: int) -> None:
+        done.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        fsync(handle)
+
+    def removed(path: Path, missing_ok: bool = False) -> None:
+        done.append("removed" if path in files else "")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "unlink", removed)
+    assert write_packs(folder, files, COUNT) == (not again)
+    assert done.count("removed") == COUNT
+    before = [name for name in done[: done.index("removed")] if name]
+    assert before[-2:] == ["packs", folder.name], "the names of the packs, and that there is such a folder"
+    assert len(before) == 2 if again else before[0].endswith(".zip")
+
+
 def _cut(pack: Path) -> None:
     pack.write_bytes(pack.read_bytes()[:-30])
 
