@@ -12,7 +12,7 @@ import torch
 
 from bench.registry import estimators
 from bench.types import Array, Card, GeometryEstimator, Prediction
-from registry.networks.stable_diffusion import SD2_AUTOENCODER, SD2_UNET
+from registry.networks.stable_diffusion import SD2_AUTOENCODER, SD2_PIPELINE_FILES, SD2_UNET
 from registry.support.images import to_tensor
 from registry.support.packages import LibraryModel
 from registry.support.seeding import SEED, seeded
@@ -34,20 +34,7 @@ class Marigold(LibraryModel, GeometryEstimator):
         note="one seeded sample, no ensemble",
         parameters=949.6,
     )
-    weights_files: ClassVar[tuple[str, ...]] = (
-        "model_index.json",
-        "scheduler/scheduler_config.json",
-        "text_encoder/config.json",
-        "text_encoder/model.safetensors",
-        "tokenizer/merges.txt",
-        "tokenizer/special_tokens_map.json",
-        "tokenizer/tokenizer_config.json",
-        "tokenizer/vocab.json",
-        "unet/config.json",
-        "unet/diffusion_pytorch_model.safetensors",
-        "vae/config.json",
-        "vae/diffusion_pytorch_model.safetensors",
-    )
+    weights_files = SD2_PIPELINE_FILES
     needs = MappingProxyType(dict.fromkeys(("diffusers", "transformers"), "pip install 'vfm3d-bench[sd]'"))
     #: what random weights are built from: Stable Diffusion 2's U-Net with twice the input channels, and its autoencoder
     unet: ClassVar[Mapping[str, Any]] = SD2_UNET

@@ -14,7 +14,7 @@ from bench.registry import features
 from bench.types import Card, Setting, Size
 from registry.support.checkpoints import State, renamed, without
 from registry.support.images import CLIP, centre_padded, normalised
-from registry.support.timm import StageProvider, TimmProvider, block_tokens, position_to_size
+from registry.support.timm import ResizedPositionProvider, StageProvider, TimmProvider, block_tokens, position_to_size
 
 _AS_TIMM = "as timm runs it"
 _WINDOW = 32  #: pixels of a side of Hiera's windows
@@ -59,11 +59,11 @@ def sine_position(height: int, width: int, channels: int) -> Tensor:
 
 
 @features.register("i-jepa")
-class IJEPA(TimmProvider):
-    """I-JEPA's target encoder."""
+class IJEPA(ResizedPositionProvider):
+    """I-JEPA's target encoder. Positions are resized as in transformers; its authors' code knows square photos alone."""
 
     card = Card(name="I-JEPA", stride=14, supervision="Joint-embedding Prediction", domain="2D", data=("ImageNet-1k",),
-                license="CC-BY-NC-4.0", paper="arXiv:2301.08243", note=_AS_TIMM,
+                license="CC-BY-NC-4.0", paper="arXiv:2301.08243",
                 weights="torchhub:https://dl.fbaipublicfiles.com/ijepa/IN1K-vit.h.14-300e.pth.tar")  # fmt: skip
     sizes = MappingProxyType({"H": Size("ViT-H/14", 1280, 32, 630.8, "vit_huge_patch14_gap_224.in1k_ijepa")})
     default_size = "H"
@@ -96,8 +96,9 @@ class EVA02(TimmProvider):
 class AIMv2(TimmProvider):
     """AIMv2, the release for 224 pixels, before the norm of the trunk."""
 
-    card = Card(name="AIMv2", stride=14, supervision="Autoregressive, images and text", domain="2D", license="Apple-ASCL",
-                weights="hf:timm/{architecture}", paper="arXiv:2411.14402", note=_AS_TIMM)  # fmt: skip
+    card = Card(name="AIMv2", stride=14, supervision="Autoregressive, images and text", domain="2D",
+                data=("AIMv2-Mix",), license="Apple-ASCL", weights="hf:timm/{architecture}", paper="arXiv:2411.14402",
+                note=_AS_TIMM)  # fmt: skip
     sizes = MappingProxyType(
         {
             "L": Size("ViT-L/14", 1024, 24, 309.2, "aimv2_large_patch14_224.apple_pt"),

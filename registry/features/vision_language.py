@@ -14,7 +14,7 @@ from bench.types import Card, Size
 from registry.support.checkpoints import State, renamed, without
 from registry.support.images import CLIP as CLIP_STATISTICS
 from registry.support.images import HALF, NONE
-from registry.support.timm import TimmProvider, block_tokens, position_to_size
+from registry.support.timm import ResizedPositionProvider, TimmProvider, block_tokens, position_to_size
 
 _OPENAI_NAMES = [
     (r"^visual\.", ""),
@@ -116,7 +116,7 @@ class MetaCLIP2(TimmProvider):
 
 
 @features.register("siglip2")
-class SigLIP2(TimmProvider):
+class SigLIP2(ResizedPositionProvider):
     """SigLIP 2: the last block, no final norm.
 
     As in its authors' release for transformers, GELU is the tanh approximation that JAX takes, and the position embedding is
@@ -136,11 +136,6 @@ class SigLIP2(TimmProvider):
     default_size = "B"
     statistics = HALF
     options = MappingProxyType({"global_pool": "", "dynamic_img_size": True, "act_layer": "gelu_tanh"})
-
-    def forward(self, images: Tensor) -> Tensor:
-        grid = images.shape[-2] // self.card.stride, images.shape[-1] // self.card.stride
-        position = position_to_size(self.network.pos_embed, grid, "bicubic", prefix=0)
-        return block_tokens(self.network, images, position, self.setting("layer"))
 
 
 class _Perception(TimmProvider):
@@ -219,11 +214,15 @@ class PerceptionLanguage(_Perception):
 
 
 @features.register("tipsv2")
-class TIPSv2(TimmProvider):
-    """TIPSv2's image encoder; photos go in as they are, in [0, 1]."""
+class TIPSv2(ResizedPositionProvider):
+    """TIPSv2's image encoder; photos go in as they are, in [0, 1].
+
+    As its authors run their code, and in their release for transformers, the position embedding is resized bilinearly,
+    antialiased; timm would take bicubic weights.
+    """
 
     card = Card(name="TIPSv2", stride=14, supervision="Contrastive VLM + Self Distillation", domain="2D", data=("WebLI",),
-                license="Apache-2.0", weights="hf:timm/{architecture}", note="as timm runs it")  # fmt: skip
+                license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2604.12012")  # fmt: skip
     sizes = MappingProxyType(
         {
             "B": Size("ViT-B/14", 768, 12, 86.3, "vit_base_patch14_reg1_tipsv2.webli"),
@@ -234,6 +233,7 @@ class TIPSv2(TimmProvider):
     )
     default_size = "B"
     statistics = NONE
+    mode, antialias = "bilinear", True
 
 
 @features.register("beit3")
@@ -253,11 +253,12 @@ class BEiT3(TimmProvider):
 
 
 @features.register("internvit")
-class InternViT(TimmProvider):
-    """InternViT, 300M, of InternVL 2.5: the last block, after which it has no norm."""
+class InternViT(ResizedPositionProvider):
+    """InternViT, 300M, of InternVL 2.5: the last block, after which it has no norm. Positions are resized as in its makers'
+    release for transformers, without antialiasing."""
 
     card = Card(name="InternViT", stride=14, supervision="Contrastive VLM + Distillation + language alignment", domain="2D",
-                data=("InternViT-Mix",), license="Apache-2.0", weights="hf:timm/{architecture}", paper="arXiv:2412.05271",
-                note="as timm runs it")  # fmt: skip
+                data=("InternViT-Mix",), license="Apache-2.0", weights="hf:timm/{architecture}",
+                paper="arXiv:2412.05271")  # fmt: skip
     sizes = MappingProxyType({"L": Size("ViT-L/14", 1024, 24, 304.0, "vit_intern300m_patch14_448.ogvl_2pt5")})
     default_size = "L"

@@ -27,6 +27,21 @@ SD2_AUTOENCODER = MappingProxyType(
         "sample_size": 768,
     }
 )
+#: The files of a pipeline of it in diffusers' layout.
+SD2_PIPELINE_FILES = (
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/vocab.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+)
 
 
 def text_encoder() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -50,12 +51,12 @@ def block_tokens(network: Any, images: Tensor, position: Tensor, blocks: int | N
     return x[:, sum(token.shape[1] for token in prefix) :]
 
 
-def position_to_size(position: Tensor, grid: tuple[int, int], mode: str, prefix: int = 1) -> Tensor:
-    """A square learned position embedding (1, prefix + n*n, C) at a grid (h, w), by plain interpolation, not antialiased."""
+def position_to_size(position: Tensor, grid: tuple[int, int], mode: str, prefix: int = 1, antialias: bool = False) -> Tensor:
+    """A square learned position embedding (1, prefix + n*n, C) at a grid (h, w), by plain interpolation."""
     kept, square = position[:, :prefix], position[:, prefix:]
     side = round(square.shape[1] ** 0.5)
     square = square.reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    resized = F.interpolate(square, size=grid, mode=mode, align_corners=False)
+    resized = F.interpolate(square, size=grid, mode=mode, align_corners=False, antialias=antialias)
     return torch.cat([kept, resized.flatten(2).transpose(1, 2)], dim=1)
 
 
@@ -140,6 +141,25 @@ class TimmProvider(NetworkProvider):
     def convert(self, state: State) -> State:
         """timm's own files, less the heads that the network is built without."""
         return without(state, r"head\.(weight|bias|fc\.)", r"attn_pool\.", "mask_token$")
+
+
+class ResizedPositionProvider(TimmProvider):
+    """A vision transformer whose authors resize its learned positions otherwise than timm (bicubic, antialiased).
+
+    mode, antialias: how, as torch.nn.functional.interpolate names it.
+    """
+
+    mode: ClassVar[str] = "bicubic"
+    antialias: ClassVar[bool] = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        grid = images.shape[-2] // self.card.stride, images.shape[-1] // self.card.stride
+        held = self.network.pos_embed
+        prefix = held.shape[1] - math.isqrt(held.shape[1]) ** 2
+        position = position_to_size(held, grid, self.mode, prefix, self.antialias)
+        # Class token and registers that have no position of their own.
+        position = F.pad(position, (0, 0, self.network.num_prefix_tokens - prefix, 0))
+        return block_tokens(self.network, images, position, self.setting("layer"))
 
 
 class StageProvider(TimmProvider):

@@ -142,6 +142,26 @@ def test_the_table_is_timms(name: str) -> None:
         assert published.license.split("-")[0] in spelled, (spelled, published.license)
 
 
+#: Whose training data could not be read anywhere: none may be added.
+UNRECORDED = {"c-radio", "c-radio-v4", "lingbot", "sapiens2"}
+
+
+@pytest.mark.parametrize("name", [name for name in features if features[name].card.weights])
+def test_every_trained_model_says_what_it_is(name: str) -> None:
+    """Tokens, normalisation and positions in the documentation; the rest on its card."""
+    page = (Path(__file__).resolve().parents[2] / "bench/docs/models.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("|")]
+    (row,) = [row for row in rows if len(row) == 4 and f"`{name}`" in row[0]]
+    assert all(cell.strip() for cell in row)
+    for size in features[name].sizes or [""]:
+        card = features[f"{name}:{size}" if size else name].card
+        assert "-" not in (card.license, card.arch, card.supervision, card.domain), size
+        assert card.stride > 1, size
+        assert card.channels > 0, size
+        assert card.weights.partition(":")[0] in ("hf", "torchhub", "page", "package"), size
+        assert bool(card.data) != (name in UNRECORDED), size
+
+
 @pytest.mark.parametrize("name", ["sd", "xfeat", "disk", "random-vit"])
 def test_the_card_of_a_network_without_sizes_counts_its_parameters(name: str) -> None:
     for package in features[name].needs:

@@ -119,6 +119,89 @@ def test_pixio_is_the_librarys_with_a_position_for_each_of_its_eight_class_token
     assert _difference(ours.flatten(1, 2), antialiased) > 1e-3, "timm resizes positions antialiased"
 
 
+def _projections(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Fused projections in their three parts, as the library has them."""
+    result = {}
+    for key, value in state.items():
+        parts = value.chunk(3) if ".attn.qkv." in key else ()
+        named = {key.replace(".attn.qkv.", f".attention.{part}_proj."): piece for part, piece in zip("qkv", parts)}  # noqa: B905
+        result |= named or {key: value}
+    return result
+
+
+def _tipsv2(state: dict[str, Tensor]) -> tuple[Any, Any]:
+    from transformers.models.tipsv2.modeling_tipsv2 import Tipsv2VisionModel
+
+    config = transformers.Tipsv2VisionConfig(hidden_size=768, num_hidden_layers=2, num_attention_heads=12)
+    position = state.pop("embeddings.position_embeddings")  # timm's has none for the class token
+    state["embeddings.position_embeddings"] = torch.cat([torch.zeros(1, 1, 768), position], dim=1)
+    state["embeddings.mask_token"] = torch.zeros(1, 768)
+    model = Tipsv2VisionModel(config)
+    return model, model.encoder.layer
+
+
+def _internvit(state: dict[str, Tensor]) -> tuple[Any, Any]:
+    sides = {"patch_size": [14, 14], "image_size": [448, 448]}
+    config = transformers.InternVLVisionConfig(num_hidden_layers=2, attention_bias=True, **sides)
+    model = transformers.InternVLVisionModel(config)
+    return model, model.encoder.layer
+
+
+def _i_jepa(state: dict[str, Tensor]) -> tuple[Any, Any]:
+    shape = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}
+    config = transformers.IJepaConfig(num_hidden_layers=2, patch_size=14, image_size=224, **shape)
+    model = transformers.IJepaModel(config, add_pooling_layer=False)
+    return model, model.layers
+
+
+_COMMON = [
+    (r"^cls_token$", "embeddings.cls_token"),
+    (r"^pos_embed$", "embeddings.position_embeddings"),
+    (r"^patch_embed\.proj\.", "embeddings.patch_embeddings.projection."),
+    (r"^norm\.", "layernorm."),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "build", "prefix", "rules"),
+    [
+        ("tipsv2", {}, _tipsv2, 2, [
+            (r"^reg_token$", "embeddings.register_tokens"), (r"^blocks\.", "encoder.layer."),
+            (r"\.attn\.proj\.", ".attention.o_proj."), (r"\.ls([12])\.gamma$", r".layer_scale\1.lambda1"),
+        ]),
+        ("internvit", {}, _internvit, 1, [
+            (r"^blocks\.", "encoder.layer."), (r"\.attn\.proj\.", ".attention.projection_layer."),
+            (r"\.norm1\.", ".layernorm_before."), (r"\.norm2\.", ".layernorm_after."),
+            (r"\.ls([12])\.gamma$", r".lambda_\1"),
+        ]),
+        ("i-jepa", {"embed_dim": 384, "num_heads": 6}, _i_jepa, 0, [
+            (r"^blocks\.", "layers."), (r"\.attn\.proj\.", ".attention.o_proj."),
+            (r"\.norm1\.", ".layernorm_before."), (r"\.norm2\.", ".layernorm_after."),
+        ]),
+    ],
+)  # fmt: skip
+def test_positions_at_other_sizes_are_the_librarys_not_timms(
+    name: str, options: dict[str, Any], build: Any, prefix: int, rules: list[tuple[str, str]]
+) -> None:
+    provider = _loaded(name, depth=2, **options)
+    state = _projections(_renamed(provider.network.state_dict(), [*_COMMON, *rules]))
+    model, blocks = build(state)
+    model.load_state_dict(state, strict=True)
+    seen: list[Any] = []
+    blocks[-1].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    photos = _photos(98, 154)
+    resizing = {"interpolate_pos_encoding": True} if name == "i-jepa" else {}
+    with torch.no_grad():
+        model.eval()(provider.prepared(photos), **resizing)
+        as_timm = provider.network.forward_intermediates(
+            provider.prepared(photos), indices=1, norm=False, output_fmt="NLC", intermediates_only=True
+        )[-1]
+    theirs = (seen[0][0] if isinstance(seen[0], tuple) else seen[0])[:, prefix:]
+    ours = provider.extract(photos).flatten(1, 2)
+    assert _difference(theirs, ours) < 1e-5
+    assert _difference(theirs, as_timm) > 1e-4
+
+
 def test_videomae_is_the_librarys_for_a_photo_that_is_repeated() -> None:
     config = transformers.VideoMAEConfig(num_hidden_layers=2, num_frames=2, use_mean_pooling=False, layer_norm_eps=1e-6)
     theirs = transformers.VideoMAEModel(config).eval()

@@ -164,6 +164,9 @@ _TABLE = {
         _words("CC12M, CC3M, SBU Captions, COCO, Visual Genome, ImageNet-22k"),
         source="arXiv:2208.10442, table of pretraining data",
     ),
+    "AIMv2-Mix": TrainingData(
+        _words("DFN-2B, COYO, undisclosed"), source="arXiv:2411.14402, pre-training data (with image-text pairs of its own)"
+    ),
     "InternViT-Mix": TrainingData(
         _words("LAION, COYO, COCO, Objects365, Open Images V7, and others"),
         source="the publisher's card of InternViT-300M; arXiv:2412.05271",
