@@ -33,7 +33,7 @@ _TYPES = {
     "float64": "<f8",
 }
 _HEADER_LIMIT = 1 << 16  # bytes; a longer header is no PLY file of ours
-_SEEN = 0.5  # opacity above which a Gaussian counts as a point of a surface
+_SEEN = 0.5  # of the largest opacity: a Gaussian above counts as a point of a surface
 _EDGE = 1e-7  # opacities nearer than this to 0 and 1 are stored as if they were this near: a logit must be finite
 
 
@@ -69,17 +69,17 @@ def write_ply(path: Path | str, gaussians: Gaussians) -> None:
 def write_points(path: Path | str, gaussians: Gaussians) -> None:
     """Write the centres as a point cloud with 8-bit colours (x y z red green blue), which tools for points read.
 
-    The colour is that of the harmonics' constant term: what is seen from all sides on average. Gaussians that let more than
-    half of the light through are left out.
+    The colour is that of the harmonics' constant term: what is seen from all sides on average. Gaussians that are less
+    than half as opaque as the most opaque one are left out: a short training leaves all of them translucent.
 
     Raises SplatError for NaN or infinity, UserError where the file cannot be written.
     """
     path = Path(path)
     values = gaussians.detach().to("cpu")
-    seen = values.select(values.opacities > _SEEN)
+    seen = values.select(values.opacities >= _SEEN * values.opacities.amax()) if len(values) else values
     colours = 0.5 + SH_0 * seen.spherical_harmonics[:, 0]
-    if not (torch.isfinite(seen.means).all() and torch.isfinite(colours).all()):
-        raise SplatError(f"{path}: not written, the Gaussians hold NaN or infinity in x, y, z or their colours")
+    if not all(torch.isfinite(each).all() for each in (seen.means, colours, values.opacities)):
+        raise SplatError(f"{path}: not written, the Gaussians hold NaN or infinity in x, y, z, their colours or opacities")
     points = np.empty(len(seen), [("xyz", "<f4", 3), ("rgb", "u1", 3)])
     points["xyz"] = seen.means.numpy()
     points["rgb"] = (colours.clamp(0, 1) * 255).round().to(torch.uint8).numpy()

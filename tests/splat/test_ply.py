@@ -151,5 +151,7 @@ def test_points_hold_centres_and_colours_of_what_is_seen(tmp_path: Path) -> None
     vertices = PlyData.read(tmp_path / "points.ply")["vertex"].data
     assert [tuple(vertex) for vertex in vertices] == [(1.0, 2.0, 3.0, 128, 128, 128), (-1.0, 0.5, 0.25, 255, 0, 0)]
     assert vertices.dtype.names == ("x", "y", "z", "red", "green", "blue")
+    write_points(tmp_path / "faint.ply", replace(splats, opacities=splats.opacities / 10))  # of a short training
+    assert [tuple(vertex) for vertex in PlyData.read(tmp_path / "faint.ply")["vertex"].data] == [*map(tuple, vertices)]
     with pytest.raises(SplatError, match="NaN or infinity"):
         write_points(tmp_path / "points.ply", replace(splats, means=splats.means * math.nan))

@@ -191,9 +191,8 @@ def _sentences(
     yield from _against_controls(units, best, controls, metric, told)
     valueless = averages[(averages["role"] == "floor") & averages["value"].isna()]
     for row in valueless.drop_duplicates("model").to_dict("records"):
-        yield f"The floor, {title_of(str(row['model']), track)}, has no value" + (
-            f": {row['note']}." if row["note"] else "."
-        )
+        reason = str(row["note"]).partition(";")[0]  # what is said of all its views follows
+        yield f"The floor, {title_of(str(row['model']), track)}, has no value{f': {reason}' if reason else ''}."
     twin = twin_of(best[0], contenders)
     if twin is not None:
         gain = lead(units, best, twin, metric)
