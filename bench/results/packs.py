@@ -208,7 +208,7 @@ def _opened(file: CellFile) -> Iterator[IO[bytes]]:
         try:
             content = file.open("rb")
         except FileNotFoundError:
-            moved = packed_files(file.parents[1]).get(file.stem)
+            moved = packed_files(file.parent.parent).get(file.stem)
             if moved is None:
                 raise
             file = moved
