@@ -131,7 +131,7 @@ class _Progress:
                 self.due = planned - stored
                 self._now.asked = cells_in_hand(self.folder)
                 self._left.begin()
-                self._bar.update(self._task, total=self.due)
+                self._bar.update(self._task, description="preparing what the cells need", total=self.due)
                 if stored:
                     self.console.print(f"{stored} of {planned} cells are stored already", highlight=False)
                 if found is not None:
