@@ -11,7 +11,7 @@ import torch
 from bench.geometry.camera import points_from_depth
 from bench.registry import estimators
 from bench.types import Array, Card, GeometryEstimator, Prediction
-from registry.support.packages import LibraryModel, must_be_whole
+from registry.support.packages import LibraryModel
 
 _PACKAGE = {"unidepth": "install it from github.com/lpiccinelli-eth/UniDepth (licence: CC BY-NC 4.0, non-commercial)"}
 
@@ -32,10 +32,7 @@ class _UniDepth(LibraryModel, GeometryEstimator):
         for package in self.needs:
             self.module(package)
         network = getattr(self.module("unidepth.models"), self.network)
-        folder = self.weights_folder("huggingface_hub")
-        model = network.from_pretrained(str(folder))
-        must_be_whole(model, folder / "model.safetensors")
-        self.model, self._device = model.to(device).eval(), device
+        self.model, self._device = self.from_hub(network, device), device
 
     @torch.no_grad()
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:

@@ -13,7 +13,7 @@ from bench.geometry.camera import points_from_depth
 from bench.registry import estimators
 from bench.types import Array, Card, GeometryEstimator, Prediction, Size
 from registry.support.multiview import centred_intrinsics
-from registry.support.packages import LibraryModel, must_be_whole
+from registry.support.packages import LibraryModel
 
 
 @estimators.register("unik3d")
@@ -44,10 +44,7 @@ class UniK3D(LibraryModel, GeometryEstimator):
     def load(self, device: torch.device) -> None:
         network = self.module("unik3d.models").UniK3D
         self._pinhole = self.module("unik3d.utils.camera").Pinhole
-        folder = self.weights_folder("huggingface_hub")
-        built = network.from_pretrained(str(folder))
-        must_be_whole(built, folder / "model.safetensors")
-        self._model, self._device = built.to(device).eval(), device
+        self._model, self._device = self.from_hub(network, device), device
 
     @torch.no_grad()
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.machine.weights import locate, sources
 from bench.types import Model, Unavailable, UserError, Weights
+
+if TYPE_CHECKING:
+    import torch
 
 
 def required(module: str, name: str, remedy: str) -> Any:
@@ -28,7 +31,7 @@ def attribute_of(module: str, attribute: str, name: str, remedy: str) -> Any:
     return getattr(found, attribute)
 
 
-def must_be_whole(model: Any, file: Path) -> None:
+def _must_be_whole(model: Any, file: Path) -> None:
     """Raises UserError where a parameter of a network is not in its safetensors file: the package left it at random."""
     from safetensors import safe_open
 
@@ -72,6 +75,16 @@ class LibraryModel(Model):
         if not (self.checkpoint / first).is_file():
             raise UserError(f"{self.checkpoint}: expected a folder as {library} saves it: {first} and weights")
         return self.checkpoint
+
+    def from_hub(self, network: Any, device: torch.device) -> Any:
+        """A network whose class has the hub's from_pretrained, built from the folder of its weights.
+
+        Raises Unavailable and UserError as `weights_folder` does, UserError where the file lacks a parameter.
+        """
+        folder = self.weights_folder("huggingface_hub")
+        built = network.from_pretrained(str(folder))
+        _must_be_whole(built, folder / "model.safetensors")
+        return built.to(device).eval()
 
     def _must_be_pretrained(self) -> None:
         if self.weights == "random":

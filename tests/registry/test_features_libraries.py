@@ -6,7 +6,6 @@ under test. Networks are cut to a few blocks and carry seeded random weights.
 
 from __future__ import annotations
 
-import re
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +19,7 @@ from bench.registry import features
 from registry.features.mae import counted_position
 from registry.features.sam import stretched_positions
 from registry.support import images
+from registry.support.checkpoints import renamed
 
 transformers = pytest.importorskip("transformers")
 CPU = torch.device("cpu")
@@ -45,15 +45,6 @@ def _spread(network: Any) -> None:
             parameter.add_(torch.randn(parameter.shape, generator=generator) * (0.1 if parameter.ndim == 1 else 0.03))
 
 
-def _renamed(state: dict[str, Tensor], rules: list[tuple[str, str]]) -> dict[str, Tensor]:
-    result = {}
-    for key, value in state.items():
-        for pattern, replacement in rules:
-            key = re.sub(pattern, replacement, key)
-        result[key] = value
-    return result
-
-
 def _difference(first: Tensor, second: Tensor) -> float:
     return float((first - second).norm() / first.norm())
 
@@ -77,7 +68,7 @@ def test_convnext_is_the_librarys(name: str, model: str) -> None:
         (r"\.gamma$", ".layer_scale_parameter"),
         (r"^head\.layernorm\.", "layernorm."),
     ]
-    state = _renamed(provider.network.state_dict(), rules)
+    state = renamed(provider.network.state_dict(), rules)
     expected = theirs.state_dict()
     theirs.load_state_dict({key: value.reshape(expected[key].shape) for key, value in state.items()})
     with torch.no_grad():
@@ -101,7 +92,7 @@ def test_pixio_is_the_librarys_with_a_position_for_each_of_its_eight_class_token
         (r"\.norm2\.", ".layernorm_after."),
         (r"^norm\.", "layernorm."),
     ]
-    state = _renamed(provider.network.state_dict(), rules)
+    state = renamed(provider.network.state_dict(), rules)
     state["embeddings.cls_token"] = torch.cat([state.pop("cls_token"), state.pop("reg_token")], dim=1)
     for key in [key for key in state if ".attn.qkv." in key]:
         for part, piece in zip("qkv", state.pop(key).chunk(3), strict=True):
@@ -184,7 +175,7 @@ def test_positions_at_other_sizes_are_the_librarys_not_timms(
     name: str, options: dict[str, Any], build: Any, prefix: int, rules: list[tuple[str, str]]
 ) -> None:
     provider = _loaded(name, depth=2, **options)
-    state = _projections(_renamed(provider.network.state_dict(), [*_COMMON, *rules]))
+    state = _projections(renamed(provider.network.state_dict(), [*_COMMON, *rules]))
     model, blocks = build(state)
     model.load_state_dict(state, strict=True)
     seen: list[Any] = []
@@ -209,7 +200,7 @@ def test_videomae_is_the_librarys_for_a_photo_that_is_repeated() -> None:
     provider = _loaded("videomae", depth=2)
     # The published files have the older names of the two biases.
     older = [(r"\.(query|value)\.bias$", lambda found: f".{found[1][0]}_bias")]
-    provider.network.load_state_dict(provider.convert(_renamed(theirs.state_dict(), older)))  # type: ignore[arg-type]
+    provider.network.load_state_dict(provider.convert(renamed(theirs.state_dict(), older)))  # type: ignore[arg-type]
     photos = _photos(224, 224)
     clip = provider.prepared(photos)[:, None].expand(-1, 2, -1, -1, -1)
     with torch.no_grad():

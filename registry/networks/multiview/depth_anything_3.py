@@ -15,7 +15,7 @@ import torch
 
 from bench.types import Array, Card, Size
 from registry.support.multiview import MultiviewNetwork, Views, from_depth, whole_poses
-from registry.support.packages import LibraryModel, must_be_whole
+from registry.support.packages import LibraryModel
 
 NEEDS = MappingProxyType({"depth_anything_3": "pip install depth-anything-3 (best into an environment of its own)"})
 CARD = Card(name="DA3", stride=14, supervision="Depth and Ray Regression", domain="3D", data=("DA3-Mix",),
@@ -40,10 +40,7 @@ class Network(LibraryModel):
 
     def load(self, device: torch.device) -> None:
         network = self.module("depth_anything_3.api").DepthAnything3
-        folder = self.weights_folder("huggingface_hub")
-        built = network.from_pretrained(str(folder))
-        must_be_whole(built, folder / "model.safetensors")
-        self._network: Any = built.to(device).eval()
+        self._network: Any = self.from_hub(network, device)
 
     def infer(self, images: Sequence[Array]) -> Any:
         """What the package says of photos (H, W, 3) uint8."""

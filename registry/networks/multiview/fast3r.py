@@ -17,7 +17,6 @@ from bench.types import Array, Card, UserError
 from registry.networks.dust3r import views as views_of
 from registry.support.images import long_side_at, resampled
 from registry.support.multiview import MultiviewNetwork, Views, inverse_poses
-from registry.support.packages import must_be_whole
 from registry.support.seeding import seeded
 
 LONG_SIDE, PATCH = 512, 16
@@ -47,10 +46,7 @@ class Fast3R(MultiviewNetwork):
         network = self.module("fast3r.models.fast3r").Fast3R
         self._inference = self.module("fast3r.dust3r.inference_multiview").inference
         self._poses = self.module("fast3r.models.multiview_dust3r_module").MultiViewDUSt3RLitModule.estimate_camera_poses
-        folder = self.weights_folder("huggingface_hub")
-        built = network.from_pretrained(str(folder))
-        must_be_whole(built, folder / "model.safetensors")
-        self._network, self._device = built.to(device).eval(), device
+        self._network, self._device = self.from_hub(network, device), device
 
     def views(self, images: Sequence[Array]) -> Views:
         height, width = images[0].shape[:2]

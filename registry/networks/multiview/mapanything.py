@@ -18,7 +18,6 @@ from torch import Tensor
 from bench.types import Array, Card
 from registry.support.images import IMAGENET, long_side_at, normalised, resampled, to_tensors
 from registry.support.multiview import MultiviewNetwork, Views, inverse_poses
-from registry.support.packages import must_be_whole
 
 LONG_SIDE, PATCH = 518, 14
 
@@ -44,10 +43,7 @@ class MapAnything(MultiviewNetwork):
 
     def load(self, device: torch.device) -> None:
         network = self.module("mapanything.models").MapAnything
-        folder = self.weights_folder("huggingface_hub")
-        built = network.from_pretrained(str(folder))
-        must_be_whole(built, folder / "model.safetensors")
-        self.network, self._device = built.to(device).eval(), device
+        self.network, self._device = self.from_hub(network, device), device
 
     def answers(self, photos: Tensor) -> list[dict[str, Tensor]]:
         """What the package says of each of photos (N, 3, H, W), normalised, both sides multiples of 14."""
