@@ -38,7 +38,7 @@ test: setup-tests
 
 # The readers on 2,000 damaged scenes, samples, photos and depth maps of each format (`make test` tries 50).
 fuzz: setup-tests
-	BENCH_FUZZ=2000 $(BIN)/pytest tests/registry/test_fuzz_readers.py
+	BENCH_FUZZ=2000 $(BIN)/pytest tests/registry/readers/test_fuzz_readers.py
 	BENCH_FUZZ=2000 $(BIN)/pytest tests/machine/pictures/test_images.py tests/machine/pictures/test_depths.py tests/geometry/test_convert.py -k spoilt
 
 # Every kind of misbehaving model and twenty kills of each kind of process, under one job and under two;

@@ -24,7 +24,7 @@ def test_the_example_is_one_class_of_at_most_25_lines() -> None:
 
 
 def test_the_guide_prints_the_example_as_it_stands() -> None:
-    guide = Path(__file__).parents[2] / "CONTRIBUTING.md"
+    guide = Path(__file__).parents[3] / "CONTRIBUTING.md"
     assert EXAMPLE.read_text().strip() in guide.read_text()
     assert FAMILY.read_text().strip() in guide.read_text()
 

@@ -167,7 +167,7 @@ def test_what_is_missing_is_named(weights: Path, monkeypatch: pytest.MonkeyPatch
         estimators["lotus"](checkpoint=weights).load(CPU)
     with pytest.raises(Unavailable, match="cannot be built without its checkpoint"):
         check("lotus-2", estimators["lotus-2"], "random", "cpu")
-    monkeypatch.setattr("bench.machine.requirements.find_spec", lambda name: None)
+    monkeypatch.setattr("bench.machine.requirements.is_installed", lambda name: name == "torch")
     monkeypatch.delitem(sys.modules, "infer", raising=False)
     with pytest.raises(Unavailable, match=r"lotus-2 needs the package infer: clone .*EnVision-Research/Lotus-2 .*Apache"):
         check("lotus-2", estimators["lotus-2"], "pretrained", "cpu")

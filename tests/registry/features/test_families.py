@@ -149,7 +149,7 @@ UNRECORDED = {"c-radio", "c-radio-v4", "lingbot", "sapiens2"}
 @pytest.mark.parametrize("name", [name for name in features if features[name].card.weights])
 def test_every_trained_model_says_what_it_is(name: str) -> None:
     """Tokens, normalisation and positions in the documentation; the rest on its card."""
-    page = (Path(__file__).resolve().parents[2] / "bench/docs/models.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[3] / "bench/docs/models.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("|")]
     (row,) = [row for row in rows if len(row) == 4 and f"`{name}`" in row[0]]
     assert all(cell.strip() for cell in row)
