@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import MappingProxyType
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from bench.registry import features
 from bench.types import Card, Size
 from registry.support.checkpoints import State, renamed, without
-from registry.support.timm import TimmProvider
+from registry.support.timm import StageProvider, TimmProvider
 
 _PATCHES = "embeds.patch_generator."
 #: Constants of the spectral reparametrisation: what is added to a norm, and the least scale of its second version.
@@ -137,6 +138,21 @@ class EUPE(TimmProvider):
             "T": Size("ViT-T/16", 192, 12, 5.5, "vit_tiny_patch16_dinov3_qkvb.eupe_lvd1689m"),
             "S": Size("ViT-S/16", 384, 12, 21.6, "vit_small_patch16_dinov3_qkvb.eupe_lvd1689m"),
             "B": Size("ViT-B/16", 768, 12, 85.7, "vit_base_patch16_dinov3_qkvb.eupe_lvd1689m"),
+        }
+    )
+    default_size = "B"
+
+
+@features.register("eupe-convnext")
+class EUPEConvNeXt(StageProvider):
+    """EUPE's convolutional students: the third of four stages."""
+
+    card = replace(EUPE.family_card, name="EUPE ConvNeXt")
+    sizes = MappingProxyType(
+        {
+            "T": Size("ConvNeXt-T", 384, 4, 27.8, "convnext_tiny.eupe_lvd1689m"),
+            "S": Size("ConvNeXt-S", 384, 4, 49.5, "convnext_small.eupe_lvd1689m"),
+            "B": Size("ConvNeXt-B", 512, 4, 87.6, "convnext_base.eupe_lvd1689m"),
         }
     )
     default_size = "B"

@@ -34,7 +34,7 @@ TIMM = (
     *("c-radio-v4", "eupe", "vggt", "ibot", "metaclip2", "beit3", "internvit", "pixio", "videomae"),
 )
 #: The smallest of those whose networks cannot.
-WHOLE = ("sapiens2:B", "dinov3-convnext:T", "convnext:T", "convnextv2:A", "sam2:T", "hiera:T")
+WHOLE = ("sapiens2:B", "dinov3-convnext:T", "eupe-convnext:T", "convnext:T", "convnextv2:A", "sam2:T", "hiera:T")
 
 
 def _photos(height: int = 96, width: int = 128, views: int = 1) -> Tensor:
