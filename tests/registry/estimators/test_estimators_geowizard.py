@@ -18,8 +18,8 @@ from torch import Tensor
 from bench.machine.requirements import check
 from bench.registry import estimators
 from bench.types import Unavailable, UserError
-from registry.estimators import geowizard
-from registry.estimators.geowizard import ensembled
+from registry.estimators.diffusion import geowizard
+from registry.estimators.diffusion.geowizard import ensembled
 from registry.support.images import resized
 
 diffusers = pytest.importorskip("diffusers")
