@@ -295,7 +295,7 @@ def test_a_dry_run_says_what_it_will_take(
     monkeypatch.setattr("bench.machine.weights.cached", lambda source: None)
     assert bench(*dry, "--models", "dino,dino@untrained,rgb", "--protocol", "paper-v1", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
-    assert "to be fetched first: dino, LPIPS;" in said
+    assert "to be fetched first: dino, LPIPS (VGG-16, 0.55 GB);" in said
     assert re.search(
         r"for all of them, time: about [\d.]+ (hours|days), .* by a twentieth of the protocol's time limit", said
     )
@@ -307,7 +307,7 @@ def test_a_dry_run_says_what_it_will_take(
     assert bench(*probe(plugin, out), "--no-report", "--dry-run", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out.replace("\n", " ")
     assert re.search(r"for all of them, time: about \d+ s, .* by cells that are stored here", said)
-    assert "fetched first: LPIPS;" in said
+    assert "fetched first: LPIPS (VGG-16, 0.55 GB);" in said
     assert "made for a GPU" not in said
 
 

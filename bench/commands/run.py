@@ -182,7 +182,7 @@ def _print_needs(plan: Plan, request: Request, console: Console, planned: Sequen
     """What the cells will take: downloads, time, memory, disk, a GPU."""
     said = []
     if missing := to_be_fetched(plan, request):
-        said.append(f"to be fetched first: {listed(missing)}; `bench weights check --online` asks how large they are")
+        said.append(f"to be fetched first: {listed(missing)}; `bench weights check --online` asks how large models' are")
     known = dict(planned or estimated(plan.cells, request.device, stored_rows(request.out)))
     costs = [(cell, known[cell]) for cell in plan.cells]
     found = expected(costs, request.device)

@@ -57,7 +57,7 @@ class ProbeTrack:
     """The probe track (bench.core.track.CellTrack). Patch features are made before the cells that read them, model by model,
     and kept on disk, so that no probe holds a network."""
 
-    weights: Mapping[str, str] = {"LPIPS": LPIPS_BACKBONE}
+    weights: Mapping[str, str] = {"LPIPS (VGG-16, 0.55 GB)": LPIPS_BACKBONE}
 
     def group(self, cell: Cell) -> tuple[str, ...]:
         return (cell.track, cell.dataset, cell.scene, cell.model, cell.protocol)

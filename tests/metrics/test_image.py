@@ -13,6 +13,7 @@ from scipy.ndimage import correlate1d
 from torch import Tensor
 
 from bench.metrics import image
+from bench.probe.track import ProbeTrack
 from bench.types import Unavailable
 
 
@@ -92,7 +93,10 @@ def test_lpips_without_its_backbone_is_a_stated_gap_and_asks_no_network(
 
 
 def test_the_backbone_is_the_one_that_the_package_loads() -> None:
-    assert f"torchhub:{torchvision.models.VGG16_Weights.IMAGENET1K_V1.url}" == image.LPIPS_BACKBONE
+    weights = torchvision.models.VGG16_Weights.IMAGENET1K_V1
+    assert f"torchhub:{weights.url}" == image.LPIPS_BACKBONE
+    (named,) = ProbeTrack.weights
+    assert f"{weights.meta['_file_size'] * 2**20 / 1e9:.2f} GB" in named
 
 
 def test_a_broken_checkpoint_is_a_stated_gap(
