@@ -50,7 +50,7 @@ def absent() -> list[str]:
         (["report", "results/embedded", "--out", "{out}"], "report: ", 0),
         (["compare", "results/embedded", "--to", "results/embedded", "--out", "{out}"], "report: ", 0),
         (["verify", "results/embedded"], "rows", 0),
-        (["status", "results/embedded"], "results/embedded holds no results (there is no folder", 2),
+        (["status", "results/embedded"], "results/embedded holds no results (there is neither", 2),
         (["doctor"], "results can be read, reported and compared, nothing can be run", 0),
         (["run", "--models", "iuvrgb", "--out", "{out}"], "this needs PyTorch", 2),
         (["weights", "check", "--models", "dinov2"], "which is not installed: pip install", 2),

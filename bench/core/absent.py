@@ -1,9 +1,9 @@
 """Classes of models are read for their cards also where the library that they are written with is not installed.
 
 A report, a leaderboard and `bench list` ask classes for names, sizes and training data, not for computation. While plug-ins
-are imported, PyTorch is stood in for by modules whose every name is one class: it can be derived from, called, indexed and
-used as a decorator, and does nothing. Afterwards stand-ins and all modules that took something from them are forgotten, so
-that whatever computes imports PyTorch, and fails by its name.
+are imported, PyTorch is stood in for by modules whose every name is one class: it can be derived from, called, indexed, used
+as a decorator and in arithmetic, and does nothing. Afterwards stand-ins and all modules that took something from them are
+forgotten, so that whatever computes imports PyTorch, and fails by its name.
 """
 
 from __future__ import annotations
@@ -52,6 +52,12 @@ class _StandIn(metaclass=_Kind):
     def __getattr__(self, name: str) -> type:
         return _named(name)
 
+    def _itself(self, *given: object) -> Any:
+        return self
+
+    __getitem__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _itself
+    __neg__ = __pow__ = __matmul__ = _itself
+
 
 def _is_decoration(given: tuple[Any, ...]) -> bool:
     return len(given) == 1 and callable(given[0])
@@ -64,6 +70,7 @@ def _named(name: str) -> type:
 
 
 class _Module(ModuleType):
+    __version__ = "0"
     __path__: list[str] = []  # noqa: RUF012  (as the interpreter has it)
 
     def __getattr__(self, name: str) -> type:
@@ -113,7 +120,7 @@ def cards_can_be_read() -> Iterator[None]:
     finally:
         sys.meta_path.remove(finder)
         for name in {*sys.modules} - before:
-            if _stands_in(name) or any(map(_is_stand_in, list(vars(sys.modules[name]).values()))):
+            if _stands_in(name) or any(map(_is_stand_in, [*getattr(sys.modules[name], "__dict__", {}).values()])):
                 del sys.modules[name]
 
 

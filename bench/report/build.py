@@ -102,12 +102,13 @@ def summary(results: Results) -> str:
 
 
 def _contenders(rows: pd.DataFrame) -> str:
-    """ "3 models, 2 with random weights, 4 controls, 1 oracle"."""
+    """ "3 models, 2 networks with random weights, 4 controls, 1 oracle"."""
     own = rows[rows["model"] != INSTANTSPLAT].drop_duplicates(["model", "weights", "role"])
     random = (own["role"] == "model") & (own["weights"] == "random")
+    trained, untrained = own[(own["role"] == "model") & ~random]["model"].nunique(), own[random]["model"].nunique()
     said = [
-        counted(own[(own["role"] == "model") & ~random]["model"].nunique(), "model"),
-        *([f"{own[random]['model'].nunique()} with random weights"] if random.any() else []),
+        *([counted(trained, "model")] if trained or not untrained else []),
+        *([f"{counted(untrained, 'network')} with random weights"] if untrained else []),
         *(
             counted(own[own["role"].isin(roles)]["model"].nunique(), name)
             for name, roles in {"control": ["control", "floor"], "oracle": ["oracle"]}.items()

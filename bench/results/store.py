@@ -96,7 +96,7 @@ class Store:
             write_text(folder / "cells" / ".writable", "")
             (folder / "cells" / ".writable").unlink(missing_ok=True)
         elif not holds_cells(folder):
-            raise UserError(f"{folder} holds no results (there is no folder {folder / 'cells'})")
+            raise UserError(f"{folder} holds no results (there is neither a folder {folder / 'cells'} nor one of packs)")
 
     # ------------------------------------------------------------------------------------------------------ one cell
 

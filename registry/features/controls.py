@@ -1,6 +1,6 @@
 """Features that need no download: coordinates and colours, a hand-crafted descriptor, random weights, the truth.
 
-They are the probe's controls: what a foundation model has to beat, and the upper bound.
+They are the probe's controls: what a foundation model has to beat, and what reads the truth.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class OracleXYZ(FeatureProvider):
     and cosines of ten octaves, since the readout is only as wide as its input. Sky gets the centre of the box."""
 
     card = Card(name="Oracle XYZ", channels=63, supervision="Ground truth", domain="3D", license="Apache-2.0",
-                note="reads the ground truth: an upper bound, not a model", role="oracle")  # fmt: skip
+                note="reads the ground truth: no model, and a bound only if readouts can use it", role="oracle")  # fmt: skip
     per_pixel = True
     octaves = 10
 

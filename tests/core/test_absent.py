@@ -17,7 +17,8 @@ import nolibrary.nn.functional as F
 from nolibrary import Tensor, nn
 from nolibrary.utils.data import Dataset as Data
 
-MEAN = nolibrary.tensor([0.5, 0.5]).reshape(1, 2)
+MEAN = 2 * (nolibrary.tensor([0.5, 0.5]) / 255).reshape(1, 2)[0]
+NEW = nolibrary.__version__ >= "2"
 Either = Tensor | None
 
 

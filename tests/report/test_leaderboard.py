@@ -277,6 +277,10 @@ def test_what_no_row_has_is_said_once_and_can_be_shown(page: Page) -> None:
     page.find(".menu summary").click()
     page.find("#columns input[value='probe/lpips']").click()
     assert set(page.column("LPIPS")) == {"n/a"}
+    page.find("#columns input[value='probe/lpips']").click()
+    assert page.heading("LPIPS") is None
+    page.find("#columns input[value='probe/lpips']").click()  # on, off and on again is on
+    assert set(page.column("LPIPS")) == {"n/a"}
     assert set(page.column("Scenes")) == {"3/3"}  # what is not available is no scene that failed
 
 

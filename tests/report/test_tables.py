@@ -134,6 +134,7 @@ def test_words_that_lack_are_shown_as_missing() -> None:
     assert [entry.text for entry in table.lines[0].entries] == ["yes", MISSING]
     assert [heading.text for heading in table.header[0]] == ["a", "b"]  # nobody has a c
     assert table.words
+    assert len(words_table("w", "Words", ("a", "b"), [("x", ["", ""])]).header[0]) == 1  # a table has a column
 
 
 def test_random_weights_oracles_and_controls_are_marked_and_take_no_part() -> None:

@@ -58,8 +58,8 @@ def test_every_comparison_is_named_with_its_size() -> None:
     for expected in (
         "strong (27.50 dB) is best, +1.00 dB [+1.00, +1.00] ahead of weak (26.50 dB).",
         "It beats the strongest control, noise (25.50 dB), by +2.00 dB [+2.00, +2.00].",
-        "The floor is flat (14.50 dB): +13.00 dB",
-        "Its training adds +3.00 dB [+3.00, +3.00] to the same network untrained.",
+        "The weakest control is flat (14.50 dB): +13.00 dB",
+        "The training of strong adds +3.00 dB [+3.00, +3.00] to the same network untrained.",
         "Against InstantSplat, which sees no feature and optimises everything: -1.00 dB",
         "truth (31.50 dB), which reads the truth, is +4.00 dB",
     ):

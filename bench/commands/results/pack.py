@@ -16,7 +16,10 @@ def pack_command(folder: Path, console: Console) -> None:
     done = Store(folder, create=False).pack()
     own = [
         f"{counted(number, 'cell')} that {why}"
-        for number, why in ((done.unfinished, "did not end well"), (done.differing, "a pack holds otherwise"))
+        for number, why in (
+            (done.unfinished, "did not end well"),
+            (done.differing, "a pack holds otherwise or cannot give: `bench verify` tells"),
+        )
         if number
     ]
     rest = f"; with files of their own: {', '.join(own)}" if own else ""

@@ -183,8 +183,8 @@ def scene_intervals(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _emphasis(means: pd.DataFrame) -> pd.Series:
-    """1 for the best and 2 for the second best printed value of each column within a group of the page; else 0: the rule of
-    the report's tables."""
+    """1 for the best and 2 for the second best printed value of each column within a group of the page, whose rows may be
+    of several papers' tables; else 0."""
     higher = means["metric"].map(lambda name: metric_named(name).higher_is_better if name != WHOLE_CELL else None)
     sign = higher.map({True: -1.0, False: 1.0}).astype(float)
     numbers = pd.to_numeric(means["text"], errors="coerce") * sign

@@ -196,8 +196,8 @@ def _sentences(
     twin = twin_of(best[0], contenders)
     if twin is not None:
         gain = lead(units, best, twin, metric)
-        more = "Its training adds" if gain.difference > 0 else "Its training adds nothing:"
-        yield f"{more} {gain} to the same network untrained."
+        more = "adds" if gain.difference > 0 else "adds nothing:"
+        yield f"The training of {title_of(best[0], track)} {more} {gain} to the same network untrained."
     if INSTANTSPLAT in {str(each[0]) for each in baseline.columns.to_flat_index()}:
         column = next(each for each in _contenders(baseline) if each[0] == INSTANTSPLAT)
         both = units[[best]].join(baseline[[column]], how="inner")
@@ -244,7 +244,8 @@ def _against_controls(
     else:
         yield f"Nothing beats the control {told(strongest)} for sure: the best model is {over} above it."
     if weakest != strongest:
-        yield f"The floor is {told(weakest)}: {lead(units, best, weakest, metric)}."
+        called = "floor" if weakest[2] == "floor" else "weakest control"
+        yield f"The {called} is {told(weakest)}: {lead(units, best, weakest, metric)}."
 
 
 def _below_floor(rows: pd.DataFrame, mode: str, metric: Metric) -> Iterator[str]:

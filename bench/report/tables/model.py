@@ -247,7 +247,7 @@ def words_table(
 ) -> Table:
     """A table of text: `lines` are (label, entries); "" is shown as missing, a column without any text not at all."""
     given = list(lines)
-    held = [place for place in range(len(header)) if any(entries[place] for _, entries in given)]
+    held = [place for place in range(len(header)) if any(entries[place] for _, entries in given)] or [0]
     made = tuple(words_line(label, [entries[place] for place in held]) for label, entries in given)
     return Table(name, title, caption, (tuple(Heading(header[place]) for place in held),), made, corner, words=True)
 

@@ -142,13 +142,18 @@ function offeredColumns(chosen) {
   const offered = all.filter(({ id, shown }) => held.has(id) || (failed && shown));
   return offered.map((column) => {
     const cells = chosen.flatMap((row) => row.cells[column.id] ?? []);
-    const lacking = cells.length > 0 && cells.every((cell) => cell.status === "unavailable") && reasonOf(cells[0]);
-    return { ...column, shown: column.shown && !lacking, lacking };
+    const reasons = new Set(cells.map(reasonOf));
+    const lacking = cells.length > 0 && cells.every((cell) => cell.status === "unavailable") && [...reasons].join("; ");
+    return { ...column, lacking };
   });
 }
 
+/** What the reader chose, whichever rows are selected: "id" for a column that is on, "-id" for one that is off. */
 const switched = () => new Set(state.columns ? state.columns.split(",") : []);
-const isShown = (column) => column.shown !== switched().has(column.id);
+function isShown({ id, shown, lacking }) {
+  const chosen = switched();
+  return chosen.has(id) || (shown && !lacking && !chosen.has(`-${id}`));
+}
 
 /** Gives a column the range of its values and intervals, and the unit that they share. */
 function measure(column, chosen) {
@@ -388,8 +393,9 @@ function show() {
 const listen = (id, event, react) => el(id).addEventListener(event, react);
 
 function switchColumn({ target }) {
-  const names = switched();
-  if (!names.delete(target.value)) names.add(target.value);
+  const names = switched(), { value, checked } = target;
+  names.delete(checked ? `-${value}` : value);
+  names.add(checked ? value : `-${value}`);
   change({ columns: [...names].join(",") });
 }
 
