@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,6 @@ from typing import Any
 import torch
 
 from bench.core.errors import UserError
-from bench.core.text import listed
-
-_LISTED = 5
 
 
 class Inert:
@@ -27,7 +23,7 @@ class Inert:
         pass
 
 
-def read_content(path: Path, foreign: bool = True) -> Any:
+def read_content(path: Path) -> Any:
     """What a file in PyTorch's format holds, read without importing or calling anything that it names.
 
     PyTorch's reader makes objects of a fixed list of classes, argparse's namespaces besides; every other name in the file
@@ -35,7 +31,6 @@ def read_content(path: Path, foreign: bool = True) -> Any:
 
     Args:
         path: The file. One of PyTorch before 1.6, which wrote no archive, may hold no other names.
-        foreign: False where such other names are an error: where the file is given to code that would follow them.
 
     Raises:
         UserError: Where it cannot be read like that.
@@ -44,8 +39,6 @@ def read_content(path: Path, foreign: bool = True) -> Any:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             named = torch.serialization.get_unsafe_globals_in_checkpoint(path) if archive else []
-            if named and not foreign:
-                raise pickle.UnpicklingError(f"it names {listed(sorted(named), _LISTED)}, which would be followed")
             with torch.serialization.safe_globals([(Inert, name) for name in named]):
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except Exception as error:  # whatever a damaged file raises

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bench.core.text import listed
@@ -35,12 +40,13 @@ _PLAIN = (
     ast.keyword,
     ast.Name,
     ast.Load,
-    ast.Constant,
     ast.Tuple,
     ast.List,
     ast.UnaryOp,
     ast.USub,
 )
+#: A string in such a text: names and sizes.
+_WORD = re.compile(r"[A-Za-z0-9_.:+-]*")
 
 
 def read_state(path: Path) -> State:
@@ -71,31 +77,66 @@ def _tensors(path: Path) -> State:
         raise unreadable(path, error) from error
 
 
-def must_build_only(path: Path, classes: Sequence[str], constants: Sequence[str], *arguments: str) -> None:
-    """Reads a checkpoint safely whose package follows its names and evaluates texts of it as Python, to see what these do.
+@contextmanager
+def rewritten(path: Path, classes: Sequence[str], constants: Sequence[str], *parts: str) -> Iterator[Path]:
+    """A copy of a checkpoint for a package that follows all names in its file and evaluates texts of it as Python.
+
+    Two readers may make different things of one file. So the package gets none of its bytes: the copy is written of what was
+    read safely and checked, the texts from their syntax trees, and holds nothing else. It is gone after the context.
 
     Args:
-        path: The file, in PyTorch's format: a dictionary whose "args" are a namespace.
+        path: The file, in PyTorch's format: a dictionary of "args", a namespace, and a state dictionary for each part.
         classes: What the texts may call, with literals and constants alone.
         constants: Enumerations of which the texts may name members, in capitals.
-        arguments: The texts' names in that namespace.
+        parts: The network's parts: names of texts in that namespace and of state dictionaries beside it.
 
     Raises:
-        UserError: Where the file names any other class, lacks such a text, or the text does anything else.
+        UserError: Where the file lacks such a text or state, or a text does anything but build.
     """
-    content = read_content(path, foreign=False)
+    content = read_content(path)
+    arguments = content.get("args") if isinstance(content, Mapping) else None
+    if type(arguments) is not argparse.Namespace:
+        raise UserError(f"{path}: not a checkpoint of this network: its args are no namespace")
+    texts = {part: _only_building(path, part, vars(arguments).get(part), classes, constants) for part in parts}
+    states = {part: _only_tensors(path, part, content.get(part)) for part in parts}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        torch.save({"args": argparse.Namespace(**texts), **states}, copy)
+        yield copy
+
+
+def _only_building(path: Path, part: str, text: Any, classes: Sequence[str], constants: Sequence[str]) -> str:
+    """A text written anew from its syntax tree. Raises UserError where it is no call of a class, or does more than build."""
+    if type(text) is not str:
+        raise UserError(f"{path}: not a checkpoint of this network: its args have no text {part}")
     try:
-        trees = [ast.parse(getattr(content["args"], name), mode="eval") for name in arguments]
-    except Exception as error:  # whatever stands there in their place
+        tree = ast.parse(text, mode="eval")
+    except Exception as error:  # whatever stands there in its place
         raise unreadable(path, error) from error
     allowed = {*classes, *constants, "float", "inf"}
-    for node in (node for tree in trees for node in ast.walk(tree)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             known = isinstance(node.value, ast.Name) and node.value.id in constants and node.attr.isupper()
+        elif isinstance(node, ast.Constant):
+            # Packages replace parts of these texts before they evaluate them: no string may have anything to escape.
+            value = node.value
+            known = isinstance(value, int | float | None) or (isinstance(value, str) and bool(_WORD.fullmatch(value)))
         else:
             known = isinstance(node, _PLAIN) and not (isinstance(node, ast.Name) and node.id not in allowed)
         if not known:
             raise UserError(f"{path}: its settings hold more than calls of {', '.join(classes)}: {ast.unparse(node)}")
+    if not isinstance(tree.body, ast.Call):
+        raise UserError(f"{path}: its settings for the {part} are no call of {', '.join(classes)}: {ast.unparse(tree)}")
+    return ast.unparse(tree)
+
+
+def _only_tensors(path: Path, part: str, state: Any) -> State:
+    """A state dictionary without what a file can hang on it or its tensors. Raises UserError where it holds others."""
+    if not isinstance(state, Mapping) or not all(
+        type(key) is str and type(value) in (Tensor, nn.Parameter) for key, value in state.items()
+    ):
+        raise UserError(f"{path}: not a checkpoint of this network: its {part} is no dictionary of named tensors")
+    return {key: value.detach() for key, value in state.items()}
 
 
 def select(state: State, prefix: str) -> State:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from bench.types import Array, Card
-from registry.support.checkpoints import must_build_only
+from registry.support.checkpoints import rewritten
 from registry.support.images import HALF, long_side_at, normalised, resampled, to_tensors
 from registry.support.multiview import MultiviewNetwork, Views, inverse_poses
 
@@ -40,8 +40,9 @@ class MUSt3R(MultiviewNetwork):
     def load(self, device: torch.device) -> None:
         model, self._engine = self.module("must3r.model"), self.module("must3r.engine.inference")
         path = self.weights_file()
-        must_build_only(path, ("Dust3rEncoder", "MUSt3R", "CausalMUSt3R"), ("ActivationType",), "encoder", "decoder")
-        self._encoder, self._decoder = model.load_model(str(path), device=device, verbose=False)
+        classes, constants = ("Dust3rEncoder", "MUSt3R", "CausalMUSt3R"), ("ActivationType",)
+        with rewritten(path, classes, constants, "encoder", "decoder") as copy:
+            self._encoder, self._decoder = model.load_model(str(copy), device=device, verbose=False)
         activation = model.get_pointmaps_activation(self._decoder, verbose=False)
         self._finish = functools.partial(self._engine.postprocess, pointmaps_activation=activation, compute_cam=True)
         self._device = device

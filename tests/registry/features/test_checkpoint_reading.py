@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from bench.machine.tensors import Inert, read_content
 from bench.types import Unavailable, UserError
-from registry.support.checkpoints import must_build_only, read_state, renamed, without
+from registry.support.checkpoints import read_state, renamed, rewritten, without
 
 
 @pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "state_dict_ema"])
@@ -154,12 +154,72 @@ def test_the_systems_own_modules_are_refused_whatever_they_are_for(tmp_path: Pat
     assert not (tmp_path / "mark").exists()
 
 
-def test_a_file_that_is_given_to_code_that_follows_its_names_may_have_none(foreign: Any, tmp_path: Path) -> None:
-    foreign({"a": torch.zeros(1)}, tmp_path / "file.pth")
-    with pytest.raises(UserError, match=r"read safely \(UnpicklingError: it names .*, which would be followed"):
-        read_content(tmp_path / "file.pth", foreign=False)
-    with pytest.raises(UserError, match=r"file.pth: not a checkpoint that can be read safely"):
-        must_build_only(tmp_path / "file.pth", ("Network",), (), "model")
+class _Built:
+    """Asks whoever reads it to make an object and to give it a state."""
+
+    def __init__(self, kind: type, state: Any) -> None:
+        self.asked = kind, (), state
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.asked
+
+
+def test_a_package_that_follows_names_gets_what_was_checked_and_nothing_else(foreign: Any, tmp_path: Path) -> None:
+    text, state = "Network( size=(1, 2),low=-1.5,  kind=Kind.LARGE,\tof='a_1:2')  # so", {"a": torch.arange(3.0)}
+    marking, hung = _Called(_mark), torch.ones(2)
+    hung.hook = marking  # type: ignore[attr-defined]
+    for arguments in (
+        argparse.Namespace(model=text, optimiser=marking),
+        _Built(argparse.Namespace, ({"model": text}, {"optimiser": marking})),
+    ):
+        held = {**state, "b": torch.nn.Parameter(torch.ones(2)), "c": hung}
+        torch.save({"args": arguments, "model": held, "kind": marking}, tmp_path / "file.pth")
+        with rewritten(tmp_path / "file.pth", ("Network",), ("Kind",), "model") as copy:
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(copy)
+            content = torch.load(copy, weights_only=False)
+        assert not copy.exists()
+        assert set(names) <= {"argparse.Namespace"}
+        assert set(content) == {"args", "model"}
+        assert vars(content["args"]) == {"model": "Network(size=(1, 2), low=-1.5, kind=Kind.LARGE, of='a_1:2')"}
+        assert set(content["model"]) == {"a", "b", "c"}
+        assert all(type(value) is torch.Tensor and not vars(value) for value in content["model"].values())
+        assert torch.equal(content["model"]["a"], state["a"])
+    assert not _called
+
+
+def test_settings_of_which_two_readers_make_different_things_are_refused(tmp_path: Path) -> None:
+    """PyTorch's reader takes the pair for the object's attributes; pickle takes it for two dictionaries of them."""
+    good, evil, path = "Network()", "__import__('builtins')", tmp_path / "file.pth"
+    pair = ({"model": evil, good: 0}, {"model": evil, good: 0})
+    torch.save({"args": _Built(collections.OrderedDict, pair), "model": {"a": torch.zeros(1)}}, path)
+    assert torch.load(path, weights_only=False)["args"].model == evil
+    with (
+        pytest.raises(UserError, match=r"file.pth: not a checkpoint of this network: its args are no namespace"),
+        rewritten(path, ("Network",), (), "model"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ([1], "its args are no namespace"),
+        ({"args": {"model": "Network()"}}, "its args are no namespace"),
+        ({"args": argparse.Namespace()}, "its args have no text model"),
+        ({"args": argparse.Namespace(model=b"Network()")}, "its args have no text model"),
+        ({"args": argparse.Namespace(model="Network()")}, "its model is no dictionary of named tensors"),
+        ({"args": argparse.Namespace(model="Network()"), "model": {"a": 1}}, "its model is no dictionary of named tensors"),
+        ({"args": argparse.Namespace(model="Network(of='\\n')")}, r"its settings hold more than calls of Network: '\\n'"),
+        ({"args": argparse.Namespace(model="Network(")}, r"can be read safely \(SyntaxError: .*never closed"),
+    ],
+)
+def test_what_a_package_cannot_be_given_is_one_clear_error(content: Any, reason: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "file.pth")
+    with (
+        pytest.raises(UserError, match=rf"file.pth: .*{reason}"),
+        rewritten(tmp_path / "file.pth", ("Network",), ("Kind",), "model"),
+    ):
+        pass
 
 
 def test_files_of_old_releases_are_read_without_foreign_objects(foreign: Any, tmp_path: Path) -> None:

@@ -246,7 +246,8 @@ def load_model(chkpt_path, encoder=None, decoder=None, device="cuda", img_size=N
     assert isinstance(chkpt_path, str) and not verbose
     content = torch.load(chkpt_path, map_location="cpu", weights_only=False)
     encoder = eval(content["args"].encoder)
-    decoder = eval(content["args"].decoder.replace("CausalMUSt3R", "MUSt3R")[:-1] + ", landscape_only=False)")
+    text = content["args"].decoder.replace(" ", "").replace("CausalMUSt3R", "MUSt3R")
+    decoder = eval(text[:-1] + ",landscape_only=False)")
     encoder.load_state_dict(content["encoder"], strict=True)
     decoder.load_state_dict(content["decoder"], strict=True)
     return encoder.to(device).eval(), decoder.to(device).eval()
