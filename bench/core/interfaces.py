@@ -159,6 +159,13 @@ class FeatureProvider(Model):
         """Features (B, h, w, C) of a whole scene; providers that need more than the photos override this."""
         return self.extract(scene.images)
 
+    def covered(self, images: torch.Tensor) -> torch.Tensor:
+        """The photos (B, 3, H', W') in [0, 1] over which the map of photos (B, 3, H, W) lies, edge to edge.
+
+        Providers that pad the photos and keep the padding's features override this; an upsampler is guided by it.
+        """
+        return images
+
 
 class GeometryEstimator(Model):
     """A model that predicts geometry from one photo. A plug-in gives `card`, `load` and `predict`."""

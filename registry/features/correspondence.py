@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.registry import features
 from bench.types import Card, Setting, Size
-from registry.support.images import centre_padded
+from registry.support.images import NONE, centre_padded
 from registry.support.timm import NetworkProvider
 
 _REMEDY = "pip install 'vfm3d-bench[small]'"
@@ -24,6 +24,8 @@ _CELL = 8  #: pixels of a side of the squares over which a descriptor a pixel is
 
 class _Correspondence(NetworkProvider):
     """Photos go in as they are, in [0, 1]: their sides are multiples of 16."""
+
+    statistics = NONE
 
     def prepared(self, images: Tensor) -> Tensor:
         return images

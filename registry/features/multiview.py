@@ -15,7 +15,7 @@ from bench.types import Size
 from registry.networks.multiview import cut3r, mapanything, pi3, vggt
 from registry.networks.multiview import depth_anything_3 as da3
 from registry.support.checkpoints import State, renamed, without
-from registry.support.images import HALF, centre_padded, normalised
+from registry.support.images import HALF
 from registry.support.packages import LibraryModel
 from registry.support.timm import NetworkProvider, TimmProvider
 
@@ -58,10 +58,9 @@ class SceneTokens(NetworkProvider, LibraryModel):
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> Tensor:
-        padded = centre_padded(normalised(images, self.statistics), self.card.stride)
-        mean, deviation = (images.new_tensor(values)[:, None, None] for values in self.statistics)
-        tokens = self.tokens(padded * deviation + mean if self.raw else padded)
-        rows, columns = (side // self.card.stride for side in padded.shape[-2:])
+        photos = self.covered(images) if self.raw else self.prepared(images)
+        tokens = self.tokens(photos)
+        rows, columns = (side // self.card.stride for side in photos.shape[-2:])
         return tokens.reshape(len(images), rows, columns, -1).float()
 
 

@@ -64,17 +64,14 @@ def autoencoder() -> Any:
     """The autoencoder of versions 1 and 2."""
     from diffusers import AutoencoderKL
 
-    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
-    return AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, **blocks)
+    return AutoencoderKL(**SD2_AUTOENCODER)
 
 
 def unet() -> Any:
     """The denoiser of version 2.1."""
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel(
-        sample_size=96, cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True
-    )
+    return UNet2DConditionModel(**{**SD2_UNET, "in_channels": 4})
 
 
 def text_keys(state: State) -> State:

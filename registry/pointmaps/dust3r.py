@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from bench.machine.seeding import seeded_generators
 from bench.registry import pointmaps
 from bench.types import Array, Camera, Initialisation, MultiViewScene, PointmapInitialiser
 from registry.networks.dust3r import DUST3R, MAST3R, Release, views
@@ -51,8 +52,7 @@ class GlobalAlignment(LibraryModel, PointmapInitialiser):
 
     def initialise(self, scene: MultiViewScene, seed: int) -> Initialisation:
         train = training_views(scene, self.card.name)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded_generators(seed):
             own = self._reconstruct([view.image for view in train])
             focal = float(own.cameras[0].intrinsics[0, 0])
             joint = self._reconstruct([view.image for view in scene.views], focal) if scene.test else own

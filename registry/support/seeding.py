@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
+from bench.machine.seeding import seeded_generators
 
 SEED = 0
 
 
 def seeded(build: Callable[[], Any]) -> Any:
-    """What `build` makes under a fixed seed; torch's global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+    """What `build` makes under a fixed seed; torch's global generators are left as they were, those of GPUs in use too."""
+    with seeded_generators(SEED):
         return build()

@@ -101,6 +101,11 @@ class NetworkProvider(FeatureProvider):
         """Photos as the network takes them: by default normalised, and padded to whole patches."""
         return centre_padded(normalised(images, self.statistics), self.card.stride)
 
+    def covered(self, images: Tensor) -> Tensor:
+        """What the network is given, in [0, 1]: where it pads, the mean colour of its `statistics`."""
+        mean, deviation = (images.new_tensor(values)[:, None, None] for values in self.statistics)
+        return self.prepared(images) * deviation + mean
+
     @torch.no_grad()
     def extract(self, images: Tensor) -> Tensor:
         prepared = self.prepared(images)

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.core.names import Part
 from bench.core.registry import features, load_plugin
 from bench.machine.provenance import Cost
 from bench.probe.features.composite import (
+    Upsampled,
     build_provider,
     card_of,
     joint_bilateral,
@@ -22,6 +24,7 @@ from bench.probe.features.composite import (
 )
 from bench.probe.features.map import feature_map, reduce
 from bench.types import Card, FeatureInput, FeatureProvider, UserError
+from registry.support.timm import NetworkProvider
 
 
 def _photos(*shape: int) -> Tensor:
@@ -196,6 +199,33 @@ def test_the_upsampled_variant_of_a_scene() -> None:
     raw = build_provider("daisy").extract(photos.images)
     assert torch.equal(made.values, reduce(joint_bilateral(raw, photos.images, 4), 6))
     assert made.values.shape == (1, 16, 24, 6)
+
+
+class _PatchColours(NetworkProvider):
+    """The mean colour of every patch of 14 pixels, of photos padded as the suite's networks pad them."""
+
+    card = Card(name="patches", arch="none", channels=3, stride=14, supervision="none", domain="2D", data=(), license="MIT")
+
+    def build(self) -> torch.nn.Module:
+        return torch.nn.AvgPool2d(14)
+
+    def forward(self, images: Tensor) -> Tensor:
+        colours: Tensor = self.network(images)
+        return colours.permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("edge", [10, 28, 48])
+def test_features_and_guide_of_a_padded_photo_lie_over_each_other(edge: int) -> None:
+    """57 pixels become 70, six on the left and seven on the right: an edge between two pixels of the photo lies that much
+    further to the right in 70, of which a vector has 3.5."""
+    photo = torch.zeros(1, 3, 56 * 2, 57)
+    photo[..., edge:] = 1.0
+    provider = Upsampled(_PatchColours("random"), Part("patches"), "jbu")
+    provider.load(torch.device("cpu"))
+    row = provider.extract(photo)[0, 16, :, 0]
+    assert row.shape == (20,)
+    steps = row.diff()[2:17]  # without the steps to the padding, which has the mean colour
+    assert abs(int(steps.argmax()) + 3 - (edge + 6) / 3.5) <= 0.5
 
 
 def test_broken_features_name_their_provider(monkeypatch: pytest.MonkeyPatch) -> None:

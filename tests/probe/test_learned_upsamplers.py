@@ -120,7 +120,9 @@ def _provider(name: str, weights: Any = "random") -> Any:
     """The upsampled provider, its own network replaced by a map of known values."""
     provider: Any = build_provider(name, weights)
     grid = torch.rand(2, 4, 6, provider.card.channels, generator=torch.Generator().manual_seed(0))
-    provider.provider = types.SimpleNamespace(load=lambda device: None, extract_scene=lambda scene: grid)
+    provider.provider = types.SimpleNamespace(
+        load=lambda device: None, extract_scene=lambda scene: grid, covered=lambda images: images
+    )
     provider.grid = grid
     return provider
 

@@ -50,10 +50,10 @@ class Upsampled(FeatureProvider):
         return self.extract_scene(FeatureInput(images))
 
     def extract_scene(self, scene: FeatureInput) -> Tensor:
-        values = self.provider.extract_scene(scene)
+        values, guide = self.provider.extract_scene(scene), self.provider.covered(scene.images)
         if self.variant in UPSAMPLERS:
-            return UPSAMPLERS[self.variant].upsampled(self.network, values, scene.images)
-        return joint_bilateral(values, scene.images, FACTOR)
+            return UPSAMPLERS[self.variant].upsampled(self.network, values, guide)
+        return joint_bilateral(values, guide, FACTOR)
 
     @property
     def weights_digest(self) -> str:

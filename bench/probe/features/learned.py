@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from bench.core.absent import is_installed
 from bench.core.errors import Unavailable, UserError
 from bench.core.names import Part
+from bench.machine.seeding import seeded_generators
 from bench.machine.tensors import read_content
 from bench.machine.weights import locate
 
@@ -99,8 +100,7 @@ class Upsampler:
         """Its network for a model's features, seeded where it is not trained. Raises as `entry` and `check` do."""
         entry = self.entry(part)
         self.check()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_SEED)
+        with seeded_generators(_SEED):
             if self.build is not None:
                 network = self.build(self.folder, entry, channels, trained)
             else:

@@ -10,13 +10,13 @@ differ from pixel to pixel go through both layers there (`bench.probe.readout.pi
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from bench.core.errors import UserError
 from bench.core.protocols import Precision
+from bench.machine.seeding import seeded_generators
 from bench.probe.features.map import FeatureMap
 from bench.probe.readout.patches import patch_readout
 from bench.probe.readout.pixels import Layer, pixel_readout
@@ -52,7 +52,7 @@ class Readout(nn.Module):
         self.threads = threads
         self._spare: list[Tensor] = []
         hidden = hidden or channels
-        with contextlib.nullcontext() if seed is None else _seeded(seed):
+        with contextlib.nullcontext() if seed is None else seeded_generators(seed):
             self.heads = nn.ModuleDict(
                 {
                     head: nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, HEAD_CHANNELS[head]))
@@ -95,10 +95,3 @@ class Readout(nn.Module):
         return [
             (stack.get_parameter(f"{number}.weight"), stack.get_parameter(f"{number}.bias")) for stack in self.heads.values()
         ]
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

@@ -125,7 +125,9 @@ class Lotus2(_Generator):
         self.pipeline.set_progress_bar_config(disable=True)
 
     def colours(self, photo: torch.Tensor) -> Array:
-        side = 1024 if max(photo.shape[-2:]) > 1024 else None  # larger photos are shrunk
+        longest = max(photo.shape[-2:])
+        # Photos go in as large as they are between the two sides, smaller ones enlarged, larger ones shrunk.
+        side = 1024 if longest > 1024 else 512 if longest < 512 else None
         found: Array = self.pipeline(
             rgb_in=photo, prompt="", num_inference_steps=10, output_type="np", process_res=side
         ).images[0]
