@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import enum
+import functools
 import pickle
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any], Path],
     """Saves a checkpoint beside objects of a module that is then gone, as the settings of most training codes are."""
     module: Any = types.ModuleType("trainers_settings")
 
-    class Settings(dict[str, Any]):
+    class Settings:
         def __getstate__(self) -> dict[str, Any]:
             return {"_content": {"model": "Network()"}, "_parent": None}
 
@@ -102,7 +103,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any], Path],
 
     def save(state: dict[str, Any], path: Path) -> None:
         beside = {"args": Settings(), "kind": Kind.LARGE, "best": np.float64(0.5), "any": Any,
-                  "counts": collections.defaultdict(dict), "path": Path("x")}  # fmt: skip
+                  "schedule": functools.partial(Settings, 1), "path": Path("x")}  # fmt: skip
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, module.__name__, module)
             torch.save({"model": state, **beside}, path)
@@ -149,9 +150,51 @@ def test_the_systems_own_modules_are_refused_whatever_they_are_for(tmp_path: Pat
     import os
 
     torch.save({"model": {"a": torch.zeros(1)}, "args": _Called(os.system, f"touch {tmp_path / 'mark'}")}, tmp_path / "a")
-    with pytest.raises(UserError, match=r"not a checkpoint that can be read safely \(UnpicklingError"):
+    with pytest.raises(
+        UserError, match=rf"read safely \(UnpicklingError: Trying to load unsupported GLOBAL {os.name}.system .*"
+    ):
         read_state(tmp_path / "a")
     assert not (tmp_path / "mark").exists()
+
+
+class _List(list[int]):
+    pass
+
+
+class _Dict(dict[str, int]):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("held", "reason"),
+    [
+        (_Dict(a=1), "Can only SETITEM for dict"),
+        (collections.defaultdict(int, a=1), "Can only SETITEM for dict"),
+        (_List([1]), "Can only append to lists"),
+        (collections.deque([1, 2]), "Can only extend lists"),
+    ],
+)
+def test_items_in_other_dictionaries_and_lists_than_python_and_pytorch_know_are_refused(
+    held: Any, reason: str, tmp_path: Path
+) -> None:
+    torch.save({"model": {"a": torch.zeros(1)}, "args": held}, tmp_path / "a")
+    with pytest.raises(UserError, match=rf"read safely \(UnpicklingError: {reason}.*, but got [^\n]*\)$"):
+        read_state(tmp_path / "a")
+
+
+def test_a_reason_is_pytorchs_own_and_never_its_advice_to_read_without_care(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"no pickle")
+    (tmp_path / "empty").write_bytes(b"")
+    torch.save({"a": _Called(print)}, tmp_path / "old", _use_new_zipfile_serialization=False)
+    for name, reason in {
+        "empty": "EOFError",
+        "old": "UnpicklingError: Unsupported global: GLOBAL print was not an allowed global by default.",
+    }.items():
+        with pytest.raises(UserError, match=rf"{name}: not a checkpoint that can be read safely \({reason}\)$"):
+            read_content(tmp_path / name)
+    with pytest.raises(UserError) as caught:
+        read_content(tmp_path / "text")
+    assert "weights_only" not in str(caught.value)
 
 
 class _Built:
