@@ -299,7 +299,7 @@ def test_a_dry_run_says_what_it_will_take(
     assert re.search(
         r"for all of them, time: about [\d.]+ (hours|days), .* by a twentieth of the protocol's time limit", said
     )
-    assert re.search(r"memory: at most \d+ GB a worker; disk: not known", said)
+    assert re.search(r"memory: about \d+ GB a worker; disk: not known", said)
     assert "paper-v1 is made for a GPU: 8000 iterations" in said
     assert not out.exists()
     assert bench(*probe(plugin, out), "--no-report", monkeypatch=monkeypatch) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import shlex
 import signal
 import sys
@@ -44,6 +43,8 @@ from bench.run.worker import Report
 
 INTERRUPTED = 130
 
+logger.addHandler(logging.NullHandler())  # what it would say is printed
+
 
 def run_command(
     request: Request,
@@ -66,7 +67,6 @@ def run_command(
         print_plan(plan, console)
         _print_needs(plan, request, console, planned)
         return 0
-    logger.addHandler(logging.NullHandler())  # what it would say is printed
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop by a scheduler, say: as by Ctrl-C
     try:
         with _Progress(console, request.out) as listen:
@@ -82,12 +82,13 @@ def run_command(
             soft_wrap=True,
         )
         return INTERRUPTED
-    console.print(f"rows: {request.out / 'rows.csv'} ({ran.rows})", highlight=False, soft_wrap=True)
+    console.print(f"rows: {request.out / 'rows.csv'} ({ran.rows})", highlight=False, markup=False, soft_wrap=True)
     print_failures(ran.failures, errors)
     if report is not None:
         from bench.report.build import build_report
 
-        console.print(f"report: {build_report([request.out], report)}", highlight=False, soft_wrap=True)
+        index = build_report([request.out], report)
+        console.print(f"report: {index}", highlight=False, markup=False, soft_wrap=True)
     return 1 if ran.failures else 0
 
 
@@ -135,7 +136,7 @@ class _Progress:
                 if stored:
                     self.console.print(f"{stored} of {planned} cells are stored already", highlight=False)
                 if found is not None:
-                    self._left.expected = found.seconds / workers if workers else None
+                    self._left.expected = found.wall_seconds(workers) if workers else None
                     self.console.print(time_expected(found, workers), highlight=False, soft_wrap=True)
             case Fetching(name, source):
                 said = f"fetching the weights that {name} needs, once: {source.partition(':')[2]}"
@@ -174,32 +175,48 @@ def print_plan(plan: Plan, console: Console) -> None:
 
 def time_expected(found: Expected, workers: int) -> str:
     """How long cells are expected to take, so many at a time (0: as many as a cluster has room for), and what says so."""
-    how = f"{counted(workers, 'cell')} at a time" if workers else "one after the other"
-    return f"time: about {duration(found.seconds / max(workers, 1))}, {how}, by {found.basis}"
+    if workers:
+        said = f"time: about {duration(found.wall_seconds(workers))}, {counted(workers, 'cell')} at a time"
+    else:
+        said = f"time: about {duration(found.seconds)} of computing, divided by the cells that run at a time"
+    return f"{said}{', once features are made' if found.prepared else ''}, by {found.basis}"
+
+
+def _disk_expected(found: Expected, cells: int, out: Path) -> str:
+    """What so many cells are expected to take in a results folder."""
+    if found.unsized == cells:
+        return "not known"
+    if found.unsized:
+        return f"at least {found.stored_mb:.1f} MB in {out} ({found.unsized} of the cells are like none measured)"
+    return f"about {max(1, round(found.stored_mb))} MB in {out}"
 
 
 def _print_needs(plan: Plan, request: Request, console: Console, planned: Sequence[tuple[Cell, Estimate]] | None) -> None:
     """What the cells will take: downloads, time, memory, disk, a GPU."""
+    if not plan.cells:
+        return
     said = []
     if missing := to_be_fetched(plan, request):
-        said.append(f"to be fetched first: {listed(missing)}; `bench weights check --online` asks how large models' are")
+        names = escape(listed(missing))
+        said.append(f"to be fetched first: {names}; `bench weights check --online` asks how large models' are")
     known = dict(planned or estimated(plan.cells, request.device, stored_rows(request.out)))
     costs = [(cell, known[cell]) for cell in plan.cells]
     found = expected(costs, request.device)
-    jobs = request.jobs if request.elsewhere else run_of(request).jobs
-    said.append(f"for all of them, {time_expected(found, min(jobs, len(plan.cells)))}")
-    memory = max((need_of(cell, estimate, request.device).memory_gb for cell, estimate in costs), default=0)
-    said.append(
-        f"memory: at most {memory} GB a worker; disk: "
-        + ("not known" if math.isnan(found.stored_mb) else f"about {max(1, round(found.stored_mb))} MB in {request.out}")
-    )
+    jobs = run_of(request).jobs if request.engine == "local" else request.jobs
+    said.append(f"for all of them, {time_expected(found, found.workers(jobs))}")
+    needs = [need_of(cell, estimate, request.device) for cell, estimate in costs]
+    gpu = max(need.gpu_memory_gb for need in needs)
+    memory = f"memory: about {max(need.memory_gb for need in needs)} GB a worker"
+    memory += f" and {gpu} GB of its GPU" if gpu else ""
+    said.append(f"{memory}; disk: {escape(_disk_expected(found, len(costs), request.out))}")
     probes = {cell.protocol for cell in plan.cells if cell.track == "probe"}
     slow = [name for name in probes if not PROBE_PROTOCOLS[name].quick and not request.on_gpu]
     for name in sorted(slow):
         protocol = PROBE_PROTOCOLS[name]
         said.append(
-            f"[yellow]{name} is made for a GPU[/]: {protocol.iterations} iterations on grids of {protocol.grid_long_side} "
-            f"pixels, many minutes or hours a cell on a CPU, days for a table; {DEFAULT_PROBE['cpu']} is made for a CPU"
+            f"[yellow]{escape(name)} is made for a GPU[/]: {protocol.iterations} iterations on grids of "
+            f"{protocol.grid_long_side} pixels, many minutes or hours a cell on a CPU, days for a table; "
+            f"{DEFAULT_PROBE['cpu']} is made for a CPU"
         )
     for line in said:
         console.print(line, highlight=False, soft_wrap=True)

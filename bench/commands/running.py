@@ -46,13 +46,13 @@ def seconds_left(elapsed: float, done: int, running: int, due: int, expected: fl
     Args:
         elapsed: Seconds since the first of them began.
         done, running, due: How many have ended, are in hand, and are to be run.
-        expected: Seconds that all were expected to take, which counts while none has ended.
+        expected: Seconds that all were expected to take, which counts while none has ended and half of it is not over.
 
     Returns:
-        None where nothing is known, or while what was expected is over and none has ended.
+        None where nothing is known: what half of the time has brought to no end takes longer than was expected.
     """
     if not done:
-        return expected - elapsed if expected is not None and expected > elapsed else None
+        return expected - elapsed if expected is not None and elapsed < expected / 2 else None
     through = done + running / 2
     return elapsed * max(due - through, 0) / through
 

@@ -169,5 +169,6 @@ class Run:
                     left.append(task)
                 else:
                     yield task, result
-            while left and {task.key for task in left} <= Claims(self.out).held().keys():
+            claims = Claims(self.out)
+            while left and all(claims.holder(task.key) is not None for task in left):
                 time.sleep(_LOOK_SECONDS)

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bench.core.cells import Cell, Weights
 from bench.core.errors import Unavailable, UserError
@@ -24,17 +24,21 @@ from bench.machine.weights import cached, fetch, locate
 from bench.machine.weights import check as weight_state
 from bench.results.claims import Claims
 from bench.results.store import Store, stored_rows
+from bench.results.tables import table_of
 from bench.run.engines import local, ray
 from bench.run.engines.base import MapGroups
 from bench.run.keys import fingerprint
 from bench.run.machines.cluster import cells_per_gpu, check_machines
 from bench.run.planning.expected import Expected, expected
 from bench.run.planning.plan import Plan, keep_available, keep_readable, make_plan, models_and_initialiser, with_notes
-from bench.run.planning.planfile import Estimate, estimated
+from bench.run.planning.planfile import ESTIMATED_FROM, Estimate, estimated
 from bench.run.request import Request
 from bench.run.runner import Run
 from bench.run.tracks import track_of
 from bench.run.worker import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger("bench")
 Result = TypeVar("Result")
@@ -60,7 +64,7 @@ class Resumed:
 
     Attributes:
         expected: What the others are expected to take; None where there are none.
-        workers: How many cells are run at a time; 0 where a cluster decides.
+        workers: How many cells are run at a time, of as many groups; 0 where a cluster decides.
     """
 
     stored: int
@@ -196,7 +200,7 @@ def run_request(
         listen: Called with every event, in this process.
         cells: Of a plan that was made before; None: those that the request selects.
         estimates: What that plan expects of them, which says how many share a GPU of a cluster; None: what like cells of the
-            results folder took.
+            results folder took, where its table is of what it holds or a cluster's GPUs are shared by it.
 
     Raises:
         UserError: For what the user can mend, before anything is written.
@@ -265,14 +269,16 @@ def _due(
 ) -> tuple[list[Cell], list[tuple[Cell, Estimate]]]:
     """The cells that are not stored yet, and what they are expected to cost: by their plan, else by like cells here."""
     told(Doing("looking at what is stored"))
+    state = Store(run.out).state()  # of before this plan is taken down, after which no table is of the folder's state
     due = run.due(plan.cells)
     device = run.settings.device
     if estimates is None:
-        costs = estimated(due, device, stored_rows(run.out) if due else None)
+        costs = estimated(due, device, _rows_of(run, state) if due else None)
     else:
         costs = [(cell, estimates[cell]) for cell in due]
-    stored = len(plan.cells) - len(due)
-    told(Resumed(stored, len(plan.cells), expected(costs, device) if due else None, min(run.jobs, len(due))))
+    found = expected(costs, device) if due else None
+    workers = found.workers(run.jobs) if found else 0
+    told(Resumed(len(plan.cells) - len(due), len(plan.cells), found, workers))
     for name, source in _weights_of_metrics(due).items():
         try:
             told(Fetching(name, source))
@@ -280,6 +286,18 @@ def _due(
         except Unavailable as error:
             told(Lacking(name, f"{source.partition(':')[2]} cannot be fetched ({error.__cause__ or error})"))
     return due, costs
+
+
+def _rows_of(run: Run, state: str) -> pd.DataFrame | None:
+    """What cells are estimated from, of the rows of a results folder; None where they are not worth what reading them takes.
+
+    Where the folder's table is not of that state (a run was killed, another one writes), every cell would be opened for it.
+    That is done only where the estimates decide something: how many cells share a GPU of a cluster.
+    """
+    if found := table_of(run.out, state):
+        rows: pd.DataFrame = found[0].select(ESTIMATED_FROM).unify_dictionaries().to_pandas()
+        return rows
+    return stored_rows(run.out) if run.elsewhere and run.settings.device == "cuda" else None
 
 
 def _run(run: Run, due: Sequence[Cell], map_groups: MapGroups, told: Listener) -> Iterator[Report]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.core.cells import Cell
 from bench.core.residents import Residents
 from bench.core.track import Outcome, Settings
+from bench.machine.digests import json_digest
 from bench.probe.track import ProbeTrack
 from bench.registry import features, pointmaps
 from bench.results.claims import Claims
@@ -27,7 +28,7 @@ from bench.run.planning.plan import make_plan
 from bench.run.request import Request
 from bench.run.runner import Run
 from bench.run.verify import other_weights, verify
-from bench.run.worker import Report, Task, prepare, run_cell
+from bench.run.worker import Elsewhere, Report, Task, prepare, run_cell
 from bench.types import Card, FeatureProvider, Initialisation, MultiViewScene, PointmapInitialiser, UserError
 
 
@@ -226,3 +227,37 @@ def test_a_cell_that_is_given_up_is_missing_and_free_for_others(
     report = ends(KeyboardInterrupt())
     assert isinstance(report, Report)
     assert report.status == "failed"
+
+
+def test_a_run_that_waits_for_another_asks_only_for_its_own_cells_until_one_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may hold the claims of a hundred other workers."""
+    cells = [Cell("probe", "procedural", "room", "grid", mode, "ground-truth", "quick-v1", 0) for mode in ("G", "T")]
+    tasks = [Task(cell, json_digest(cell.mode), 60.0) for cell in cells]
+    claims = Claims(tmp_path)
+    for key in (json_digest("another"), tasks[0].key, tasks[1].key):
+        assert claims.take(key, 60.0)
+    asked: list[str] = []
+    holder = Claims.holder
+
+    def noted(self: Claims, key: str) -> object:
+        asked.append(key)
+        return holder(self, key)
+
+    def until_the_next_look(_: float) -> None:
+        claims.release(tasks[0].key)
+
+    monkeypatch.setattr(Claims, "holder", noted)
+    monkeypatch.setattr("bench.run.runner.time.sleep", until_the_next_look)
+    tried: list[str] = []
+
+    def work(task: Task, **_: object) -> Report | Elsewhere:
+        tried.append(task.cell.mode)
+        return Elsewhere(task.key) if len(tried) <= 2 else Report(task.cell, "ok", 1.0)
+
+    run = Run(tmp_path, Settings(None, tmp_path, "cpu", "random"))
+    ended = [task for task, _ in run._shared(work, tasks, lambda cell: (cell.model,), lambda: None, map_groups)]
+    assert ended == tasks
+    assert tried == ["G", "T", "G", "T"]
+    assert asked == [tasks[0].key, tasks[1].key, tasks[0].key]

@@ -36,6 +36,8 @@ _LIKE = (
     ("track", "protocol", "mode"),
     ("track", "protocol"),
 )
+#: The columns of rows that estimates are made from.
+ESTIMATED_FROM = [*_LIKE[0], "status", "device", "key", "seconds", "peak_memory_mb"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def estimated(cells: Sequence[Cell], device: str, rows: pd.DataFrame | None = No
     Args:
         cells: Of a plan.
         device: "cpu" or "cuda": only cells that were run on the same kind of device are alike.
-        rows: Tidy rows of earlier runs.
+        rows: Tidy rows of earlier runs, at least ESTIMATED_FROM.
     """
     tables: list[dict[Hashable, tuple[float, float, int]]] = []
     if rows is not None and len(rows):
