@@ -111,8 +111,12 @@ class MoGe2(LibraryModel, GeometryEstimator):
     model: Any
 
     def load(self, device: torch.device) -> None:
-        module = self.module("moge.model.v2")
-        self.model, self._device = module.MoGeModel.from_pretrained(self.weights_file()).to(device).eval(), device
+        module, path = self.module("moge.model.v2"), self.weights_file()
+        state = read_state(path)
+        model = module.MoGeModel.from_pretrained(path)
+        # Its package keeps at random whatever the file lacks.
+        load_strictly(model, {key: value for key, value in state.items() if key in model.state_dict()}, path)
+        self.model, self._device = model.to(device).eval(), device
 
     @torch.no_grad()
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:

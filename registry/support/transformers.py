@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from bench.types import Array, GeometryEstimator, Prediction, UserError
+from bench.types import Array, GeometryEstimator, Prediction
 from registry.support.images import to_tensor
 from registry.support.packages import LibraryModel
+from registry.support.pipelines import pretrained
 from registry.support.seeding import seeded
 
 
@@ -38,7 +38,7 @@ class TransformersEstimator(LibraryModel, GeometryEstimator):
         transformers = self.module("transformers")
         network = getattr(transformers, self.library_class)
         if self.weights == "pretrained":
-            model = _pretrained(network, self.weights_folder("transformers"))
+            model = pretrained(network, self.weights_folder("transformers"), dtype=torch.float32)
         else:
             model = seeded(lambda: network(self.config(transformers)))
         self.model, self._device = model.eval().requires_grad_(False).to(device), device
@@ -46,15 +46,3 @@ class TransformersEstimator(LibraryModel, GeometryEstimator):
     @torch.no_grad()
     def predict(self, image: Array, intrinsics: Array | None = None) -> Prediction:
         return self.infer(to_tensor(image, self._device))
-
-
-def _pretrained(network: Any, folder: Path) -> Any:
-    """All weights of a folder. The library would fill what is missing with random numbers: that is refused here."""
-    try:
-        model, report = network.from_pretrained(folder, local_files_only=True, dtype=torch.float32, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{folder}: the weights cannot be loaded: {error}") from error
-    missing = [*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])]
-    if missing:
-        raise UserError(f"{folder}: the weights do not fit: {len(missing)} missing or misshapen, first {missing[0]}")
-    return model

@@ -19,10 +19,11 @@ from bench.types import Array, Card, GeometryEstimator, Prediction, UserError
 from registry.networks.stable_diffusion import SD2_PIPELINE_FILES
 from registry.support.images import to_tensor
 from registry.support.packages import LibraryModel, attribute_of
+from registry.support.pipelines import pipeline_networks, pretrained
 from registry.support.seeding import seeded
 
 _DATA = ("Hypersim", "Virtual KITTI 2")
-_LIBRARY = MappingProxyType({"diffusers": "pip install 'vfm3d-bench[sd]'"})
+_LIBRARIES = MappingProxyType(dict.fromkeys(("diffusers", "transformers"), "pip install 'vfm3d-bench[sd]'"))
 _CLONE = "clone github.com/EnVision-Research/{} and put it on PYTHONPATH (code: Apache-2.0)"
 
 
@@ -60,11 +61,13 @@ class Lotus(_Generator):
                 data=(*_DATA, "LAION"), license="Apache-2.0 (code); see the model card", paper="arXiv:2409.18124",
                 weights="hf:jingheya/lotus-depth-d-v2-0-disparity", note="not yet run on real weights")  # fmt: skip
     weights_files = SD2_PIPELINE_FILES
-    needs = MappingProxyType({"pipeline": _CLONE.format("Lotus"), **_LIBRARY})
+    needs = MappingProxyType({"pipeline": _CLONE.format("Lotus"), **_LIBRARIES})
 
     def load(self, device: torch.device) -> None:
         pipeline = self._attribute("pipeline", "LotusDPipeline")
-        self.pipeline = pipeline.from_pretrained(str(self.weights_folder("diffusers"))).to(device)
+        folder = self.weights_folder("diffusers")
+        networks = pipeline_networks(folder, self.module)
+        self.pipeline = pipeline.from_pretrained(str(folder), local_files_only=True, **networks).to(device)
         self.pipeline.set_progress_bar_config(disable=True)
 
     def colours(self, photo: torch.Tensor) -> Array:
@@ -103,22 +106,21 @@ class Lotus2(_Generator):
                 note="not yet run on real weights")  # fmt: skip
     weights_files: ClassVar[tuple[str, ...]] = ("model_index.json",)
     needs = MappingProxyType(
-        {"infer": f"{_CLONE.format('Lotus-2')}; a GPU of 40 GB is asked for", "peft": "pip install peft", **_LIBRARY}
+        {"infer": f"{_CLONE.format('Lotus-2')}; a GPU of 40 GB is asked for", "peft": "pip install peft", **_LIBRARIES}
     )
 
     def load(self, device: torch.device) -> None:
         pipeline, adapted = (self._attribute("infer", name) for name in ("Lotus2Pipeline", "load_lora_and_lcm_weights"))
         diffusers, folder = self.module("diffusers"), self.weights_folder("diffusers")
         files = [str(self._file(folder, part)) for part in ("core_predictor", "lcm", "detail_sharpener")]
-        network = diffusers.FluxTransformer2DModel.from_pretrained(
-            folder, subfolder="transformer", torch_dtype=torch.bfloat16, local_files_only=True
-        )
+        network = pretrained(diffusers.FluxTransformer2DModel, folder / "transformer", torch_dtype=torch.bfloat16)
         schedule = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(
             folder, subfolder="scheduler", num_train_timesteps=10, local_files_only=True
         )
         network, continuity = adapted(network.requires_grad_(False).to(device), *files, self.task)
+        others = pipeline_networks(folder, self.module, torch.bfloat16, given=("transformer",))
         self.pipeline = pipeline.from_pretrained(
-            folder, scheduler=schedule, transformer=network, torch_dtype=torch.bfloat16, local_files_only=True
+            folder, scheduler=schedule, transformer=network, torch_dtype=torch.bfloat16, local_files_only=True, **others
         )
         self.pipeline.local_continuity_module = continuity
         self.pipeline = self.pipeline.to(device)

@@ -15,6 +15,7 @@ from bench.types import Array, Card, GeometryEstimator, Prediction
 from registry.networks.stable_diffusion import SD2_AUTOENCODER, SD2_PIPELINE_FILES, SD2_UNET
 from registry.support.images import to_tensor
 from registry.support.packages import LibraryModel
+from registry.support.pipelines import pipeline_networks
 from registry.support.seeding import SEED, seeded
 
 
@@ -52,7 +53,8 @@ class Marigold(LibraryModel, GeometryEstimator):
         self.module("transformers")
         if self.weights == "pretrained":
             folder = self.weights_folder("diffusers")
-            pipeline = getattr(diffusers, self.library_class).from_pretrained(folder, local_files_only=True)
+            networks = pipeline_networks(folder, self.module)
+            pipeline = getattr(diffusers, self.library_class).from_pretrained(folder, local_files_only=True, **networks)
         else:
             pipeline = self._random(diffusers)
         self.pipeline, self._device = pipeline.to(device), device

@@ -4,7 +4,7 @@ import sys
 import types
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -278,69 +278,20 @@ def test_without_the_library_they_say_what_to_install(name: str, monkeypatch: py
         estimators[name](weights="random").load(CPU)
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "shape"),
-    [("marigold", "depth_affine_invariant", (45, 80)), ("marigold-normals", "normal", (45, 80, 3))],
-)
-def test_marigold_predicts_its_kind(name: str, kind: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    registered: Any = estimators[name]
-
-    class Tiny(registered):
-        unet: ClassVar[Any] = {
-            **registered.unet,
-            "block_out_channels": [32, 32, 32, 32],
-            "attention_head_dim": 4,
-            "layers_per_block": 1,
-            "cross_attention_dim": 16,
-        }
-        vae: ClassVar[Any] = {**registered.vae, "block_out_channels": [32, 32, 32, 32], "layers_per_block": 1}
-        resolution = 128
-
-    image = np.random.default_rng(0).integers(0, 256, (45, 80, 3), dtype=np.uint8)
-    answers = []
-    for _ in range(2):
-        model = Tiny(weights="random")
-        model.load(CPU)
-        found = held(model.predict(image))
-        assert set(found) == {kind}
-        answers.append(found[kind])
-    assert answers[0].shape == shape
-    assert np.isfinite(answers[0]).all()
-    assert np.ptp(answers[0]) > 0
-    np.testing.assert_array_equal(*answers)
-    monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(Unavailable, match=r"needs the package diffusers.*vfm3d-bench\[sd\]"):
-        model.load(CPU)
-
-
-def test_marigolds_normals_are_turned_to_the_suites_axes() -> None:
-    """A wall that faces the camera, a floor below and a wall on its left whose normal points right."""
-    estimator: Any = estimators["marigold-normals"]("random")
-    estimator._device = CPU
-    theirs = np.array([[[0, 0, 1], [0, 1, 0], [1, 0, 0]]], np.float32)  # to the observer, up, right
-    estimator.pipeline = lambda photo, generator, output_type: types.SimpleNamespace(prediction=theirs[None])
-    found = estimator.predict(np.zeros((1, 3, 3), np.uint8)).normal
-    np.testing.assert_array_equal(found, [[[0, 0, -1], [0, -1, 0], [1, 0, 0]]])
-
-
 def test_moge_2_needs_its_package_and_maps_its_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "moge", None)
     with pytest.raises(Unavailable, match="needs the package moge"):
         estimators["moge-2"]().load(CPU)
 
-    class MoGeModel:
-        """Stands for the package's model: the same calls, a known answer."""
+    class MoGeModel(torch.nn.Linear):
+        """Stands for the package's model: the same calls, a known answer. What the file lacks stays as it is."""
 
         @classmethod
         def from_pretrained(cls, path: Path) -> MoGeModel:
             assert path == tmp_path / "model.pt"
-            return cls()
-
-        def to(self, device: torch.device) -> MoGeModel:
-            return self
-
-        def eval(self) -> MoGeModel:
-            return self
+            model = cls(2, 2)
+            model.load_state_dict(torch.load(path, weights_only=True)["model"], strict=False)
+            return model
 
         def infer(self, image: torch.Tensor, apply_mask: bool) -> dict[str, torch.Tensor]:
             assert image.shape == (3, 6, 8)
@@ -352,10 +303,21 @@ def test_moge_2_needs_its_package_and_maps_its_answer(monkeypatch: pytest.Monkey
     modules["moge.model.v2"].MoGeModel = MoGeModel  # type: ignore[attr-defined]
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
-    estimator = estimators["moge-2"](checkpoint=tmp_path / "model.pt")
+    whole = {"weight": torch.full((2, 2), 3.0), "bias": torch.ones(2), "unused": torch.ones(1)}
+    torch.save({"model_config": {}, "model": whole}, tmp_path / "model.pt")
+    estimator: Any = estimators["moge-2"](checkpoint=tmp_path / "model.pt")
     estimator.load(CPU)
+    assert torch.equal(estimator.model.weight, whole["weight"])
+    assert not estimator.model.training
     found = estimator.predict(np.zeros((6, 8, 3), np.uint8))
     assert set(held(found)) == {"points_metric", "depth_metric", "intrinsics", "mask"}
     np.testing.assert_array_equal(found.depth_metric, np.arange(2, 6 * 8 * 3, 3).reshape(6, 8))
     with pytest.raises(Unavailable, match="builds no network"):
         estimators["moge-2"](weights="random").load(CPU)
+    del whole["bias"]
+    torch.save({"model_config": {}, "model": whole}, tmp_path / "model.pt")
+    with pytest.raises(UserError, match=r"model.pt: this checkpoint does not fit the model: 1 missing: bias"):
+        estimator.load(CPU)
+    (tmp_path / "model.pt").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"model.pt: not a checkpoint that can be read safely"):
+        estimator.load(CPU)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from collections.abc import Iterator
@@ -25,8 +26,10 @@ from types import SimpleNamespace
 class LotusDPipeline:
     @classmethod
     def from_pretrained(cls, folder, **options):
-        assert isinstance(folder, str) and not options
-        return cls()
+        assert isinstance(folder, str) and options.pop("local_files_only")
+        pipeline = cls()
+        pipeline.networks = options
+        return pipeline
 
     def to(self, device):
         self.device = torch.device(device)
@@ -58,10 +61,10 @@ from stand_in_of_lotus import answer
 
 class Lotus2Pipeline:
     @classmethod
-    def from_pretrained(cls, folder, scheduler, transformer, torch_dtype, local_files_only):
+    def from_pretrained(cls, folder, scheduler, transformer, torch_dtype, local_files_only, **networks):
         assert scheduler == "schedule of 10" and torch_dtype == torch.bfloat16 and local_files_only
         pipeline = cls()
-        pipeline.transformer, pipeline.device = transformer, torch.device("cpu")
+        pipeline.transformer, pipeline.device, pipeline.networks = transformer, torch.device("cpu"), networks
         return pipeline
 
     def to(self, device):
@@ -86,15 +89,43 @@ def load_lora_and_lcm_weights(transformer, core_predictor_model_path, lcm_model_
     transformer.task = task_name
     return transformer, f"continuity of {task_name}"
 """
+#: model_index.json: parts with weights, parts without, and what a pipeline does not have
+PARTS = {
+    "_class_name": "StandIn",
+    "vae": ["diffusers", "AutoencoderKL"],
+    "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    "transformer": ["diffusers", "FluxTransformer2DModel"],
+    "image_encoder": [None, None],
+    "safety_checker": ["os", "system"],
+}
 FILES = {"pipeline.py": LOTUS, "stand_in_of_lotus.py": LOTUS, "infer.py": LOTUS_2, "peft.py": ""}
+
+
+def _lacking(folder: Path) -> list[str]:
+    """What the library's report names as missing: the lines of a file that stands for damaged weights."""
+    file = folder / "lacks"
+    return file.read_text().split() if file.exists() else []
+
+
+class _Autoencoder(torch.nn.Module):
+    @classmethod
+    def from_pretrained(cls, folder: Path, torch_dtype: torch.dtype, **options: bool) -> Any:
+        assert options == {"local_files_only": True, "output_loading_info": True}
+        assert folder.name == "vae"
+        network = cls()
+        network.dtype = torch_dtype
+        return network, {"missing_keys": _lacking(folder), "mismatched_keys": []}
 
 
 class _Transformer:
     @classmethod
-    def from_pretrained(cls, folder: Path, subfolder: str, torch_dtype: Any, local_files_only: bool) -> Any:
-        assert (folder / "model_index.json").is_file()
-        assert (subfolder, torch_dtype, local_files_only) == ("transformer", torch.bfloat16, True)
-        return cls()
+    def from_pretrained(
+        cls, folder: Path, torch_dtype: Any, local_files_only: bool, output_loading_info: bool
+    ) -> tuple[Any, dict[str, list[str]]]:
+        assert (folder.parent / "model_index.json").is_file()
+        assert (folder.name, torch_dtype, local_files_only) == ("transformer", torch.bfloat16, True)
+        assert output_loading_info
+        return cls(), {"missing_keys": _lacking(folder), "mismatched_keys": []}
 
     def requires_grad_(self, asked: bool) -> Any:
         assert not asked
@@ -120,12 +151,13 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name, text in FILES.items():
         (site / name).write_text(text)
         monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
-    (folder / "model_index.json").write_text("{}")
+    (folder / "model_index.json").write_text(json.dumps(PARTS))
     for task in ("depth", "normal"):
         for part in ("core_predictor", "lcm", "detail_sharpener"):
             (folder / f"lotus-2_{part}_{task}.safetensors").write_bytes(b"")
     library: Any = types.ModuleType("diffusers")
     library.FluxTransformer2DModel, library.FlowMatchEulerDiscreteScheduler = _Transformer, _Scheduler
+    library.AutoencoderKL = _Autoencoder
     monkeypatch.setitem(sys.modules, "diffusers", library)
     monkeypatch.syspath_prepend(site)
     yield folder
@@ -155,6 +187,22 @@ def test_disparity_is_the_mean_colour_and_normals_are_turned_round(
     for key, value in held.items():
         np.testing.assert_array_equal(value, getattr(again, key))  # drawn under one seed
         assert value.dtype == np.float32
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("lotus", torch.float32), ("lotus-2", torch.bfloat16)])
+def test_networks_come_whole_or_not_at_all(name: str, dtype: torch.dtype, weights: Path) -> None:
+    estimator: Any = estimators[name](checkpoint=weights)
+    estimator.load(CPU)
+    assert {part: network.dtype for part, network in estimator.pipeline.networks.items()} == {"vae": dtype}
+    for part in ("vae", "transformer") if name == "lotus-2" else ("vae",):
+        (weights / part).mkdir()
+        (weights / part / "lacks").write_text("conv_in.weight conv_in.bias")
+        with pytest.raises(UserError, match=rf"{part}: the weights do not fit: 2 missing or misshapen, first conv_in.bias"):
+            estimator.load(CPU)
+        (weights / part / "lacks").unlink()
+    (weights / "model_index.json").write_text("[")
+    with pytest.raises(UserError, match=r"model_index.json: expected the parts of a pipeline as diffusers saves them"):
+        estimator.load(CPU)
 
 
 def test_what_is_missing_is_named(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
