@@ -54,7 +54,9 @@ def load_plugins(plugins: list[str] | None) -> None:
         load_plugin(plugin)
     for broken in broken_plugins():
         errors.print(
-            f"[yellow]plug-in {broken.module} was left out[/]: {escape(broken.reason)}", highlight=False, soft_wrap=True
+            f"[yellow]plug-in {escape(broken.module)} was left out[/]: {escape(broken.reason)}",
+            highlight=False,
+            soft_wrap=True,
         )
 
 

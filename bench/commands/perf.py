@@ -30,7 +30,7 @@ def perf_command(out: Path, full: bool, console: Console) -> None:
     for kernel in ("raster", "readout", "align"):
         if why := native.missing(kernel):
             console.print(f"[yellow]the C++ kernel {kernel} was not measured[/]: {escape(why)}", soft_wrap=True)
-    console.print(f"rows: {out / 'rows.csv'}", highlight=False, soft_wrap=True)
+    console.print(f"rows: {out / 'rows.csv'}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_results(results: list[Result], console: Console) -> None:

@@ -51,6 +51,7 @@ def plan_command(request: Request, like: list[Path], to: Path, console: Console)
         f"{found.seconds / 3600:.2f} hours on one {found.device.upper()} worker; run it with: bench run --plan {to}, or a "
         "part of it with --shard 1/N",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
 

@@ -52,6 +52,7 @@ def reproduce_command(
         f"{words}, of {len(found)} values (tolerance {chosen.relative:.0%} or {chosen.absolute:g}); all of them: "
         f"{out / 'reproduction.csv'}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     return 0 if (found["verdict"] == "within").all() else 1

@@ -57,7 +57,8 @@ def fetch_command(names: Sequence[str], console: Console, errors: Console) -> in
         try:
             for file in fetch(cls, name):
                 if file.path is not None:
-                    console.print(f"{name}: {file.source} sha256 {digest(file.path)}", highlight=False, soft_wrap=True)
+                    said = f"{name}: {file.source} sha256 {digest(file.path)}"
+                    console.print(said, highlight=False, markup=False, soft_wrap=True)
         except Unavailable as error:
             errors.print(f"[red]unavailable[/] {escape(str(error))}", highlight=False, soft_wrap=True)
             code = 2

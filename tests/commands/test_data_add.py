@@ -114,3 +114,31 @@ def test_folders_of_photos_under_the_root_are_scenes_unless_they_hold_cameras(tm
     (tmp_path / "posed" / "transforms.json").write_text("{}")
     photos(tmp_path / ".hidden", NAMES)
     assert datasets["photos"]().scenes(tmp_path, "probe") == ["inner", "plain"]
+
+
+def test_a_folders_name_is_no_markup(tmp_path: Path) -> None:
+    """Rich would end in a traceback at "[/b]", and leave "[b]" out of a path."""
+    root = tmp_path / "a[b]c[/]d[/b]"
+    root.mkdir(parents=True)
+    source = photos(root / "garden", NAMES)
+    plan = [
+        "plan",
+        "--models",
+        "rgb",
+        "--scenes",
+        "room",
+        "--modes",
+        "G",
+        "--device",
+        "cpu",
+        "--out",
+        str(root / "plan.json"),
+    ]
+    for words, said in (
+        (["data", "add", "photos", str(source), "--data-root", str(root)], f"photos in {root / 'photos' / 'garden'}"),
+        (["data", "where", "--data-root", str(root)], "data root: "),
+        (plan, f"bench run --plan {root / 'plan.json'}"),
+    ):
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        assert said in result.output

@@ -48,11 +48,12 @@ def add_command(source: Path, name: str | None, root: Path | None, console: Cons
     if folder.exists():
         raise UserError(f"{folder} is there already; choose another name with --name, or remove that folder first")
     _copy(photos, folder)
-    console.print(f"{len(photos)} photos in {folder}", highlight=False, soft_wrap=True)
+    console.print(f"{len(photos)} photos in {folder}", highlight=False, markup=False, soft_wrap=True)
     where = f" --data-root {root}" if root is not None else ""
     console.print(
         f"next: bench run --datasets {_chosen(scene, folder.parents[1])} --pointmap colmap{where}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     return folder

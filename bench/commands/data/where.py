@@ -17,7 +17,7 @@ def where_command(root: Path | None, console: Console) -> None:
     """One line a data set: found or not, where, and where its publisher offers it."""
     folder = data_root(root)
     find_datasets(folder)
-    table = Table(title=f"data root: {folder}", title_justify="left")
+    table = Table(title=f"data root: {escape(str(folder))}", title_justify="left")
     for column in ("dataset", "found", "download", "size"):
         table.add_column(column, overflow="fold")
     for name in datasets:

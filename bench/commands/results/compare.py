@@ -25,7 +25,7 @@ def compare_command(folder: Path, to: Path, out: Path, console: Console) -> None
     page = comparison(folder, to)
     index = write_page(page, out, ("html", "md", "csv"))
     print_page(page, console)
-    console.print(f"report: {index}", highlight=False, soft_wrap=True)
+    console.print(f"report: {index}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_page(page: Page, console: Console) -> None:

@@ -46,7 +46,8 @@ def verify_command(
     if confirm:
         add_confirmations(folder, verdict.confirmed)
         why = "" if verdict.confirmed else "; cells that were run on a machine like this one are not confirmed by it"
-        console.print(f"{len(verdict.confirmed)} cells confirmed in {folder / FILE}{why}", highlight=False, soft_wrap=True)
+        confirmed = f"{len(verdict.confirmed)} cells confirmed in {folder / FILE}{why}"
+        console.print(confirmed, highlight=False, markup=False, soft_wrap=True)
     return 1 if verdict.problems else 0
 
 

@@ -6,6 +6,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from bench.core.cells import NOT_APPLICABLE, Weights
 from bench.core.errors import UserError
@@ -99,7 +100,7 @@ def _settings_of(
         raise UserError(f"{record.cell.label} ({record.key[:12]}): {lack}")
     if cell_key(record.cell, settings) != record.key:
         console.print(
-            f"[yellow]note[/] {record.cell.label} was run by other code, on other data or another device: "
+            f"[yellow]note[/] {escape(record.cell.label)} was run by other code, on other data or another device: "
             "what is shown may differ from what its rows measured",
             soft_wrap=True,
         )

@@ -37,7 +37,7 @@ def export(
 
     load_plugins(plugin)
     written = export_command(cell, source, to, data_root, console, checkpoint or (), points)
-    console.print(f"{written}", highlight=False, soft_wrap=True)
+    console.print(f"{written}", highlight=False, markup=False, soft_wrap=True)
 
 
 @splats_app.command()
@@ -91,4 +91,4 @@ def render(
 
     load_plugins(plugin)
     written = render_command(cell, source, way, out, frames, rate, size, data_root, console, checkpoint or ())
-    console.print(f"{written}", highlight=False, soft_wrap=True)
+    console.print(f"{written}", highlight=False, markup=False, soft_wrap=True)

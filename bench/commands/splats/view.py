@@ -66,7 +66,7 @@ def view_command(
         document = viewer_page(models, scene, records[0])
     assert save is not None
     write_text(save, document)
-    console.print(f"{save}", highlight=False, soft_wrap=True)
+    console.print(f"{save}", highlight=False, markup=False, soft_wrap=True)
 
 
 def check_viser() -> None:
@@ -109,6 +109,7 @@ def _serve(models: Sequence[Shown], scene: MultiViewScene, port: int, console: C
     console.print(
         f"{conditions_of(record)}{marked(marks_of(record))}: open http://127.0.0.1:{port} (colours without view dependence; "
         "the scene tree switches models); Ctrl-C ends it",
+        markup=False,
         soft_wrap=True,
     )
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 
 from bench.commands.checkpoints import checkpoints
 from bench.commands.splats.again import scene_of, trained_again
@@ -121,7 +122,8 @@ def _run_again(
         try:
             found.append((record, run(record)))
         except (UserError, Unavailable) as error:
-            console.print(f"[yellow]not shown[/] {record.cell.label}: {error}", highlight=False, soft_wrap=True)
+            said = escape(f"{record.cell.label}: {error}")
+            console.print(f"[yellow]not shown[/] {said}", highlight=False, soft_wrap=True)
     return found
 
 
