@@ -34,7 +34,7 @@ class _Pair(LibraryModel, GeometryEstimator):
     def load(self, device: torch.device) -> None:
         network = self.release.architecture()
         self._inference, self._post_process = map(self.release.part, ("inference", "post_process"))
-        folder = self.weights_folder("huggingface_hub")
+        folder = self.hub_folder()
         self.model, self._device = network.from_pretrained(str(folder), strict=True).to(device).eval(), device
 
     @torch.no_grad()

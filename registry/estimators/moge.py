@@ -12,11 +12,10 @@ from typing import Any
 import torch
 
 from bench.geometry.camera import intrinsics_from_focal, points_from_depth, recover_focal_and_shift
-from bench.machine.tensors import read_content
 from bench.registry import estimators
 from bench.types import Array, Card, GeometryEstimator, Prediction, UserError
 from registry.networks.moge import Configuration, MoGeNetwork, configuration, official_names
-from registry.support.checkpoints import load_strictly, read_state
+from registry.support.checkpoints import load_strictly, read_checkpoint, read_state, tensors_of
 from registry.support.images import to_tensor
 from registry.support.packages import LibraryModel
 from registry.support.seeding import seeded
@@ -51,8 +50,11 @@ class MoGe(LibraryModel, GeometryEstimator):
 
     def load(self, device: torch.device) -> None:
         path = self.weights_file() if self.weights == "pretrained" else None
-        state = None if path is None else official_names(read_state(path))
-        found = Configuration() if path is None else configuration(_model_config(path), path)
+        found, state = Configuration(), None
+        if path is not None:
+            content = read_checkpoint(path)
+            state = official_names(tensors_of(content, path))
+            found = configuration(_model_config(content, path), path)
         self.network = seeded(lambda: self.build(found))
         if path is not None and state is not None:
             load_strictly(self.network, state, path)
@@ -81,11 +83,9 @@ class MoGe(LibraryModel, GeometryEstimator):
         )
 
 
-def _model_config(path: Path) -> Mapping[str, Any]:
-    """What the checkpoint, already read once without a complaint, says of its network; nothing: the published one."""
-    if path.suffix == ".safetensors":
-        return {}
-    found: Any = read_content(path).get("model_config", {})
+def _model_config(content: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """What a checkpoint says of its network; nothing, as safetensors do: the published one."""
+    found = content.get("model_config", {})
     if not isinstance(found, Mapping):
         raise UserError(f"{path}: model_config is a {type(found).__name__}, not the settings of a network")
     return found

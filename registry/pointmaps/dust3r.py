@@ -47,7 +47,7 @@ class GlobalAlignment(LibraryModel, PointmapInitialiser):
     def load(self, device: torch.device) -> None:
         network = self.release.architecture()
         self._pairs, self._inference, self._alignment = map(self.release.part, ("image_pairs", "inference", "cloud_opt"))
-        folder = self.weights_folder("huggingface_hub")
+        folder = self.hub_folder()
         self.model, self._device = network.from_pretrained(str(folder), strict=True).to(device).eval(), device
 
     def initialise(self, scene: MultiViewScene, seed: int) -> Initialisation:

@@ -50,13 +50,22 @@ _WORD = re.compile(r"[A-Za-z0-9_.:+-]*")
 
 
 def read_state(path: Path) -> State:
-    """The tensors of a checkpoint file, safetensors or PyTorch's format (read without running any code from it).
+    """The tensors of a checkpoint file. Raises as `read_checkpoint` and `tensors_of` do."""
+    return tensors_of(read_checkpoint(path), path)
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What a checkpoint file holds, safetensors or PyTorch's format (read without running any code from it).
 
     Raises Unavailable where the file is not there, UserError where it cannot be read.
     """
     if not path.is_file():
         raise Unavailable(f"no checkpoint file at {path}")
-    content = _tensors(path) if path.suffix == ".safetensors" else read_content(path)
+    return _tensors(path) if path.suffix == ".safetensors" else read_content(path)
+
+
+def tensors_of(content: Any, path: Path) -> State:
+    """The named tensors in what a checkpoint file holds, out of what publishers wrap them in. Raises UserError for none."""
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bench.core.text import listed
 from bench.machine.weights import locate, sources
 from bench.types import Model, Unavailable, UserError, Weights
 
@@ -32,17 +33,26 @@ def attribute_of(module: str, attribute: str, name: str, remedy: str) -> Any:
 
 
 def _must_be_whole(model: Any, file: Path) -> None:
-    """Raises UserError where a parameter of a network is not in its safetensors file: the package left it at random."""
+    """Raises UserError where a parameter or persistent buffer of a network is not in its safetensors file, or of another
+    shape there: the package left it as it was initialised."""
     from safetensors import safe_open
 
     with safe_open(file, framework="pt") as content:
-        stored = set(content.keys())
-    names: dict[int, list[str]] = {}  # a parameter that two modules share is stored under one of its names
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
-    missing = [alike[0] for alike in names.values() if stored.isdisjoint(alike)]
-    if missing:
-        raise UserError(f"{file}: the weights do not fit: {len(missing)} missing, first {missing[0]}")
+        stored = {name: tuple(content.get_slice(name).get_shape()) for name in content.keys()}  # noqa: SIM118 no mapping
+    names: dict[int, list[str]] = {}  # a tensor that two modules share is stored under one of its names
+    state = model.state_dict(keep_vars=True)
+    for name, tensor in state.items():
+        names.setdefault(id(tensor), []).append(name)
+    faults = []
+    for alike in names.values():
+        shape = tuple(state[alike[0]].shape)
+        found = [stored[name] for name in alike if name in stored]
+        if not found:
+            faults.append(alike[0])
+        elif shape not in found:
+            faults.append(f"{alike[0]}, which is {found[0]} and not {shape}")
+    if faults:
+        raise UserError(f"{file}: the weights do not fit: {len(faults)} missing or misshapen, first {faults[0]}")
 
 
 class LibraryModel(Model):
@@ -68,20 +78,31 @@ class LibraryModel(Model):
         Raises Unavailable where it cannot be had, UserError where --checkpoint is no such folder.
         """
         self._must_be_pretrained()
-        first = self.weights_files[0]
         if self.checkpoint is None:
             found, *_ = (locate(source, self.card.name) for source in sources(type(self)))
             return found.parent
+        first = self.weights_files[0]
         if not (self.checkpoint / first).is_file():
             raise UserError(f"{self.checkpoint}: expected a folder as {library} saves it: {first} and weights")
         return self.checkpoint
 
+    def hub_folder(self) -> Path:
+        """The folder of a network whose class has the hub's from_pretrained.
+
+        Raises as `weights_folder` does, UserError where --checkpoint lacks any of the files.
+        """
+        folder = self.weights_folder("huggingface_hub")
+        absent = [file for file in self.weights_files if not (folder / file).is_file()]
+        if absent and self.checkpoint is not None:
+            raise UserError(f"{folder}: expected {listed(self.weights_files)}; it has no {listed(absent)}")
+        return folder
+
     def from_hub(self, network: Any, device: torch.device) -> Any:
         """A network whose class has the hub's from_pretrained, built from the folder of its weights.
 
-        Raises Unavailable and UserError as `weights_folder` does, UserError where the file lacks a parameter.
+        Raises Unavailable and UserError as `hub_folder` does, UserError where the file does not hold all of the network.
         """
-        folder = self.weights_folder("huggingface_hub")
+        folder = self.hub_folder()
         built = network.from_pretrained(str(folder))
         _must_be_whole(built, folder / "model.safetensors")
         return built.to(device).eval()

@@ -38,7 +38,7 @@ class VGGT(MultiviewNetwork):
     def load(self, device: torch.device) -> None:
         network = self.module("vggt.models.vggt").VGGT
         self._decode = self.module("vggt.utils.pose_enc").pose_encoding_to_extri_intri
-        folder = self.weights_folder("huggingface_hub")
+        folder = self.hub_folder()
         self._network, self._device = network.from_pretrained(str(folder), strict=True).to(device).eval(), device
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:

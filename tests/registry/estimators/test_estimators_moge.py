@@ -219,6 +219,13 @@ def test_a_configuration_that_is_none_is_refused_by_name(checkpoint: Path) -> No
         loaded(checkpoint)
 
 
+def test_a_checkpoint_is_read_once(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, read = torch.load, []
+    monkeypatch.setattr(torch, "load", lambda path, **options: read.append(path) or load(path, **options))
+    loaded(checkpoint)
+    assert read == [checkpoint]
+
+
 def test_safetensors_hold_the_published_network() -> None:
     assert configuration({}, Path("model.safetensors")).num_tokens_range[1] == 500000 // 196
 

@@ -161,7 +161,7 @@ def test_depth_anything_3_refuses_weights_that_its_package_would_fill_in(weights
     from safetensors.torch import save_file
 
     save_file({"first.weight": torch.zeros(2, 2)}, weights / "model.safetensors")
-    with pytest.raises(UserError, match=r"do not fit: 1 missing, first first.bias"):
+    with pytest.raises(UserError, match=r"do not fit: 1 missing or misshapen, first first.bias"):
         loaded("depth-anything-3", weights)
 
 
@@ -186,8 +186,45 @@ def test_weights_that_a_package_would_fill_in_are_refused(name: str, weights: Pa
     from safetensors.torch import save_file
 
     save_file({"first.weight": torch.zeros(2, 2)}, weights / "model.safetensors")
-    with pytest.raises(UserError, match=r"model.safetensors: the weights do not fit: 1 missing, first first.bias"):
+    with pytest.raises(UserError, match=r"model.safetensors: .* do not fit: 1 missing or misshapen, first first.bias"):
         loaded(name, weights)
+
+
+class _Buffered(torch.nn.Module):
+    """Takes from its file what fits and leaves the rest as it was initialised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Linear(2, 2)
+        self.shared = self.first
+        self.norm = torch.nn.BatchNorm1d(2)
+        self.register_buffer("grid", torch.zeros(3), persistent=False)
+
+    @classmethod
+    def from_pretrained(cls, folder: str) -> _Buffered:
+        from safetensors.torch import load_file
+
+        network = cls()
+        own = network.state_dict()
+        stored = load_file(f"{folder}/model.safetensors")
+        fitting = {name: value for name, value in stored.items() if name in own and value.shape == own[name].shape}
+        network.load_state_dict(fitting, strict=False)
+        return network
+
+
+def test_buffers_and_shapes_count_where_a_package_may_leave_something_out(weights: Path) -> None:
+    from safetensors.torch import save_file
+
+    model: Any = estimators["unidepth"](checkpoint=weights)
+    whole = {name: value for name, value in _Buffered().state_dict().items() if not name.startswith("shared.")}
+    save_file(whole, weights / "model.safetensors")
+    assert set(model.from_hub(_Buffered, CPU).state_dict()) > set(whole)
+    save_file({name: value for name, value in whole.items() if name != "norm.running_var"}, weights / "model.safetensors")
+    with pytest.raises(UserError, match=r"the weights do not fit: 1 missing or misshapen, first norm.running_var$"):
+        model.from_hub(_Buffered, CPU)
+    save_file(whole | {"norm.running_mean": torch.zeros(5), "norm.bias": torch.zeros(7)}, weights / "model.safetensors")
+    with pytest.raises(UserError, match=r"2 missing or misshapen, first norm.bias, which is \(7,\) and not \(2,\)$"):
+        model.from_hub(_Buffered, CPU)
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (308, 1064), (128, 96)])
@@ -264,3 +301,6 @@ def test_what_is_built_from_its_checkpoint_refuses_random_weights(name: str, wei
 def test_a_checkpoint_that_is_no_folder_of_the_hub_is_refused(name: str, weights: Path) -> None:
     with pytest.raises(UserError, match=r"expected a folder as huggingface_hub saves it: config.json"):
         loaded(name, weights / "config.json")
+    (weights / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"weights: expected config.json, model.safetensors; it has no model.safetensors$"):
+        loaded(name, weights)
