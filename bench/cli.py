@@ -270,7 +270,7 @@ def report(
         load_plugins(plugin)
         pages += add_viewer(chosen, target, console, data_root, checkpoint or ())
     index = build_report(chosen, target, names_in(formats), no_overlap, pages)
-    console.print(f"report: {index}", highlight=False, soft_wrap=True)
+    console.print(f"report: {index}", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command("list")

@@ -32,7 +32,6 @@ TABLE = {
     ("probe", "quick-v2", "G"): (6.0, 0.5),
     ("probe", "quick-v2", "T"): (4.0, 0.3),
     ("probe", "quick-v2", "instantsplat"): (1.0, 0.1),
-    ("probe", "quick-v2", ""): (11 / 3, 0.3),
 }
 GUESS = Estimate(100.0, math.nan, GUESSED)
 

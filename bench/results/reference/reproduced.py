@@ -39,11 +39,9 @@ def measured_costs(device: str) -> dict[tuple[str, str, str], tuple[float, float
         device: "cpu" or "cuda".
 
     Returns:
-        Median seconds, and MB in the results folder with its pictures; under the mode "", the mean over the modes.
+        Median seconds, and MB in the results folder with its pictures.
     """
     text = shipped_table(REPRODUCED, "costs")
     costs = text[text["device"] == device].astype({"seconds": float, "stored_mb": float})
-    means = costs.groupby(["track", "protocol"], as_index=False)[["seconds", "stored_mb"]].mean().assign(mode="")
-    columns = ["track", "protocol", "mode", "seconds", "stored_mb"]
-    rows = pd.concat([costs[columns], means[columns]]).itertuples(index=False, name=None)
+    rows = costs[["track", "protocol", "mode", "seconds", "stored_mb"]].itertuples(index=False, name=None)
     return {(track, protocol, mode): (seconds, stored) for track, protocol, mode, seconds, stored in rows}

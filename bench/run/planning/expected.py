@@ -15,7 +15,6 @@ from bench.run.tracks import track_of
 _STORED = "cells that are stored here or named by the plan"
 _ELSEWHERE = "the suite's own run on another machine"
 _GUESS = f"a twentieth of {GUESSED}"
-_NO_LIKENESS = ("", INSTANTSPLAT)  #: modes whose cost says nothing of another's: the mean over all, and the baseline
 
 Costs = Mapping[tuple[str, str, str], tuple[float, float]]  #: bench.results.reference.reproduced.measured_costs
 
@@ -100,7 +99,7 @@ def _like(cell: Cell, costs: Costs) -> tuple[float, float] | None:
     others = [
         cost
         for (track, protocol, mode), cost in costs.items()
-        if (track, protocol) == (cell.track, cell.protocol) and mode not in _NO_LIKENESS
+        if (track, protocol) == (cell.track, cell.protocol) and mode != INSTANTSPLAT
     ]
     if not others:
         return None
