@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from bench.machine.pictures.images import IMAGENET as IMAGENET
 from bench.types import Array
 
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
-IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP: Statistics = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 NONE: Statistics = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  #: [0, 1] stays as it is
 LANCZOS, BICUBIC = Image.Resampling.LANCZOS, Image.Resampling.BICUBIC

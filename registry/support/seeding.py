@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from bench.machine.seeding import SEED as SEED
 from bench.machine.seeding import seeded_generators
-
-SEED = 0
 
 
 def seeded(build: Callable[[], Any]) -> Any:

@@ -200,6 +200,32 @@ def test_jafar_is_its_repositorys_module_and_leaves_other_modules_alone(
 
 
 @pytest.mark.usefixtures("_installed")
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ([1], "it has no weights under '{entry}'"),
+        ({"other": {}}, "it has no weights under '{entry}'"),
+        ({"jafar": 1, "state_dict": Part("settings")}, "it has no weights under '{entry}'"),
+        ({"jafar": {}, "state_dict": {}}, r"does not fit the network: .*Missing key\(s\) in state_dict: \"{name}"),
+        ({"jafar": {"scale": 1}, "state_dict": {"upsampler.fixup_proj.weight": 1}}, "does not fit the network: .*'int'"),
+        (
+            {"jafar": {1: torch.ones(1)}, "state_dict": {"upsampler.x": torch.ones(1)}},
+            "does not fit .*: .*Unexpected",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("model", "entry", "name"), [("dinov2:S@jafar", "jafar", "scale"), ("dino:S@featup", "state_dict", "fixup_proj.weight")]
+)
+def test_a_damaged_file_of_weights_is_one_clear_error(
+    model: str, entry: str, name: str, content: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fetched(content, tmp_path, monkeypatch)
+    with pytest.raises(UserError, match=f"weights.pth: [^\n]*{reason.format(entry=entry, name=name)}[^\n]*$"):
+        _provider(model, "pretrained").load(CPU)
+
+
+@pytest.mark.usefixtures("_installed")
 def test_random_weights_are_seeded_and_the_callers_random_numbers_stay() -> None:
     state = torch.random.get_rng_state()
     scales = []

@@ -31,6 +31,8 @@ EXTENSIONS = frozenset(
 )
 #: A picture with more pixels is refused before it is decoded: 8192 x 8192, about 200 MB as 8-bit RGB.
 MOST_PIXELS = 2**26
+#: Mean and deviation of ImageNet's photos in [0, 1], by channels: what most networks are given photos by.
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EXTRA = "pip install 'vfm3d-bench[formats]'"  #: what brings the packages for HEIC, OpenEXR and 64-bit TIFF files
 
 #: The formats that Pillow is asked for; without a list it would try all it knows, PostScript among them.

@@ -23,17 +23,17 @@ from torch import Tensor, nn
 from bench.core.absent import is_installed
 from bench.core.errors import Unavailable, UserError
 from bench.core.names import Part
-from bench.machine.seeding import seeded_generators
+from bench.core.text import cut
+from bench.machine.pictures.images import IMAGENET
+from bench.machine.seeding import SEED, seeded_generators
 from bench.machine.tensors import read_content
 from bench.machine.weights import locate
 
 FACTOR = 4
 ANY_MODEL = ""  #: stands for every model, where an upsampler is for none in particular
 _FEATUP = "torchhub:https://marhamilresearch4.blob.core.windows.net/feature-upsampling-public/pretrained/no_norm/"
-#: Mean and deviation of the photos that all of them guide by: ImageNet's.
-_STATISTICS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_SEED = 0
 _JAFAR = "torchhub:https://github.com/PaulCouairon/JAFAR/releases/download/Weights/"
+_MOST_LETTERS = 400  #: of PyTorch's reason why weights do not fit
 
 Apply = Callable[[Any, Tensor, Tensor, tuple[int, int]], Tensor]
 
@@ -97,10 +97,13 @@ class Upsampler:
                 raise Unavailable(f"{self.title}: needs the package {package}; see https://github.com/{self.repository}")
 
     def load(self, part: Part, channels: int, trained: bool) -> Any:
-        """Its network for a model's features, seeded where it is not trained. Raises as `entry` and `check` do."""
+        """Its network for a model's features, seeded where it is not trained.
+
+        Raises as `entry` and `check` do, UserError for a file of weights that does not fit.
+        """
         entry = self.entry(part)
         self.check()
-        with seeded_generators(_SEED):
+        with seeded_generators(SEED):
             if self.build is not None:
                 network = self.build(self.folder, entry, channels, trained)
             else:
@@ -112,7 +115,7 @@ class Upsampler:
         """Features (B, h, w, C) at (B, h*FACTOR, w*FACTOR, C), guided by photos (B, 3, H, W) in [0, 1], one by one."""
         height, width = values.shape[1:3]
         size = height * FACTOR, width * FACTOR
-        mean, deviation = (photos.new_tensor(each)[:, None, None] for each in _STATISTICS)
+        mean, deviation = (photos.new_tensor(each)[:, None, None] for each in IMAGENET)
         guides = (photos - mean) / deviation
         features = values.permute(0, 3, 1, 2)
         fine = [self.apply(network, features[i : i + 1], guides[i : i + 1], size) for i in range(len(values))]
@@ -150,7 +153,7 @@ def _jafar(folder: Path, entry: str, channels: int, trained: bool) -> nn.Module:
     module.create_coordinate = functools.partial(module.create_coordinate, device=None)
     network: nn.Module = module.JAFAR(v_dim=channels)
     if trained:
-        network.load_state_dict(read_content(locate(f"{_JAFAR}{entry}.pth", "JAFAR"))["jafar"])
+        _load(network, locate(f"{_JAFAR}{entry}.pth", "JAFAR"), "jafar")
     return network
 
 
@@ -173,10 +176,22 @@ def _imported(folder: Path, module: str, names: tuple[str, ...]) -> Any:
 def _featup(folder: Path, entry: str, channels: int, trained: bool) -> nn.Module:
     network: nn.Module = importlib.import_module("featup.upsamplers").get_upsampler("jbu_stack", channels)
     if trained:
-        state = read_content(locate(f"{_FEATUP}{entry}_jbu_stack_cocostuff.ckpt", "FeatUp"))["state_dict"]
-        prefix = "upsampler."
-        network.load_state_dict({k.removeprefix(prefix): value for k, value in state.items() if k.startswith(prefix)})
+        _load(network, locate(f"{_FEATUP}{entry}_jbu_stack_cocostuff.ckpt", "FeatUp"), "state_dict", "upsampler.")
     return network
+
+
+def _load(network: nn.Module, path: Path, entry: str, prefix: str = "") -> None:
+    """Loads what stands under a prefix in an entry of a checkpoint. Raises UserError where that does not fit."""
+    content = read_content(path)
+    state = content.get(entry) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping):
+        raise UserError(f"{path}: not a checkpoint of this network: it has no weights under {entry!r}")
+    own = {str(key).removeprefix(prefix): value for key, value in state.items() if str(key).startswith(prefix)}
+    try:
+        network.load_state_dict(own)
+    except RuntimeError as error:
+        reason = cut(" ".join(str(error).split()), _MOST_LETTERS)
+        raise UserError(f"{path}: this checkpoint does not fit the network: {reason}") from error
 
 
 UPSAMPLERS = MappingProxyType(
