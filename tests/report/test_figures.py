@@ -145,3 +145,17 @@ def test_supervision_and_variants_draw_one_panel_a_metric_and_mode() -> None:
     rows = [("dino", variant, mode, "psnr", 1.0) for variant in ("frozen", "fine-tuned") for mode in ("G", "T")]
     curves = charts.variant_curves(pd.DataFrame(rows, columns=["model", "variant", "mode", "metric", "value"]), ["psnr"])
     assert [axes.get_title() for axes in curves.axes] == ["Geometry", "Texture"]
+
+
+def test_one_value_far_outside_does_not_press_the_others_together() -> None:
+    values = pd.Series([26.0, 26.5, 27.0, 27.5, 28.0, 12.9])
+    assert charts_models.without_far_ones(values) == pytest.approx((26 - 2 / 6, 28))
+    assert charts_models.without_far_ones(values.iloc[:5]) == (26.0, 28.0)
+    assert charts_models.without_far_ones(pd.Series([1.0, 1.0, 1.0, 1.0, 5.0])) == (1.0, 5.0)
+    table = pd.DataFrame({"label": list("abcdef"), "seconds": np.arange(1.0, 7), "peak_memory_mb": 100.0, "value": values})
+    figure = charts_models.cost_against_quality(table.assign(low=np.nan, high=np.nan, ranked=True), "psnr")
+    axes = figure.axes[0]
+    assert "f (12.90)" in [text.get_text() for text in axes.texts]
+    assert axes.get_ylim()[0] > 25
+    (far,) = [dots for dots in axes.collections if len(offsets := dots.get_offsets()) == 1 and offsets[0][0] == 6]
+    assert far.get_offsets()[0][1] == pytest.approx(26 - 2 / 6)

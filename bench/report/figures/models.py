@@ -95,7 +95,7 @@ def _cliques(ranks: Sequence[float], reach: float) -> list[tuple[float, float]]:
 
 def cost_against_quality(table: pd.DataFrame, metric: str) -> Any:
     """A dot a model with its interval: seconds and peak memory of a cell against a metric; a line along the Pareto front of
-    the ranked ones.
+    the ranked ones. A value far outside of the others is a triangle at the edge, with the value in its label.
 
     table: label, seconds, peak_memory_mb, value, low, high (NaN where there is no interval), ranked.
     """
@@ -103,12 +103,20 @@ def cost_against_quality(table: pd.DataFrame, metric: str) -> Any:
 
     figure, grid = canvas(8.4, 3.3, 1, 2, sharey=True)
     kept = table.dropna(subset=["value"])
+    least, most = without_far_ones(kept["value"])
+    far = kept["value"] != kept["value"].clip(least, most)
+    printed = kept["value"].map(lambda value: METRICS[metric].printed(value / METRICS[metric].factor))
+    told = kept["label"].where(~far, kept["label"] + " (" + printed + ")")
+    kept = kept.assign(label=told, **{name: kept[name].clip(least, most) for name in ("value", "low", "high")})
     labels = []
     for axes, (column, name) in zip(
         grid[0], {"seconds": "seconds a cell", "peak_memory_mb": "peak memory, MB"}.items(), strict=True
     ):
         own = kept[kept[column] > 0]
-        axes.scatter(own[column], own["value"], s=18, color=_BLUE, zorder=3)
+        beyond = far.reindex(own.index)
+        markers = {"o": ~beyond, "v": beyond & (own["value"] == least), "^": beyond & (own["value"] == most)}
+        for marker, chosen in markers.items():
+            axes.scatter(own[column][chosen], own["value"][chosen], s=18, marker=marker, color=_BLUE, zorder=3)
         axes.vlines(own[column], own["low"], own["high"], color=_BLUE, linewidth=1.6, alpha=0.35)
         ranked = own[own["ranked"]]
         front = pareto_front(ranked[column], ranked["value"], bool(METRICS[metric].higher_is_better))
@@ -127,6 +135,19 @@ def cost_against_quality(table: pd.DataFrame, metric: str) -> Any:
     for placed in labels:
         label_points(*placed)
     return figure
+
+
+def without_far_ones(values: pd.Series) -> tuple[float, float]:
+    """The range that a chart shows so that its bulk can be read: of all values; where some lie farther from the quartiles
+    than three times the distance between them (Tukey's outer fences), of the others with a sixth of their range beyond."""
+    low, high = values.quantile(0.25), values.quantile(0.75)
+    near = values[values.between(low - 3 * (high - low), high + 3 * (high - low))]
+    room = (near.max() - near.min()) / 6
+    if not room > 0:  # all alike but for a few
+        return float(values.min()), float(values.max())
+    least = near.min() - room if values.min() < near.min() else values.min()
+    most = near.max() + room if values.max() > near.max() else values.max()
+    return float(least), float(most)
 
 
 def pareto_front(cost: pd.Series, quality: pd.Series, higher_is_better: bool) -> list[Any]:

@@ -114,7 +114,7 @@ def _figure(
     caption = (
         f"{name}. Mean seconds and largest peak memory over cells; the metric is the average over data sets, of models that "
         "lack no scene, with the 95 % bootstrap interval over scenes where there are several. The line joins ranked models "
-        f"that no cheaper one beats. {what}"
+        f"that no cheaper one beats. A triangle at the edge: far outside, as its label says. {what}"
     )
     yield Drawer("cost", marks)(
         f"{metric}-{name}",
