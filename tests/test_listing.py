@@ -34,6 +34,11 @@ def test_a_narrow_terminal_goes_without_the_longest_columns_and_says_so() -> Non
     assert "bench show NAME" not in wide
 
 
+def test_brackets_of_a_card_are_printed() -> None:
+    for arguments in (["list", "estimators"], ["show", "lotus-2"]):
+        assert "FLUX.1 [dev]" in CliRunner().invoke(cli.app, arguments).stdout
+
+
 def test_in_a_pipe_a_model_is_one_line() -> None:
     printed = CliRunner().invoke(cli.app, ["list", "models"]).stdout
     (line,) = [line for line in printed.splitlines() if " dinov2 " in line]

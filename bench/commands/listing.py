@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.core.errors import Unavailable, UserError
@@ -126,8 +127,8 @@ def _print_fields(title: str, values: dict[str, Any], console: Console) -> None:
 
 
 def _said(value: object) -> str:
-    """A field of a card as text; names one after the other."""
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    """A field of a card as text, whose brackets are no markup; names one after the other."""
+    return escape(", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 
 def _cards(registry: Registry[Any], columns: tuple[str, ...]) -> Table:
@@ -183,5 +184,5 @@ def _metrics() -> Table:
         table.add_column(column, overflow="fold")
     for metric in CATALOGUE:
         better = {True: "higher", False: "lower", None: "-"}[metric.higher_is_better]
-        table.add_row(metric.name, metric.track, metric.unit, better, metric.description)
+        table.add_row(metric.name, metric.track, metric.unit, better, escape(metric.description))
     return table

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.commands.run import run_command
@@ -20,7 +21,7 @@ def list_command(console: Console) -> None:
     """Print the names, what each reproduces and what it needs."""
     table = Table("name", "reproduces", "needs")
     for each in REPRODUCTIONS.values():
-        table.add_row(each.name, each.about, each.needs)
+        table.add_row(each.name, escape(each.about), escape(each.needs))
     console.print(table)
 
 

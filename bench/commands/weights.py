@@ -29,7 +29,8 @@ def check_command(names: Sequence[str], online: bool, console: Console) -> None:
             gated = {True: "asked for", False: "none", None: "?"}[state.gated]
             asked = [_MOVED[state.moved]] if online else []
             cached = "yes" if state.cached else "no"
-            table.add_row(name, use, cached, size, state.license, gated, *asked, f"{state.source}, {_pin(state)}")
+            source = escape(f"{state.source}, {_pin(state)}")
+            table.add_row(name, use, cached, size, escape(state.license), gated, *asked, source)
     if table.row_count:
         console.print(table)
     else:
