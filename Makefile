@@ -30,11 +30,12 @@ embedded: demo
 	$(BIN)/bench report published --out build/published --format md
 	mkdir -p reports/published && cp build/published/figures/published-feat2gs-texture-geometry.png reports/published/texture-geometry.png
 
+# Two tests at a time on two cores: the processes that they start have one thread each.
 test: setup-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 # The readers on 2,000 damaged scenes, samples, photos and depth maps of each format (`make test` tries 50).
 fuzz: setup-tests
