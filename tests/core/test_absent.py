@@ -37,11 +37,21 @@ class Plain:
 """
 
 
+USES = """
+import nolibrary
+
+
+def doubled(x: nolibrary.Tensor) -> nolibrary.Tensor:
+    return nolibrary.add(x, x)
+"""
+
+
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(absent, "LIBRARY", "nolibrary")
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "written_with_nolibrary.py").write_text(PLUGIN)
+    (tmp_path / "uses_nolibrary.py").write_text(USES)
     return "written_with_nolibrary"
 
 
@@ -53,8 +63,11 @@ def test_classes_are_defined_and_nothing_is_left_of_the_library(plugin: str) -> 
     assert module.Block().other() == 3
     assert sys.meta_path == finders
     assert [name for name in sys.modules if name.startswith("nolibrary")] == []
-    with pytest.raises(ModuleNotFoundError, match="nolibrary"):
-        importlib.import_module(plugin)
+    with absent.cards_can_be_read():
+        importlib.import_module("uses_nolibrary")
+    for name in (plugin, "uses_nolibrary"):
+        with pytest.raises(ModuleNotFoundError, match="nolibrary"):
+            importlib.import_module(name)
 
 
 def test_a_library_that_is_there_is_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from bench.report.parts.probe import variants_part
 
 
-@pytest.mark.parametrize("upsampler", ["featup", "jbu"])
+@pytest.mark.parametrize("upsampler", ["featup", "jbu", "of-tomorrow"])
 @pytest.mark.parametrize(("weights", "name"), [("none", "dino"), ("random", "dino@random weights")])
 def test_curves_lead_from_frozen_to_upsampled_and_fine_tuned(upsampler: str, weights: str, name: str) -> None:
     rows = [("dino", "G", 20.0), (f"dino@{upsampler}", "G", 21.0), ("dino", "Gft", 22.0), ("sam", "G", 19.0)]

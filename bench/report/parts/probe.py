@@ -12,7 +12,7 @@ from bench.report.figures import probe as charts
 from bench.report.figures.drawing import Drawer, Figure
 from bench.report.page.page import Part
 from bench.report.say import marks as conditions
-from bench.report.say.cards import dataset_title, datasets_in_order, domains
+from bench.report.say.cards import dataset_title, datasets_in_order, domains, without_upsampling
 from bench.report.tables import papers as paper_tables
 from bench.report.tables import runs as run_tables
 from bench.report.tables.model import Table
@@ -26,8 +26,6 @@ MODES_IN_WORDS = (
 )
 COMPLETE = "Averages over data sets, of what lacks no scene"  #: what charts of averages show
 PANELS = 3  #: so many metrics a figure, the papers' first
-#: the papers' upsampler and the others, in a model's name
-_UPSAMPLED = r"@(?:anyup|featup|jafar|jbu|loftup|naf)(?=@|$)"
 FEWEST_MODELS = 3  #: below, a correlation or a ranking says nothing
 
 
@@ -95,14 +93,14 @@ def variants_part(means: pd.DataFrame, metrics: Sequence[str], draw: Drawer) -> 
     """Upsampled and fine-tuned features: the table and the curves."""
     averages = conditions.complete_averages(means)
     rows = conditions.random_named(averages[averages["metric"].isin(metrics) & averages["value"].notna()])
-    upsampled = rows["model"].str.contains(_UPSAMPLED)
+    plain = rows["model"].map(without_upsampling)
     tuned = rows["mode"].isin(list(paper_tables.FINE_TUNED))
     values = rows.assign(
         variant="frozen",
         mode=rows["mode"].replace(paper_tables.FINE_TUNED),
-        model=rows["model"].str.replace(_UPSAMPLED, "", regex=True),
+        model=plain,
     )
-    values["variant"] = values["variant"].mask(upsampled, "upsampled").mask(tuned, "fine-tuned")
+    values["variant"] = values["variant"].mask(plain != rows["model"], "upsampled").mask(tuned, "fine-tuned")
     varied = set(values[values["variant"] != "frozen"]["model"])
     values = values[values["model"].isin(varied) & values["mode"].isin(list(paper_tables.GTA))]
     several = values.groupby("mode")["variant"].nunique()

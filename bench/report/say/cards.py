@@ -145,6 +145,12 @@ def singles(models: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(loaded(model) for model in models if is_single(model)))
 
 
+def without_upsampling(model: str) -> str:
+    """The name without what is done to features: "dino@featup" -> "dino", "sam@jbu@untrained" -> "sam@untrained"."""
+    random = RANDOM if model.endswith(RANDOM) else ""
+    return str(ModelName(tuple(part.model for part in _parsed(model).parts))) + random
+
+
 def is_upsampled(model: str) -> bool:
     """True for one model whose features are upsampled: "dino@jbu", "dino@featup"."""
     return is_single(model) and bool(_parsed(model).parts[0].without(UNTRAINED).variants)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.registry import features
+from registry.support.checkpoints import renamed
 
 transformers = pytest.importorskip("transformers")
 CPU = torch.device("cpu")
@@ -31,9 +32,7 @@ def _provider(name: str) -> Any:
 def _renamed(state: dict[str, Tensor], rules: list[tuple[str, str]]) -> dict[str, Tensor]:
     """timm's keys as the library names them; fused projections in their three parts."""
     result: dict[str, Tensor] = {}
-    for key, value in state.items():
-        for pattern, replacement in rules:
-            key = re.sub(pattern, replacement, key)
+    for key, value in renamed(state, rules).items():
         if ".attn.qkv." in key:
             for part, piece in zip("qkv", value.chunk(3), strict=True):
                 result[key.replace(".attn.qkv.", f".attention.{part}_proj.")] = piece
