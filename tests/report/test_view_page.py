@@ -162,6 +162,23 @@ def test_panes_turn_together_and_a_link_brings_the_view_back(shown: Page) -> Non
     assert np.abs(np.subtract(back[1], other)).max() < 0.01
 
 
+def test_a_finger_turns_the_panes_together(shown: Page) -> None:
+    shown.open("#models=1,2&view=photos/3", width=390)
+    start = shown.js(CAMERA)
+    x, y = shown.js("const b = panes[0].frame.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]")
+    for kind, points in (
+        ("touchStart", [(x, y)]),
+        *(("touchMove", [(x + 5 * step, y + 2 * step)]) for step in range(1, 9)),
+        ("touchEnd", []),
+    ):
+        touched = {"type": kind, "touchPoints": [{"x": left, "y": top} for left, top in points]}
+        shown.driver.execute_cdp_cmd("Input.dispatchTouchEvent", touched)
+    shown.until("return location.hash.includes('camera=')")
+    alike = "found[0].flat().every((number, at) => Math.abs(number - found[1].flat()[at]) < 1e-6)"
+    one, _ = shown.until(f"const found = (() => {{ {CAMERA} }})(); return {alike} && found")
+    assert np.abs(np.subtract(one, start[0])).max() > 0.1
+
+
 def test_keys_choose_views_models_and_the_photo(shown: Page) -> None:
     shown.open("#models=1", width=WIDTH)
     shown.press("n")
